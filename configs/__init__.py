@@ -1,0 +1,1 @@
+"""The yaml files that choose who meets whom; a package so that hydra finds them when installed."""

@@ -1,0 +1,1 @@
+"""Worlds: what shows observations and takes actions."""

@@ -1,0 +1,48 @@
+"""The side of a vector world that lives with the simulator, possibly in another process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.envs.rendering import Profile
+from robo_reward.envs.sim_env import SimEnv
+from robo_reward.envs.task_settings import Vector
+
+WORLD_SEED = "world_seed"
+"""The reset option that carries a world's seed; SB3's own would give neighbouring seeds shared episodes."""
+RENDERED = "rendered"
+"""The info entry with (frames, seconds) rendered so far."""
+
+
+class WorldWorker(gymnasium.Wrapper[Vector, Vector, Vector, Vector]):
+    """A simulated task that sends last frames and rendering costs along with what Gymnasium asks for."""
+
+    env: SimEnv
+
+    def __init__(self, env: SimEnv) -> None:
+        super().__init__(env)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
+        """Starts the next episode; ``options`` may name the world's seed."""
+        return self.env.reset(seed=(options or {}).get(WORLD_SEED, seed))
+
+    def step(self, action: Vector) -> tuple[Vector, float, bool, bool, dict[str, Any]]:
+        """Steps, and ships an ended episode's last frames before anybody resets the world."""
+        state, reward, terminated, truncated, info = self.env.step(action)
+        if terminated or truncated:
+            info["final_views"] = dict(self.env._final)
+        info[RENDERED] = self._rendered()
+        return state, reward, terminated, truncated, info
+
+    def picture_now(
+        self, view: str, profile: Profile | None, size: tuple[int, int] | None
+    ) -> tuple[NDArray[np.uint8], tuple[int, float]]:
+        """A picture (H, W, 3) and what was rendered so far."""
+        return self.env.render_view(view, profile, size), self._rendered()
+
+    def _rendered(self) -> tuple[int, float]:
+        return self.env.frames_rendered, self.env.render_seconds

@@ -1,0 +1,1 @@
+"""Policies: who acts, and how it learns."""

@@ -1,0 +1,43 @@
+"""Which prior acts: each plays a few episodes, and what was learned from pictures decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+
+@dataclass(slots=True)
+class Audition:
+    """Episodes of each candidate with their verdicts; no simulator signal is involved.
+
+    ``verdicts``: candidate -> list of (judged success in [0, 1], mean reward) of its episodes.
+    """
+
+    candidates: Sequence[str]
+    episodes: int
+    verdicts: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    def next(self) -> str | None:
+        """Whose turn it is, None when all have played."""
+        for turn in range(self.episodes):
+            for name in self.candidates:
+                if len(self.verdicts.get(name, [])) <= turn:
+                    return name
+        return None
+
+    def hear(self, name: str, judged: float, reward: float) -> None:
+        """Notes the verdict on one episode."""
+        self.verdicts.setdefault(name, []).append((judged, reward))
+
+    def score(self, name: str) -> float:
+        """Share of episodes judged a success, plus a tenth of the mean reward to break ties."""
+        heard = self.verdicts.get(name, [])
+        if not heard:
+            return -np.inf
+        return float(np.mean([float(j >= 0.5) + 0.1 * r for j, r in heard]))
+
+    def winner(self) -> str:
+        """The best candidate; the first named among equals."""
+        return max(self.candidates, key=self.score)

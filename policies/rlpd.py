@@ -1,0 +1,275 @@
+"""The sample-efficient default: SAC around a prior, with demonstrations in the buffer and rewards that are repriced."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from robo_reward.contracts import LearnedRewardModel
+from robo_reward.errors import UserError
+from robo_reward.policies.anchored_policy import AnchoredPolicy, Mode
+from robo_reward.policies.audition import Audition
+from robo_reward.policies.cloning import Clone, CloneSettings, clone_demonstrations
+from robo_reward.policies.episode_buffer import EpisodeBuffer, mix
+from robo_reward.policies.priors import make_priors
+from robo_reward.policies.rlpd_state import Played, Training
+from robo_reward.policies.soft_actor_critic import SacSettings, SoftActorCritic
+from robo_reward.seeding import derive_rng, derive_seed, seed_everything
+from robo_reward.session import Session
+from robo_reward.trace import Trace
+
+
+class RlpdLearner:
+    """Learns from few rollouts, in whole episodes, each of them repeatable from (seed, rollout number).
+
+    1. The priors that the demonstrations allow each act for ``audition`` episodes; the learned reward picks one.
+    2. SAC learns a correction to it: after every episode ``updates_per_step`` critic updates per step, every second one
+       with an actor update, on batches of own and demonstrated transitions (share ``demonstration_share``).
+    3. Every ``refit_every`` rollouts the success detector is refitted against the policy's episodes, and everything that
+       is stored is repriced.
+    4. The last ``trial`` rollouts show the learned policy as it will be evaluated, without updates. If the judge, which is
+       no part of the reward, trusts the prior's episodes more, the prior is kept (posterior means, uniform prior).
+    """
+
+    def __init__(
+        self,
+        priors: Sequence[str] = ("warp", "clone"),
+        audition: int = 4,
+        scale: float = 0.4,
+        batch: int = 128,
+        demonstration_share: float = 0.25,
+        updates_per_step: int = 1,
+        offset_rollouts: int = 10,
+        trial: int = 10,
+        refit_every: int = 5,
+        evaluate_every: int = 30,
+        checkpoint_every: int = 25,
+        capacity: int = 100_000,
+        sac: SacSettings | None = None,
+    ) -> None:
+        self._prior_names, self._audition, self._scale = tuple(priors), audition, scale
+        self._batch, self._share, self._updates_per_step = batch, demonstration_share, updates_per_step
+        self._offset_rollouts, self._trial = offset_rollouts, trial
+        self._refit_every, self._evaluate_every = refit_every, evaluate_every
+        self._checkpoint_every, self._capacity = checkpoint_every, capacity
+        self._sac = sac or SacSettings()
+
+    def learn(self, session: Session) -> AnchoredPolicy:
+        """Trains until the session's budget is spent and returns the policy that is to be evaluated.
+
+        Raises:
+            UserError: without demonstrations, or in a world of more than one copy.
+        """
+        self._check(session)
+        training = self._begin(session)
+        if session.restored is not None:
+            self._restore(session, training, session.restored)
+        while session.left():
+            self._play(session, training)
+            count = session.tally.rollouts
+            if count % self._refit_every == 0:
+                self._refit(session, training)
+            if session.evaluate is not None and count % self._evaluate_every == 0:
+                training.policy.start("average", derive_rng(session.seed, "evaluate", count))
+                session.evaluate(training.policy, count)
+            if count % self._checkpoint_every == 0 and session.left():
+                session.checkpoint(training.dump())
+        return self._conclude(session, training)
+
+    def cloned_start(self, session: Session) -> Clone:
+        """A plain clone of the same demonstrations, for comparison: what they are worth without any reward."""
+        seed_everything(session.seed, "prior", "clone")
+        return clone_demonstrations(session.demonstrations, CloneSettings())
+
+    # --- set-up ------------------------------------------------------------------------------------------------------
+
+    def _check(self, session: Session) -> None:
+        if not session.demonstrations:
+            raise UserError("learner=rlpd starts from demonstrations: set demos=1 or data=DATASET, or use learner=ppo")
+        if session.world.num_worlds != 1:
+            raise UserError(
+                f"learner=rlpd steps one world at a time, env.num_worlds is {session.world.num_worlds}: set it to 1"
+            )
+
+    def _begin(self, session: Session) -> Training:
+        demonstrations = session.demonstrations
+        random = [t for t in session.experience if t.source == "random"]
+        priors = make_priors(self._prior_names, demonstrations, random, session.world.landmarks, session.seed)
+        context = max(p.context_size for p in priors.values())
+        states, actions = session.world.state_size, session.world.action_space.shape[0]
+        width = states + context + actions
+        seed_everything(session.seed, "agent")
+        agent = SoftActorCritic(width, actions, self._sac, timid=True)
+        first = next(iter(priors.values()))
+        policy = AnchoredPolicy(first, agent, self._scale, context, derive_rng(session.seed, "policy"))
+        own = EpisodeBuffer(self._capacity, width, actions)
+        demonstrated = EpisodeBuffer(sum(len(d) for d in demonstrations), width, actions)
+        audition = Audition(list(priors), self._audition if len(priors) > 1 else 0)
+        training = Training(priors, audition, policy, own, demonstrated)
+        if not audition.episodes:
+            self._choose(session, training, audition.winner())
+        return training
+
+    def _choose(self, session: Session, training: Training, name: str) -> None:
+        """Settles on a prior: only now can corrections be told, of the demonstrations and of its own episodes."""
+        training.prior = name
+        training.policy.prior = training.priors[name]
+        for demonstration in session.demonstrations:
+            features, corrections = training.policy.follow(demonstration)
+            reward = self._price(session, demonstration)
+            training.demonstrated.add(features, corrections[:-1], reward[: len(features) - 1], False)
+        for played in training.played:
+            if played.kind == f"prior:{name}":
+                self._store(training, played)
+
+    # --- one rollout -------------------------------------------------------------------------------------------------
+
+    def _play(self, session: Session, training: Training) -> None:
+        number = session.tally.rollouts
+        seed_everything(session.seed, "rollout", number)
+        mode, prior = self._turn(session, training)
+        training.policy.prior = training.priors[prior]
+        training.policy.start(mode, derive_rng(session.seed, "explore", number))
+        seed = derive_seed(session.seed, "world", number)
+        trace = next(iter(session.episodes(training.policy, 1, seed)))
+        judged = session.judge.judge(trace) if session.judge is not None else float("nan")
+        kind = f"prior:{prior}" if mode == "prior" else mode
+        features, correction = training.policy.walked()
+        played = Played(trace, kind, judged, features, correction, self._price(session, trace))
+        training.played.append(played)
+        if training.prior is None:
+            self._listen(session, training, prior, played)
+        else:
+            self._store(training, played)
+            if mode != "trial":
+                self._update(session, training, len(trace))
+        session.log(
+            {
+                "rollout/kind": kind,
+                "rollout/reward": played.mean_reward,
+                "rollout/judged": None if np.isnan(judged) else judged,
+            }
+        )
+
+    def _turn(self, session: Session, training: Training) -> tuple[Mode, str]:
+        """How the next episode acts, and around which prior."""
+        if training.prior is None:
+            candidate = training.audition.next()
+            assert candidate is not None  # _listen settles on a prior after the last one
+            return "prior", candidate
+        turn = sum(not p.kind.startswith("prior:") for p in training.played)
+        budget = session.budget.rollouts
+        if budget is not None and budget - session.tally.rollouts <= self._trial:
+            return "trial", training.prior
+        if len(training.played) % 12 == 11:
+            return "prior", training.prior
+        if turn < self._offset_rollouts:
+            return "offset", training.prior
+        return ("average" if turn % 3 == 2 else "sample"), training.prior
+
+    def _listen(self, session: Session, training: Training, prior: str, played: Played) -> None:
+        training.audition.hear(prior, played.judged, played.mean_reward)
+        if training.audition.next() is None:
+            winner = training.audition.winner()
+            self._choose(session, training, winner)
+            scores = {f"audition/{n}": training.audition.score(n) for n in training.audition.candidates}
+            session.log({**scores, "audition/winner": winner})
+
+    def _store(self, training: Training, played: Played) -> None:
+        """Puts an episode into the buffer: transitions between consecutive features."""
+        steps = len(played.features) - 1
+        played.slot = training.own.episodes
+        training.own.add(played.features, played.correction[:steps], played.reward[:steps], False)
+
+    def _update(self, session: Session, training: Training, steps: int) -> None:
+        agent, losses = training.policy.agent, []
+        demonstrated = round(self._batch * self._share)
+        for step in range(steps * self._updates_per_step):
+            batch = mix(training.own.sample(self._batch - demonstrated), training.demonstrated.sample(demonstrated))
+            losses.append(agent.update_critic(batch))
+            if step % 2 == 0:
+                agent.update_actor(batch)
+        session.tally.updates = agent.updates
+        session.log({"loss/critic": float(np.mean(losses)), "sac/temperature": float(agent.log_temperature.exp())})
+
+    # --- rewards -----------------------------------------------------------------------------------------------------
+
+    def _price(self, session: Session, trace: Trace) -> np.ndarray:
+        with session.pricing():
+            thin = trace.every(session.stack.model.needs.stride) if trace.source == "demonstration" else trace
+            estimate = session.stack.model.estimate_episode(thin)
+            return session.stack.reward_of(thin, estimate)
+
+    def _refit(self, session: Session, training: Training) -> None:
+        """The detector learns what the policy's episodes look like; then all stored rewards follow it."""
+        model = session.stack.model
+        if training.prior is None or not isinstance(model, LearnedRewardModel):
+            return
+        with session.pricing():
+            episodes = [*session.experience, *(p.trace for p in training.played)]
+            losses = model.refit(episodes, derive_seed(session.seed, "refit", session.tally.rollouts))
+        session.log(dict(losses))
+        self._reprice(session, training)
+
+    def _reprice(self, session: Session, training: Training) -> None:
+        for played in training.played:
+            played.reward = self._price(session, played.trace)
+            if played.slot is not None:
+                training.own.reprice(played.slot, played.reward[: len(played.features) - 1])
+        for number, demonstration in enumerate(session.demonstrations):
+            reward = self._price(session, demonstration)
+            training.demonstrated.reprice(number, reward[: len(demonstration) - 1])
+
+    # --- the end and the way back ------------------------------------------------------------------------------------
+
+    def _conclude(self, session: Session, training: Training) -> AnchoredPolicy:
+        """Keeps the learned policy unless the judge trusts the prior more."""
+        if training.prior is None:
+            self._choose(session, training, training.audition.winner())
+        assert training.prior is not None
+        training.policy.prior = training.priors[training.prior]
+        learned = [p.judged >= 0.5 for p in training.played if p.kind == "trial"]
+        anchor = [p.judged >= 0.5 for p in training.played if p.kind == f"prior:{training.prior}"]
+        keep = not learned or not anchor or _credible(learned) >= _credible(anchor)
+        training.policy.start("average" if keep else "prior", derive_rng(session.seed, "final"))
+        session.notes |= {
+            "prior": training.prior,
+            "kept": "learned" if keep else "prior",
+            "judged_learned": float(np.mean(learned)) if learned else None,
+            "judged_prior": float(np.mean(anchor)) if anchor else None,
+        }
+        session.played = [(p.trace, p.kind, p.judged, p.mean_reward) for p in training.played]
+        return training.policy
+
+    def _restore(self, session: Session, training: Training, saved: dict[str, Any]) -> None:
+        """Rebuilds what a checkpoint left out: buffers and rewards follow from the stored episodes."""
+        traces = session.stored_episodes()
+        for trace, row in zip(traces, saved["played"], strict=True):
+            played = Played(trace, row["kind"], row["judged"], row["features"], row["correction"])
+            played.reward = self._price(session, trace)
+            training.played.append(played)
+            if training.prior is not None or saved["prior"] is not None:
+                played.slot = None
+        training.audition.verdicts = {k: [(a, b) for a, b in v] for k, v in saved["verdicts"].items()}
+        if saved["prior"] is not None and training.prior is None:
+            self._settle(session, training, saved["prior"])
+        training.policy.agent.load(saved["agent"])
+        torch.manual_seed(derive_seed(session.seed, "restored"))
+
+    def _settle(self, session: Session, training: Training, prior: str) -> None:
+        """Refills the buffers in the order in which the unbroken run filled them."""
+        auditioned = len(training.audition.candidates) * training.audition.episodes
+        later = training.played[auditioned:]
+        training.played = training.played[:auditioned]
+        self._choose(session, training, prior)
+        for played in later:
+            self._store(training, played)
+            training.played.append(played)
+
+
+def _credible(verdicts: Sequence[bool]) -> float:
+    """The posterior mean of a success rate under a uniform prior: many successes count for more than few."""
+    return (sum(verdicts) + 1) / (len(verdicts) + 2)

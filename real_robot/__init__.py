@@ -1,0 +1,1 @@
+"""The world that can break: arms behind a safety gate (not part of this release)."""

@@ -1,0 +1,1 @@
+"""Reward models: what an observation is worth."""

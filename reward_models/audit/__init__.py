@@ -1,0 +1,1 @@
+"""How good a reward model is: metrics against ground truth, for measurement only."""

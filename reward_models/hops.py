@@ -1,0 +1,67 @@
+"""The signed hop between two moments of a task, and the rules that accumulate hops into progress.
+
+Sources: Robo-Dopamine (arXiv 2512.23703) Eq. 2-7; EVOLVE-VLA (arXiv 2512.14666) Eq. 2; VLAC's public value rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robo_reward.errors import unknown_name
+
+Rule = Literal["remaining_gap", "grm", "vlac_mix", "vlac_reciprocal"]
+RULES: tuple[Rule, ...] = ("remaining_gap", "grm", "vlac_mix", "vlac_reciprocal")
+_SMALL = 0.02
+
+
+def hop_label(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+    """The hop between two progress values in [0, 1], in [-1, 1], elementwise (Robo-Dopamine Eq. 2).
+
+    Forward it is the share of the remaining distance that was covered, backward the share of the covered distance
+    that was lost. Denominators below 0.02 are raised to it: labels next to either end stay finite.
+    """
+    delta = after - before
+    forward = delta / (1 - before).clamp(min=_SMALL)
+    backward = delta / before.clamp(min=_SMALL)
+    return torch.where(delta >= 0, forward, backward).clamp(-1, 1)
+
+
+def accumulate(progress: float, hop: float, rule: Rule) -> float:
+    """The progress after a hop, clamped to [0, 1].
+
+    ``remaining_gap``: v + (1 - v) h, for either sign (EVOLVE-VLA Eq. 2; the clamp is ours, the paper prints none).
+    ``grm``: backward hops take a share of what was covered, v + v h (Robo-Dopamine Eq. 4).
+    ``vlac_mix`` and ``vlac_reciprocal``: VLAC's two further rules; the last undoes a forward hop exactly.
+    """
+    if rule not in RULES:
+        raise unknown_name("recursion rule", rule, RULES)
+    if hop >= 0 or rule == "remaining_gap":
+        value = progress + (1 - progress) * hop
+    elif rule == "grm" or (rule == "vlac_mix" and progress <= 0.5):
+        value = progress + progress * hop
+    else:
+        back = 1 - max(1 - progress, 0.01) / max(1 + hop, 1e-6)
+        value = max(0.10, back) if rule == "vlac_mix" else back
+    return float(min(max(value, 0.0), 1.0))
+
+
+def accumulate_all(hops: Sequence[float], rule: Rule, start: float = 0.0) -> NDArray[np.float32]:
+    """Progress after each of the hops, (len(hops),) in [0, 1]."""
+    values, value = [], start
+    for hop in hops:
+        value = accumulate(value, float(hop), rule)
+        values.append(value)
+    return np.asarray(values, np.float32)
+
+
+def fuse(forward: NDArray[np.float32], backward: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Progress from two anchored hops: ``forward`` from the episode's start, ``backward`` from a goal frame.
+
+    Mean of H(start, s) and 1 + H(goal, s), clipped to [0, 1] (Robo-Dopamine Eq. 5-6 without the incremental term).
+    """
+    return np.clip((forward + 1 + backward) / 2, 0, 1).astype(np.float32)

@@ -1,0 +1,184 @@
+"""Fits a progress network: demonstrations against the negatives, a minute at most on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from robo_reward.reward_models.hops import hop_label
+from robo_reward.reward_models.image_encoder import augment
+from robo_reward.reward_models.progress_net import ProgressNet
+
+
+@dataclass(frozen=True, slots=True)
+class FitSettings:
+    """How the network is trained. ``batch``: demonstration frames per step; half as many negatives join them."""
+
+    steps: int = 250
+    batch: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    shift: int = 4
+    brightness: float = 0.1
+    hop_weight: float = 0.5
+    success_weight: float = 1.0
+    mismatch: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSet:
+    """Frames with labels. ``inputs`` (F, ...) images or states; ``progress``, ``success`` (F,), NaN where unlabelled.
+
+    ``episode`` (F,) tells which frames belong together: hops are drawn inside an episode only. ``task`` (F, 32).
+    """
+
+    inputs: Tensor
+    progress: Tensor
+    success: Tensor
+    episode: Tensor
+    task: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+def join(sets: Sequence[FrameSet]) -> FrameSet:
+    """One set after another; episodes stay apart."""
+    offset, episodes = 0, []
+    for part in sets:
+        episodes.append(part.episode + offset)
+        offset += int(part.episode.max()) + 1
+    return FrameSet(
+        torch.cat([s.inputs for s in sets]),
+        torch.cat([s.progress for s in sets]),
+        torch.cat([s.success for s in sets]),
+        torch.cat(episodes),
+        torch.cat([s.task for s in sets]),
+    )
+
+
+def fit_progress(
+    net: ProgressNet, demonstrations: FrameSet, negatives: FrameSet, settings: FitSettings, tasks: Tensor
+) -> dict[str, float]:
+    """Trains all heads together and returns the last losses.
+
+    A step sees demonstration frames (labels from time), final frames (success), negatives with progress labels (random
+    episodes: 0) and hard negatives that only the success head may judge (late frames of failed replays). ``tasks``
+    (K, 32): with several tasks a share of the demonstration frames is shown with a wrong instruction and label 0.
+    """
+    optimizer = torch.optim.AdamW(
+        [p for p in net.parameters() if p.requires_grad],
+        settings.learning_rate,
+        weight_decay=settings.weight_decay,
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
+    losses = {"fit/progress": 0.0, "fit/hop": 0.0, "fit/success": 0.0}
+    sampler = _Sampler(demonstrations, negatives, settings, tasks)
+    net.train()
+    for _ in range(settings.steps):
+        batch = sampler.draw()
+        images = batch.inputs.dim() == 4
+        inputs = augment(batch.inputs, settings.shift, settings.brightness) if images else batch.inputs
+        z = net.encoder(inputs)
+        progress = _progress_loss(net, z, batch)
+        success = _success_loss(net, z, batch)
+        hop = _hop_loss(net, z, batch, sampler.paired)
+        loss = progress + settings.success_weight * success + settings.hop_weight * hop
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses = {
+            "fit/progress": float(progress.detach()),
+            "fit/hop": float(hop.detach()),
+            "fit/success": float(success.detach()),
+        }
+    net.eval()
+    return losses
+
+
+class _Sampler:
+    """Draws the parts of a batch: paired demonstration frames, final frames, negatives with and without progress."""
+
+    def __init__(self, demonstrations: FrameSet, negatives: FrameSet, settings: FitSettings, tasks: Tensor) -> None:
+        self._all = join([demonstrations, negatives])
+        count = len(demonstrations)
+        self._demos = torch.arange(count)
+        self._final = torch.nonzero(demonstrations.success == 1).flatten()
+        rest = torch.arange(count, len(self._all))
+        hard = self._all.progress[rest].isnan()
+        self._random, self._hard = rest[~hard], rest[hard]
+        self._settings, self._tasks = settings, tasks
+        self.paired = settings.batch // 2
+
+    def draw(self) -> FrameSet:
+        half = self.paired
+        first = _pick(self._demos, half)
+        second = self._partner(first)
+        parts = [first, second, _pick(self._final, half // 2)]
+        parts += [_pick(pool, half) for pool in (self._random, self._hard) if len(pool)]
+        index = torch.cat(parts)
+        batch = FrameSet(
+            self._all.inputs[index],
+            self._all.progress[index].clone(),
+            self._all.success[index].clone(),
+            self._all.episode[index],
+            self._all.task[index].clone(),
+        )
+        if len(self._tasks) > 1:
+            self._mislead(batch)
+        return batch
+
+    def _partner(self, first: Tensor) -> Tensor:
+        """For each frame another one of the same episode."""
+        episodes = self._all.episode
+        start = torch.searchsorted(episodes, episodes[first])
+        stop = torch.searchsorted(episodes, episodes[first], right=True)
+        return torch.minimum(start + (torch.rand(len(first)) * (stop - start)).long(), stop - 1)
+
+    def _mislead(self, batch: FrameSet) -> None:
+        """Shows a share of the paired frames with another task's instruction: no progress, no success."""
+        wrong = torch.nonzero(torch.rand(self.paired) < self._settings.mismatch).flatten()
+        for index in torch.cat([wrong, wrong + self.paired]).tolist():
+            others = self._tasks[(self._tasks != batch.task[index]).any(1)]
+            batch.task[index] = others[int(torch.randint(len(others), (1,)))]
+            batch.progress[index], batch.success[index] = 0.0, 0.0
+
+
+def _pick(pool: Tensor, count: int) -> Tensor:
+    return pool[torch.randint(0, len(pool), (count,))]
+
+
+def _member_mask(members: int, count: int) -> Tensor:
+    """(E, B) weights that give each member its own bootstrap of the batch."""
+    return torch.poisson(torch.ones(members, count)) if members > 1 else torch.ones(1, count)
+
+
+def _masked_mean(values: Tensor, known: Tensor) -> Tensor:
+    weights = _member_mask(*values.shape) * known
+    return (values * weights).sum() / weights.sum().clamp(min=1)
+
+
+def _progress_loss(net: ProgressNet, z: Tensor, batch: FrameSet) -> Tensor:
+    error = net.progress(z, batch.task) - batch.progress.nan_to_num()
+    return _masked_mean(error.square(), (~batch.progress.isnan()).float())
+
+
+def _success_loss(net: ProgressNet, z: Tensor, batch: FrameSet) -> Tensor:
+    logit = net.success_logit(z, batch.task)
+    label = batch.success.nan_to_num().expand_as(logit)
+    each = nn.functional.binary_cross_entropy_with_logits(logit, label, reduction="none")
+    known = ~batch.success.isnan()
+    positive = known & (batch.success == 1)
+    negative = known & (batch.success == 0)
+    return _masked_mean(each, positive.float()) + _masked_mean(each, negative.float())
+
+
+def _hop_loss(net: ProgressNet, z: Tensor, batch: FrameSet, half: int) -> Tensor:
+    before, after = slice(0, half), slice(half, 2 * half)
+    label = hop_label(batch.progress[before], batch.progress[after])
+    predicted = net.hop(z[before], z[after], batch.task[after])
+    return _masked_mean((predicted - label).square(), torch.ones(half))

@@ -1,0 +1,84 @@
+"""A success detector on frozen embeddings that is refitted against the policy's own frames, and its calibration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from robo_reward.networks import mlp
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSettings:
+    """How the detector is trained; noise and weight decay keep one demonstration from being learned by heart."""
+
+    width: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    input_noise: float = 0.3
+    batch: int = 128
+    positive_target: float = 0.95
+    negative_target: float = 0.05
+
+
+class SuccessDetector:
+    """p(success | embedding): demonstrated final frames against everything else that was seen."""
+
+    def __init__(self, size: int, settings: DetectorSettings | None = None) -> None:
+        self.settings = settings or DetectorSettings()
+        self.net = mlp(size, 1, self.settings.width, depth=1)
+        self.optimizer = torch.optim.AdamW(
+            self.net.parameters(), self.settings.learning_rate, weight_decay=self.settings.weight_decay
+        )
+        self.temperature, self.offset = 1.0, 0.0
+
+    def fit(self, positive: Tensor, negative: Tensor, early: Tensor, steps: int) -> float:
+        """``steps`` updates; (P, Z) final frames, (Q, Z) other episodes' frames, (R, Z) early demonstration frames.
+
+        Two thirds of the negatives of a batch come from other episodes, one third from before the demonstrated success.
+        """
+        s, loss = self.settings, torch.zeros(())
+        target = torch.cat([torch.full((s.batch,), s.positive_target), torch.full((s.batch,), s.negative_target)])
+        others = s.batch * 2 // 3
+        for _ in range(steps):
+            x = torch.cat([_draw(positive, s.batch), _draw(negative, others), _draw(early, s.batch - others)])
+            logit = self.net(x + s.input_noise * torch.randn_like(x))[:, 0]
+            loss = nn.functional.binary_cross_entropy_with_logits(logit, target)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+        return float(loss.detach())
+
+    @torch.no_grad()
+    def logit(self, embeddings: Tensor) -> NDArray[np.float32]:
+        """Uncalibrated logits (F,)."""
+        out: NDArray[np.float32] = self.net(embeddings)[:, 0].numpy()
+        return out
+
+    def probability(self, embeddings: Tensor) -> NDArray[np.float32]:
+        """Calibrated probabilities (F,) in [0, 1]: 0.5 lies at the threshold that ``calibrate`` chose."""
+        z = (self.logit(embeddings) - self.offset) / self.temperature
+        return (1 / (1 + np.exp(-np.clip(z, -30, 30)))).astype(np.float32)
+
+    def state(self) -> dict[str, object]:
+        """Everything that a resumed run needs."""
+        return {
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "temperature": self.temperature,
+            "offset": self.offset,
+        }
+
+    def load(self, state: dict[str, object]) -> None:
+        """Takes back what ``state`` gave."""
+        self.net.load_state_dict(state["net"])  # type: ignore[arg-type]
+        self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
+        self.temperature, self.offset = float(str(state["temperature"])), float(str(state["offset"]))
+
+
+def _draw(pool: Tensor, count: int) -> Tensor:
+    return pool[torch.randint(0, len(pool), (count,))]

@@ -1,0 +1,1 @@
+"""Reward transforms: from estimates to the reward that the learner sees."""

@@ -1,0 +1,33 @@
+"""Accumulated rewards: hops added up by a recursion rule, paid as a level."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robo_reward.contracts import Estimate, Flags, Floats, Transition
+from robo_reward.errors import unknown_name
+from robo_reward.reward_models.hops import RULES, Rule, accumulate
+
+
+class Accumulated:
+    """reward += weight * v, v accumulated from the episode's gains by ``rule`` (EVOLVE-VLA Eq. 2 and its relatives).
+
+    The value depends on the episode's history, not on the state alone.
+    """
+
+    def __init__(self, rule: Rule = "grm", weight: float = 1.0) -> None:
+        if rule not in RULES:
+            raise unknown_name("recursion rule", rule, RULES)
+        self.base_reward: str | None = f"{weight:g}*accumulated({rule})"
+        self._rule: Rule = rule
+        self._weight = weight
+        self._value = np.zeros(0, np.float32)
+
+    def begin(self, first: Estimate, fresh: Flags) -> None:
+        """Fresh episodes start at 0."""
+        self._value = np.where(fresh, 0.0, self._value if len(self._value) == len(fresh) else 0.0)
+
+    def __call__(self, reward: Floats, transition: Transition, estimate: Estimate) -> Floats:
+        pairs = zip(self._value, estimate.gain, strict=True)
+        self._value = np.asarray([accumulate(float(v), float(h), self._rule) for v, h in pairs], np.float32)
+        return np.asarray(reward + self._weight * self._value, np.float32)

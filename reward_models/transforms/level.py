@@ -1,0 +1,40 @@
+"""Level rewards: a share of an estimate itself, paid at every step."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from robo_reward.contracts import Estimate, Flags, Floats, Transition
+from robo_reward.errors import UserError
+
+Source = Literal["progress", "match", "success"]
+
+
+class Level:
+    """reward += weight * estimate of the state that was reached.
+
+    ``source``: ``progress`` in [0, 1], ``match`` in [-1, 1] or ``success`` probability in [0, 1]. A level pays for staying
+    where the estimate is high, so it is an objective of its own; it suits episodes that run to their time limit and
+    would pay a policy to avoid success in episodes that success ends.
+    """
+
+    def __init__(self, source: Source = "progress", weight: float = 1.0, conservatism: float = 0.0) -> None:
+        """``conservatism``: how many units of uncertainty are taken off the progress first (UWO-like, linear)."""
+        self.base_reward: str | None = f"{weight:g}*{source}"
+        self._source, self._weight, self._conservatism = source, weight, conservatism
+
+    def begin(self, first: Estimate, fresh: Flags) -> None:
+        """Nothing to remember."""
+
+    def __call__(self, reward: Floats, transition: Transition, estimate: Estimate) -> Floats:
+        value = getattr(estimate, self._source)
+        if value is None:
+            raise UserError(
+                f"transform level(source={self._source}): this reward model gives no {self._source}; "
+                "use reward_model=transport for match, or source=progress"
+            )
+        if self._conservatism and self._source == "progress":
+            value = np.maximum(value - self._conservatism * estimate.uncertainty, 0)
+        return np.asarray(reward + self._weight * value, np.float32)

@@ -1,0 +1,33 @@
+"""Potential-based shaping: guides the learner without changing what is optimal."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robo_reward.contracts import Estimate, Flags, Floats, Transition
+
+
+class Potential:
+    """reward += weight * (gamma * Phi(after) - Phi(before)), Phi = progress (Ng, Harada & Russell 1999).
+
+    Phi(after) counts as 0 where the episode *terminated*, never where it was truncated: then the discounted sum is
+    gamma^T Phi_T - Phi_0, or -Phi_0 after a termination, whatever the policy did. The potential of a state is the one
+    that was computed when it was met (dynamic potentials are never recomputed inside a batch). Not an objective.
+    """
+
+    def __init__(self, gamma: float = 0.98, weight: float = 1.0) -> None:
+        """``gamma`` must be the learner's discount, else the optimum moves."""
+        self.base_reward: str | None = None
+        self._gamma, self._weight = gamma, weight
+        self._before = np.zeros(0, np.float32)
+
+    def begin(self, first: Estimate, fresh: Flags) -> None:
+        """Remembers the potential of the first state of fresh episodes."""
+        old = self._before if len(self._before) == len(fresh) else np.zeros(len(fresh), np.float32)
+        self._before = np.where(fresh, first.progress, old)
+
+    def __call__(self, reward: Floats, transition: Transition, estimate: Estimate) -> Floats:
+        after = np.where(transition.terminated, 0.0, estimate.progress)
+        shaped = reward + self._weight * (self._gamma * after - self._before)
+        self._before = estimate.progress
+        return np.asarray(shaped, np.float32)

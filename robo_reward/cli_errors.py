@@ -1,0 +1,131 @@
+"""Tells a user's mistakes, interruptions and full disks from faults of ours: one message, one exit code."""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from robo_reward import cli_help, signals
+from robo_reward.errors import Interrupted, UserError, unknown_name
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What to print on stderr, and the exit code."""
+
+    message: str
+    exit_code: int
+
+
+def explain(error: BaseException, verb: str = "") -> Told | None:
+    """The message for ``error`` of a verb; None for a fault of ours, which deserves its traceback."""
+    chain = list(_chain(error))
+    for cause in chain:
+        if isinstance(cause, KeyboardInterrupt | Interrupted):
+            return _stopped(cause)
+    if signals.received() is not None:  # foreign code turned Ctrl-C into an exception of its own
+        return _stopped(signals.Preempted() if signals.received() == signal.SIGTERM else KeyboardInterrupt())
+    for cause in chain:
+        if isinstance(cause, UserError):
+            return Told(str(cause), cause.exit_code)
+    for cause in chain:
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f" while writing '{cause.filename}'" if cause.filename else ""
+            return Told(f"the disk is full{where}: nothing half-written is left; free some space, then try again", 1)
+    message = _config_mistake(chain, verb) if "hydra" in sys.modules else None
+    return None if message is None else Told(message, 2)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        yield link
+        link = link.__cause__ or (None if link.__suppress_context__ else link.__context__)
+
+
+def _stopped(error: BaseException) -> Told:
+    if isinstance(error, Interrupted):
+        return Told(str(error), error.exit_code)
+    if isinstance(error, signals.Preempted):
+        return Told("stopped by SIGTERM", 75)
+    return Told("interrupted", 130)
+
+
+def _config_mistake(chain: list[BaseException], verb: str) -> str | None:
+    from hydra import errors
+    from omegaconf import errors as omega
+    from yaml import YAMLError
+
+    for error in chain:
+        match error:
+            case errors.MissingConfigException():
+                return _missing_option(error)
+            case errors.OverrideParseException():
+                said = str(error).splitlines()[0]
+                return f"cannot read the override '{error.override}': {said}; quote special characters"
+            case errors.ConfigCompositionException():
+                return _bad_override(error, verb)
+            case errors.SearchPathException():
+                return str(error)
+            case errors.InstantiationException() if _users_target(error, chain):
+                return str(error)
+            case YAMLError():
+                return f"a yaml file cannot be read: {error}"
+            case omega.MissingMandatoryValue():
+                return f"the key '{error.full_key}' has no value: give {error.full_key}=VALUE"
+            case omega.InterpolationResolutionError() | omega.ValidationError():
+                return str(error)
+            case errors.HydraException():
+                return str(error)
+            case ValueError() if _in_hydra(error):  # two of --run, --multirun, --cfg, ...
+                return str(error)
+    return None
+
+
+def _missing_option(error: Any) -> str:
+    missing, options = error.missing_cfg_file, error.options
+    if not missing or options is None:
+        return str(error).strip()
+    group, _, name = missing.rpartition("/")
+    return str(unknown_name(f"{group} in '{group}={name}':" if group else "config", name, options))
+
+
+def _bad_override(error: Exception, verb: str) -> str:
+    cause = error.__cause__
+    said = str(error).strip() or str(cause)
+    unused = re.match(r"Could not override '([^']+)'\.\s+No match in the defaults list", said)
+    if unused and verb in cli_help.verbs():
+        known = [group for group, _ in cli_help.chosen_groups(verb)]
+        known += [key.name for key in cli_help.top_level_keys(verb)]
+        return str(unknown_name(f"key or group of the verb {verb}:", unused[1], known))
+    parent, key = getattr(cause, "parent_node", None), getattr(cause, "key", None)
+    if parent is not None and key is not None and hasattr(parent, "keys"):
+        full = str(getattr(cause, "full_key", None) or key)
+        group = full.rpartition(".")[0]
+        if not parent:
+            return f"'{group or full}' holds no keys, so there is no '{full}'; add one with +{full}=VALUE"
+        return str(unknown_name("key", full, [f"{group}.{k}" if group else str(k) for k in parent if k != "hydra"]))
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    if cause is not None and str(cause) not in said:
+        lines.append(str(cause).splitlines()[0])
+    return "; ".join(lines)
+
+
+def _users_target(error: Exception, chain: list[BaseException]) -> bool:
+    """An unknown ``_target_``, or an argument that its class does not take, comes from yaml or overrides."""
+    unexpected = any(isinstance(e, TypeError) and "unexpected keyword argument" in str(e) for e in chain)
+    return unexpected or "Error locating target" in str(error)
+
+
+def _in_hydra(error: BaseException) -> bool:
+    tb = error.__traceback__
+    while tb is not None and tb.tb_next is not None:
+        tb = tb.tb_next
+    return tb is not None and tb.tb_frame.f_globals.get("__name__", "").startswith("hydra.")

@@ -1,0 +1,128 @@
+"""Runs a policy for some episodes and hands each over as a trace; training, evaluation and collection share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from robo_reward.contracts import Floats, Observation, Policy, Transition, World
+from robo_reward.seeding import derive_seed
+from robo_reward.trace import Source, Trace
+
+OnStep = Callable[[Transition], None]
+
+
+class Recorder:
+    """Collects one world's episode; keeps the frames of ``views`` at every ``stride``-th step and at the last."""
+
+    def __init__(self, index: int, views: Sequence[str], stride: int, fps: float, source: Source) -> None:
+        self._index, self._views, self._stride = index, tuple(views), stride
+        self._fps, self._source = fps, source
+
+    def begin(self, first: Observation) -> None:
+        """Starts a new episode with what the world shows now."""
+        self._states = [first.state[self._index].copy()]
+        self._actions: list[Floats] = []
+        self._env_rewards: list[float] = []
+        self._steps: list[int] = []
+        self._frames: dict[str, list[np.ndarray]] = {view: [] for view in self._views}
+        self._task = first.task[self._index]
+        self._look(first)
+
+    def add(self, transition: Transition) -> Trace | None:
+        """Adds a step; the finished episode if it ended."""
+        i = self._index
+        self._states.append(transition.after.state[i].copy())
+        self._actions.append(transition.action[i].copy())
+        self._env_rewards.append(float(transition.env_reward[i]))
+        done = bool(transition.done[i])
+        if done or len(self._actions) % self._stride == 0:
+            self._look(transition.after)
+        return self._finish(transition) if done else None
+
+    def _look(self, observation: Observation) -> None:
+        self._steps.append(len(self._actions))
+        for view in self._views:
+            self._frames[view].append(observation.views[view][self._index])
+
+    def _finish(self, transition: Transition) -> Trace:
+        env_reward = np.asarray(self._env_rewards, np.float32)
+        return Trace(
+            task=self._task,
+            state=np.stack(self._states),
+            action=np.stack(self._actions),
+            frames={view: np.stack(frames) for view, frames in self._frames.items()},
+            frame_steps=np.asarray(self._steps, np.int64),
+            fps=self._fps,
+            source=self._source,
+            terminated=bool(transition.terminated[self._index]),
+            truncated=bool(transition.truncated[self._index]),
+            env_reward=None if np.isnan(env_reward).any() else env_reward,
+        )
+
+
+def rollout(
+    world: World,
+    policy: Policy,
+    episodes: int,
+    seed: int,
+    *,
+    views: Sequence[str] = (),
+    stride: int = 1,
+    source: Source = "policy",
+    on_step: OnStep | None = None,
+) -> Iterator[Trace]:
+    """Yields ``episodes`` traces; the same seed and number of worlds give the same starts.
+
+    The worlds run in lockstep, N episodes at a time, each wave with seeds derived from ``seed`` and its number;
+    ``trace.meta["outcome"]`` is the position of the episode's verdict in the world's sealed log.
+    """
+    world.keep_final(views)
+    finished = 0
+    wave = 0
+    while finished < episodes:
+        wanted = min(world.num_worlds, episodes - finished)
+        for trace in _wave(world, policy, wanted, derive_seed(seed, "wave", wave), views, stride, source, on_step):
+            finished += 1
+            yield trace
+        wave += 1
+
+
+def _wave(
+    world: World,
+    policy: Policy,
+    wanted: int,
+    seed: int,
+    views: Sequence[str],
+    stride: int,
+    source: Source,
+    on_step: OnStep | None,
+) -> list[Trace]:
+    observation = world.reset(seed)
+    policy.reset(np.ones(world.num_worlds, bool))
+    recorders = [Recorder(i, views, stride, world.fps, source) for i in range(wanted)]
+    for recorder in recorders:
+        recorder.begin(observation)
+    traces: dict[int, Trace] = {}
+    while len(traces) < wanted:
+        mark = world.sealed.mark()
+        transition = world.step(policy.act(observation)[:, 0])
+        if on_step is not None:
+            on_step(transition)
+        ended = np.flatnonzero(transition.done)
+        for recorder_index, recorder in enumerate(recorders):
+            if recorder_index in traces:
+                continue
+            trace = recorder.add(transition)
+            if trace is not None:
+                position = mark + int(np.searchsorted(ended, recorder_index))
+                traces[recorder_index] = _with_outcome(trace, position)
+        policy.reset(transition.done)
+        observation = world.observe()
+    return [traces[i] for i in range(wanted)]
+
+
+def _with_outcome(trace: Trace, position: int) -> Trace:
+    return replace(trace, meta={**trace.meta, "outcome": position})

@@ -1,0 +1,221 @@
+"""The run folder: resolved config, metrics, checkpoints and a summary, each whole on the disk or absent."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from robo_reward import atomic, signals
+from robo_reward.errors import Interrupted, UserError
+from robo_reward.metrics import EventFile, MetricsLog, Value
+from robo_reward.summary import Status, Summary, git_commit, installed_versions
+
+MAY_CHANGE = ("resume", "run_dir", "rollouts", "steps", "device", "video", "report")
+"""Config keys in which a resumed run may differ from the one it resumes."""
+
+
+class RunFolder:
+    """One run on the disk. Use it as a context manager: whatever ends the block ends up in ``summary.json``.
+
+    ``path``: the folder. ``summary``: fill in what is known. ``resumed``: whether it goes on from a
+    checkpoint, and ``step`` from which (0 without one).
+    """
+
+    def __init__(self, path: Path, summary: Summary, metrics: MetricsLog, keep: int = 2) -> None:
+        self.path = path
+        self.summary = summary
+        self.step = 0
+        self.resumed = False
+        self._metrics = metrics
+        self._keep = keep
+        self._start = (time.monotonic(), _cpu_seconds())
+        self._earlier = (0.0, 0.0)
+        self._ended = False
+
+    @classmethod
+    def create(
+        cls,
+        verb: str,
+        name: str,
+        config: Mapping[str, Any] | Any,
+        run_dir: str | Path | None = None,
+        resume: bool = False,
+        tensorboard: bool = True,
+        keep: int = 2,
+    ) -> RunFolder:
+        """Makes ``runs/<verb>/<date-time>-<name>/`` or ``run_dir``; the last ``keep`` checkpoints stay.
+
+        With ``resume`` the folder may exist: metrics are cut back to the latest checkpoint, if any.
+        A folder that does not exist yet is begun, so that a scheduler can repeat one command.
+
+        Raises:
+            UserError: the folder holds something and ``resume`` is off; or its run had another config.
+        """
+        plain = _resolved(config)
+        path = _choose(verb, name, run_dir, resume)
+        path.mkdir(parents=True, exist_ok=True)
+        if resume and (path / "config.yaml").exists():
+            _check_same(path, plain)
+        else:
+            atomic.write_text(path / "config.yaml", _yaml(plain))
+        seed = plain.get("seed")
+        summary = Summary(verb=verb, seed=seed, versions=installed_versions(), git_commit=git_commit())
+        events = EventFile(path) if tensorboard else None
+        run = cls(path, summary, MetricsLog(path / "metrics.jsonl", events), keep)
+        run._open(events)
+        return run
+
+    def log(self, step: int, values: Mapping[str, Value]) -> None:
+        """Appends a row to ``metrics.jsonl``; what depends on timing must be named ``timing/...``."""
+        self._metrics.log(step, values)
+
+    @contextlib.contextmanager
+    def checkpoint(self, step: int) -> Iterator[Path]:
+        """Yields a temporary folder that becomes ``checkpoints/<step>/`` when the block ends well."""
+        with atomic.new_folder(self.path / "checkpoints" / str(int(step))) as folder:
+            yield folder
+            wall, cpu = self._seconds()
+            state = {
+                "step": int(step),
+                "metrics_bytes": self._metrics.size,
+                "wall_seconds": wall,
+                "cpu_seconds": cpu,
+            }
+            atomic.write_json(folder / "run.json", state)
+        atomic.write_text(self.path / "checkpoints" / "latest", f"{int(step)}\n")
+        kept = sorted((int(p.name) for p in self._checkpoints()), reverse=True)[: max(self._keep, 1)]
+        for path in self._checkpoints():
+            if int(path.name) not in kept:
+                shutil.rmtree(path, ignore_errors=True)
+
+    def latest_checkpoint(self) -> Path | None:
+        """The folder of the last whole checkpoint, None before the first."""
+        return latest_checkpoint(self.path)
+
+    def finish(self, status: Status = "done") -> None:
+        """Writes ``summary.json``, the last thing that a run does."""
+        self._metrics.close()
+        self.summary.status = status
+        self.summary.wall_seconds, self.summary.cpu_seconds = self._seconds()
+        atomic.write_json(self.path / "summary.json", self.summary.as_json())
+        self._ended = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._ended:
+            return
+        if error is None:
+            self.finish()
+            return
+        stopped = isinstance(error, KeyboardInterrupt | Interrupted) or signals.received() is not None
+        try:
+            self.finish("interrupted" if stopped else "failed")
+        except OSError as also:  # a full disk: what ended the run matters more than its summary
+            print(f"could not write '{self.path / 'summary.json'}': {also}", file=sys.stderr)
+        where = "" if self.latest_checkpoint() is None else f": resume it with run_dir='{self.path}' resume=true"
+        error.add_note(f"the run folder is '{self.path}'{where}")
+
+    def _open(self, events: EventFile | None) -> None:
+        (self.path / "summary.json").unlink(missing_ok=True)
+        folder = self.path / "checkpoints"
+        if folder.exists():
+            atomic.recover(folder)
+        latest = self.latest_checkpoint()
+        if latest is None:
+            self._metrics.open(keep_bytes=0)
+            return
+        state = json.loads((latest / "run.json").read_text("utf-8"))
+        self.resumed, self.step = True, int(state["step"])
+        self._earlier = (state["wall_seconds"], state["cpu_seconds"])
+        self._metrics.open(keep_bytes=int(state["metrics_bytes"]))
+        for path in self._checkpoints():
+            if int(path.name) > self.step:  # saved, but never named as the latest: its metrics are gone
+                shutil.rmtree(path)
+        if events is not None:
+            events.restart(self.step)
+
+    def _checkpoints(self) -> list[Path]:
+        return [p for p in (self.path / "checkpoints").iterdir() if p.is_dir() and p.name.isdigit()]
+
+    def _seconds(self) -> tuple[float, float]:
+        wall, cpu = time.monotonic() - self._start[0], _cpu_seconds() - self._start[1]
+        return round(self._earlier[0] + wall, 3), round(self._earlier[1] + cpu, 3)
+
+
+def latest_checkpoint(path: Path) -> Path | None:
+    """The folder of the last whole checkpoint of the run in ``path``, None without one."""
+    named = path / "checkpoints" / "latest"
+    if not named.exists():
+        return None
+    folder = path / "checkpoints" / named.read_text("utf-8").strip()
+    if not folder.is_dir():
+        raise UserError(f"'{named}' names the checkpoint '{folder}', which is not there; was part of the run deleted?")
+    return folder
+
+
+def _choose(verb: str, name: str, run_dir: str | Path | None, resume: bool) -> Path:
+    if run_dir is None:
+        if resume:
+            raise UserError("resume=true needs run_dir=FOLDER, the run to go on with")
+        stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+        stem = Path("runs") / verb / f"{stamp}-{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-') or 'run'}"
+        tries = (stem if i == 1 else stem.with_name(f"{stem.name}-{i}") for i in range(1, 1000))
+        return next(path for path in tries if not path.exists())
+    path = Path(run_dir)
+    if path.exists() and not path.is_dir():
+        raise UserError(f"run_dir='{path}' is a file, not a folder; give another run_dir")
+    if path.exists() and any(path.iterdir()) and not resume:
+        raise UserError(f"the run folder '{path}' exists and is not empty; add resume=true or give another run_dir")
+    if path.exists() and any(path.iterdir()) and not (path / "config.yaml").exists():
+        raise UserError(f"'{path}' is not a run folder (it has no config.yaml), so it cannot be resumed")
+    return path
+
+
+def _resolved(config: Any) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    if OmegaConf.is_config(config):
+        config = OmegaConf.to_container(config, resolve=True)
+    return dict(config)
+
+
+def _yaml(config: Mapping[str, Any]) -> str:
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
+
+
+def _check_same(path: Path, config: Mapping[str, Any]) -> None:
+    from omegaconf import OmegaConf
+
+    there, here = OmegaConf.load(path / "config.yaml"), OmegaConf.create(dict(config))
+    old, new = _flat(OmegaConf.to_container(there)), _flat(OmegaConf.to_container(here))
+    for key in sorted(old.keys() | new.keys()):
+        if key.split(".")[0] not in MAY_CHANGE and old.get(key) != new.get(key):
+            raise UserError(
+                f"the run in '{path}' was made with {key}={old.get(key)}, now it is {key}={new.get(key)}; "
+                f"resume it with the old value or give another run_dir"
+            )
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    return {k: v for name, held in value.items() for k, v in _flat(held, f"{key}.{name}" if key else str(name)).items()}
+
+
+def _cpu_seconds() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system

@@ -1,0 +1,155 @@
+"""What a learner is given: a world, a reward, demonstrations, a budget, and where to write."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from robo_reward.checkpoint import load_state, save_state
+from robo_reward.contracts import Budget, Hook, Needs, Policy, Tally, World
+from robo_reward.metrics import Value
+from robo_reward.reward_stack import RewardStack
+from robo_reward.rollout import rollout
+from robo_reward.run import RunFolder
+from robo_reward.trace import Source, Trace
+from robo_reward.trace_file import read_trace, write_trace
+
+
+@runtime_checkable
+class Saveable(Protocol):
+    """Something with weights."""
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...
+
+
+class Judge(Protocol):
+    """Judges finished episodes apart from the reward: ``judge`` >= 0.5 means success."""
+
+    needs: Needs
+
+    def judge(self, trace: Trace) -> float: ...
+
+
+@dataclass(slots=True)
+class Session:
+    """One training run from the learner's side.
+
+    ``experience``: episodes that were stepped before the learner started (random actions, replays), already counted.
+    ``evaluate``: runs the policy for the report at a number of rollouts; its verdicts go to a sealed log. ``outcomes``: for
+    each rollout the position of its verdict in the training world's sealed log. ``restored``: what the learner saved in
+    the checkpoint that the run goes on from. The learner leaves ``played``, its own episodes with kind, the judge's
+    verdict and the mean reward, and ``notes`` for the summary.
+    """
+
+    world: World
+    stack: RewardStack
+    demonstrations: Sequence[Trace]
+    budget: Budget
+    run: RunFolder
+    seed: int
+    judge: Judge | None = None
+    experience: list[Trace] = field(default_factory=list)
+    hooks: Sequence[Hook] = ()
+    evaluate: Callable[[Policy, int], None] | None = None
+    tally: Tally = field(default_factory=Tally)
+    outcomes: list[int] = field(default_factory=list)
+    restored: dict[str, Any] | None = None
+    notes: dict[str, Any] = field(default_factory=dict)
+    played: list[tuple[Trace, str, float, float]] = field(default_factory=list)
+    _own: list[Trace] = field(default_factory=list)
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views that reward and judge read."""
+        judged = self.judge.needs.views if self.judge else ()
+        return tuple(dict.fromkeys((*self.stack.model.needs.views, *judged)))
+
+    def episodes(self, policy: Policy, count: int, seed: int, source: Source = "policy") -> Iterator[Trace]:
+        """Steps ``count`` episodes for learning; each counts in ``tally.rollouts``."""
+        stride = self.stack.model.needs.stride
+        for trace in rollout(self.world, policy, count, seed, views=self.views, stride=stride, source=source):
+            self.tally.rollouts += 1
+            self.tally.env_steps += len(trace)
+            self.outcomes.append(int(trace.meta["outcome"]))
+            self._store(trace)
+            for hook in self.hooks:
+                hook.on_episode(trace)
+            yield trace
+
+    def log(self, values: Mapping[str, Value]) -> None:
+        """Writes metrics at the present number of rollouts."""
+        self.run.log(self.tally.rollouts, values)
+        for hook in self.hooks:
+            hook.on_update({k: v for k, v in values.items() if isinstance(v, float)})
+
+    def checkpoint(self, learner: dict[str, Any]) -> None:
+        """Saves learner, reward model, judge, tally and sealed logs; episodes are on the disk already."""
+        model = self.stack.model
+        with self.run.checkpoint(self.tally.rollouts) as folder:
+            save_state(folder, "learner", learner)
+            save_state(folder, "session", self._state())
+            for part in (model, self.judge):
+                if isinstance(part, Saveable):
+                    part.save(folder)
+
+    def restore(self, folder: Path) -> None:
+        """Takes back what ``checkpoint`` saved, except the learner's own part, which waits in ``restored``."""
+        state = load_state(folder, "session")
+        tally = state["tally"]
+        self.tally.rollouts, self.tally.env_steps = tally["rollouts"], tally["env_steps"]
+        self.tally.updates, self.tally.pricing_seconds = tally["updates"], tally["pricing_seconds"]
+        self.outcomes = list(state["outcomes"])
+        self.world.sealed.restore(state["sealed"])
+        for part in (self.stack.model, self.judge):
+            if isinstance(part, Saveable):
+                part.load(folder)
+        count = state["experience"]
+        kept = [read_trace(self._episode_path(k)) for k in range(self.tally.rollouts)]
+        self.experience, self._own = kept[:count], kept[count:]
+        self.restored = load_state(folder, "learner")
+
+    def stored_episodes(self) -> list[Trace]:
+        """The learner's own episodes of a restored run, in order."""
+        return self._own
+
+    def forget_episodes(self) -> None:
+        """Deletes the raw episodes that only a resume needs."""
+        shutil.rmtree(self.run.path / "rollouts", ignore_errors=True)
+
+    def _state(self) -> dict[str, Any]:
+        tally = self.tally
+        return {
+            "tally": {
+                "rollouts": tally.rollouts,
+                "env_steps": tally.env_steps,
+                "updates": tally.updates,
+                "pricing_seconds": tally.pricing_seconds,
+            },
+            "outcomes": list(self.outcomes),
+            "experience": len(self.experience),
+            "sealed": self.world.sealed.dump(),
+        }
+
+    def _store(self, trace: Trace) -> None:
+        write_trace(self._episode_path(self.tally.rollouts - 1), trace)
+
+    def _episode_path(self, number: int) -> Path:
+        return self.run.path / "rollouts" / f"{number:06d}.safetensors"
+
+    @contextmanager
+    def pricing(self) -> Iterator[None]:
+        """Counts the processor seconds of the block as pricing."""
+        start = time.process_time()
+        yield
+        self.tally.pricing_seconds += time.process_time() - start
+
+    def left(self) -> bool:
+        """Whether the budget allows another rollout."""
+        return not self.budget.spent(self.tally.rollouts, self.tally.env_steps)

@@ -1,0 +1,35 @@
+"""One trace as one file, exact to the bit: what a resumed run needs, where a dataset's video would change the pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from robo_reward.checkpoint import load_state, save_state
+from robo_reward.trace import Trace
+
+
+def write_trace(path: Path, trace: Trace) -> None:
+    """Writes the trace without its prices; ``path`` gives folder and stem."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    state = {
+        "task": trace.task,
+        "state": trace.state,
+        "action": trace.action,
+        "frames": {k: np.ascontiguousarray(v) for k, v in trace.frames.items()},
+        "frame_steps": trace.frame_steps,
+        "fps": trace.fps,
+        "source": trace.source,
+        "terminated": trace.terminated,
+        "truncated": trace.truncated,
+        "success": trace.success,
+        "env_reward": trace.env_reward,
+        "meta": dict(trace.meta),
+    }
+    save_state(path.parent, path.stem, state)
+
+
+def read_trace(path: Path) -> Trace:
+    """Reads what ``write_trace`` wrote."""
+    return Trace(**load_state(path.parent, path.stem))

@@ -1,0 +1,196 @@
+"""The main job in its stages: demonstrations, experience, reward, audit, learning, evaluation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from robo_reward.build import build, build_stack, build_world, save_reward_model
+from robo_reward.contracts import Budget, LearnedRewardModel, Policy, World
+from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
+from robo_reward.explorers import RandomPolicy, ReplayPolicy
+from robo_reward.run import RunFolder
+from robo_reward.seeding import derive_rng, derive_seed
+from robo_reward.session import Saveable, Session
+from robo_reward.trace import Source, Trace
+
+EXPERT_HORIZON = 500
+"""Simulator steps that a demonstration may take: Meta-World's own limit."""
+
+
+@runtime_checkable
+class Fittable(Protocol):
+    """A judge that is trained on what the reward was trained on, apart from it."""
+
+    def fit(self, demonstrations: Sequence[Trace], negatives: Sequence[Trace], seed: int) -> Mapping[str, float]: ...
+
+
+@dataclass(slots=True)
+class Result:
+    """What the stages after learning found out; the report and the summary are made of it."""
+
+    policy: Policy
+    evaluation: Evaluation
+    by_seed: list[Evaluation]
+    cloned: Evaluation | None
+    during: list[tuple[int, float]] = field(default_factory=list)
+
+
+class Job:
+    """One training run. Each stage is a method; ``run`` in ``verbs/train.py`` calls them in order."""
+
+    def __init__(self, config: Any, run: RunFolder) -> None:
+        self.config, self.run = config, run
+        self.stack = build_stack(config)
+        self.judge = build(config.judge) if config.judge.get("_target_") else None
+        self.learner = build(config.learner)
+        self.oracle = self.stack.model.needs.oracle
+        self.learned = isinstance(self.stack.model, LearnedRewardModel)
+        self.fitted = config.reward_model.get("path") is not None
+        self.demonstrations: list[Trace] = []
+        self.dropped = 0
+        self.audit: dict[str, float | None] = {}
+        self.verdict: str | None = None
+        self._during: list[tuple[int, list[int]]] = []
+
+    # --- before learning ---------------------------------------------------------------------------------------------
+
+    def gather_demonstrations(self) -> None:
+        """From ``data``, or by the scripted expert; none if neither the reward nor the learner wants any."""
+        from robo_reward.demonstrations import collect_demonstrations
+
+        config, stride = self.config, 1
+        if not getattr(self.learner, "needs_demonstrations", True) and (not self.learned or self.fitted):
+            return
+        views = self.views()
+        if config.data is not None:
+            from robo_reward.datasets import read_dataset
+
+            traces = read_dataset(config.data, views=views or None, stride=stride)
+            self.demonstrations = traces[: config.demos] if config.demos else traces
+            return
+        horizon = max(EXPERT_HORIZON, config.env.get("horizon") or 0)
+        world = build_world(config.env, num_worlds=1, workers="in_process", horizon=horizon)
+        try:
+            self.demonstrations, self.dropped = collect_demonstrations(
+                world, config.demos, derive_seed(config.seed, "demonstrations"), config.hold, views
+            )
+        finally:
+            world.close()
+
+    def horizon(self) -> int | None:
+        """The training horizon in simulator steps: as configured, else 150, or what the demonstrations need."""
+        chosen = self.config.env.get("horizon")
+        if chosen is not None or not self.demonstrations:
+            return chosen
+        repeat = self.config.env.get("action_repeat") or 1
+        longest = max((d.success_step or len(d)) * repeat for d in self.demonstrations)
+        return max(150, min(EXPERT_HORIZON, 50 * math.ceil(1.5 * longest / 50)))
+
+    def views(self) -> tuple[str, ...]:
+        """The views that reward and judge read."""
+        judged = self.judge.needs.views if self.judge is not None else ()
+        return tuple(dict.fromkeys((*self.stack.model.needs.views, *judged)))
+
+    def open_session(self) -> Session:
+        """The world and everything the learner gets."""
+        config = self.config
+        horizon = self.horizon()
+        more = {} if horizon is None else {"horizon": horizon}
+        world = build_world(config.env, oracle=self.oracle, **more)
+        session = Session(
+            world=world,
+            stack=self.stack,
+            demonstrations=self.demonstrations,
+            budget=Budget(config.rollouts, config.steps),
+            run=self.run,
+            seed=config.seed,
+            judge=self.judge,
+        )
+        session.evaluate = self._evaluate_quietly
+        self._test_world = build_world(config.env, num_worlds=1, workers="in_process", **more)
+        return session
+
+    def gain_experience(self, session: Session) -> None:
+        """Random episodes and noisy replays: the negatives, and what tells how actions move the robot."""
+        wanted = self.config.negatives
+        if not self.demonstrations:
+            return
+        rng = derive_rng(self.config.seed, "experience")
+        explorers: list[tuple[Source, Policy, int]] = [
+            ("random", RandomPolicy(session.world.action_space, rng), wanted.random),
+            ("replay", ReplayPolicy(self.demonstrations, rng), wanted.replay),
+        ]
+        for source, policy, count in explorers:
+            for number in range(count):
+                if session.left():
+                    seed = derive_seed(self.config.seed, "world", source, number)
+                    session.experience += list(session.episodes(policy, 1, seed, source))
+
+    def fit(self, session: Session) -> None:
+        """Fits reward and judge on the demonstrations and the experience, each fourth episode of it held out."""
+        held_out = session.experience[3::4] if len(session.experience) >= 8 else []
+        fitted_on = [t for t in session.experience if all(t is not h for h in held_out)]
+        if self.learned and not self.fitted:
+            assert isinstance(self.stack.model, LearnedRewardModel)
+            session.log(dict(self.stack.model.fit(self.demonstrations, fitted_on, self.config.seed)))
+        if isinstance(self.judge, Fittable) and self.demonstrations:
+            session.log(dict(self.judge.fit(self.demonstrations, fitted_on, self.config.seed)))
+        auditor = build(self.config.audit) if self.config.audit.get("_target_") else None
+        if auditor is not None and self.learned and self.demonstrations:
+            report = auditor.run(self.stack.model, self.demonstrations, held_out or session.experience)
+            self.audit, self.verdict = report.values, report.verdict
+            session.log({**report.values, "audit/verdict": report.verdict})
+
+    # --- learning and after ------------------------------------------------------------------------------------------
+
+    def learn(self, session: Session) -> Policy:
+        """Runs the learner and saves what came of it; then nothing will be updated any more."""
+        policy: Policy = self.learner.learn(session)
+        for folder in ("policy", "reward_model", "judge"):
+            (self.run.path / folder).mkdir(exist_ok=True)
+        policy.save(self.run.path / "policy")
+        if self.learned:
+            config = self.config.reward_model
+            save_reward_model(self.stack.model, config, self.run.path / "reward_model")
+        if isinstance(self.judge, Saveable):
+            save_reward_model(self.judge, self.config.judge, self.run.path / "judge")
+        session.world.sealed.unseal()
+        self._test_world.sealed.unseal()
+        return policy
+
+    def evaluate(self, policy: Policy, session: Session) -> Result:
+        """Fresh episodes for every evaluation seed, and as many for the cloned start of the same run."""
+        seeds = list(self.config.evaluation_seeds)
+        by_seed = [self._measure(policy, seed) for seed in seeds]
+        clone = getattr(self.learner, "cloned_start", None)
+        start = clone(session) if clone is not None and self.demonstrations else None
+        cloned = merge([self._measure(start, seed) for seed in seeds]) if start is not None else None
+        during = []
+        for rollouts, positions in self._during:
+            rate = judge_episodes(self._test_world, positions).success_rate
+            if rate is not None:
+                during.append((rollouts, rate))
+        return Result(policy, merge(by_seed), by_seed, cloned, during)
+
+    @property
+    def test_world(self) -> World:
+        """The world in which policies are evaluated; its sealed log is its own."""
+        return self._test_world
+
+    def close(self, session: Session) -> None:
+        """Frees both worlds."""
+        session.world.close()
+        self._test_world.close()
+
+    def _evaluate_quietly(self, policy: Policy, rollouts: int) -> None:
+        """During training: runs episodes whose verdicts stay sealed until the end."""
+        seed = derive_seed(self.config.seed, "during")
+        count = self.config.evaluate_every_episodes
+        self._during.append((rollouts, run_episodes(self._test_world, policy, count, seed)[1]))
+
+    def _measure(self, policy: Policy, seed: int) -> Evaluation:
+        positions = run_episodes(self._test_world, policy, self.config.episodes, seed)[1]
+        return judge_episodes(self._test_world, positions)

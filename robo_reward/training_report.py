@@ -1,0 +1,169 @@
+"""What a training run leaves behind: summary, kept episodes, video and the report page."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from robo_reward.rollout import rollout
+from robo_reward.seeding import derive_seed
+from robo_reward.session import Session
+from robo_reward.summary import Summary
+from robo_reward.trace import Trace
+from robo_reward.training import Job, Result
+
+
+def describe(job: Job, session: Session, summary: Summary) -> None:
+    """Fills in what is known before learning starts."""
+    config = job.config
+    summary.env = session.world.name
+    summary.reward_model = type(job.stack.model).__name__.removesuffix("Model").lower()
+    summary.transforms = [type(t).__name__.lower() for t in job.stack.transforms]
+    summary.base_reward = job.stack.base_reward
+    summary.learner = type(job.learner).__name__.removesuffix("Learner").lower()
+    summary.demos = len(job.demonstrations)
+    summary.used_env_reward = job.oracle == "reward"
+    summary.used_env_success = job.oracle == "success"
+    summary.device = config.device
+    print(
+        f"{summary.env}: {summary.demos} demonstration(s), reward {summary.reward_model} = {summary.base_reward}, "
+        f"learner {summary.learner}, {config.rollouts} rollouts",
+        flush=True,
+    )
+
+
+def write_outputs(job: Job, session: Session, result: Result) -> None:
+    """Summary first, then pictures: everything comes from verdicts that were sealed until now."""
+    truths = [session.world.sealed.outcomes()[k].success for k in session.outcomes]
+    _summarise(job, session, result, truths)
+    kept = _kept_episodes(job, session, result)
+    _write_episodes(job, kept)
+    if job.config.report:
+        _report(job, session, result, truths, kept)
+    _say(job, result)
+
+
+def _summarise(job: Job, session: Session, result: Result, truths: list[bool | None]) -> None:
+    summary, world = job.run.summary, session.world
+    evaluation = result.evaluation
+    summary.rollouts, summary.env_steps = session.tally.rollouts, session.tally.env_steps
+    summary.episodes, summary.updates = session.tally.rollouts, session.tally.updates
+    summary.render_seconds, summary.frames_rendered = round(world.render_seconds, 3), world.frames_rendered
+    summary.pricing_seconds = round(session.tally.pricing_seconds, 3)
+    summary.success_rate, summary.success_ci95 = evaluation.success_rate, evaluation.ci95
+    summary.success_episodes = evaluation.episodes
+    summary.success_by_seed = [e.success_rate for e in result.by_seed]
+    summary.cloned_success_rate = result.cloned.success_rate if result.cloned else None
+    summary.env_return = evaluation.env_return
+    summary.reward_audit = job.verdict  # type: ignore[assignment]
+    summary.policy = str(session.notes.get("prior", summary.learner))
+    summary.notes = {**session.notes, "demonstration_attempts_dropped": job.dropped, **job.audit}
+    summary.nan_resets = world.nan_resets
+    summary.stand_in_visuals = False
+    _compare_with_truth(summary, session, truths)
+
+
+def _compare_with_truth(summary: Summary, session: Session, truths: list[bool | None]) -> None:
+    """How often the reward was fooled, and whether its returns order the episodes as the truth does."""
+    own = truths[len(truths) - len(session.played) :]
+    pairs = [(row, truth) for row, truth in zip(session.played, own, strict=True) if truth is not None]
+    if not pairs:
+        return
+    called = [_called_success(session, row[0]) for row, _ in pairs]
+    summary.false_success_share = float(np.mean([c and not t for c, (_, t) in zip(called, pairs, strict=True)]))
+    returns = np.asarray([row[3] for row, _ in pairs])
+    truth = np.asarray([float(t) for _, t in pairs])
+    if returns.std() > 0 and truth.std() > 0:
+        summary.learned_return_vs_success = float(np.corrcoef(returns, truth)[0, 1])
+
+
+def _called_success(session: Session, trace: Trace) -> bool:
+    """Whether the reward's own detector calls the episode a success: two priced frames in a row at 0.5 or above."""
+    p = session.stack.model.estimate_episode(trace).success
+    return bool(((p[1:] >= 0.5) & (p[:-1] >= 0.5)).any())
+
+
+def _kept_episodes(job: Job, session: Session, result: Result) -> dict[str, Trace]:
+    """The demonstration, and a success and a failure of the learner's own, if there were any."""
+    kept: dict[str, Trace] = {}
+    if job.demonstrations:
+        kept["demonstration"] = job.demonstrations[0]
+    log = session.world.sealed.outcomes()
+    for trace, *_ in session.played:
+        truth = log[int(trace.meta["outcome"])].success
+        if truth is not None:
+            kept["success" if truth else "failure"] = trace
+    return kept
+
+
+def _write_episodes(job: Job, kept: dict[str, Trace]) -> None:
+    from robo_reward.datasets import write_dataset
+
+    traces = [t for name, t in kept.items() if name != "demonstration" and t.frames]
+    if traces and not (job.run.path / "episodes").exists():
+        write_dataset(traces, job.run.path / "episodes")
+    demonstrations = [t for t in job.demonstrations if t.frames]
+    if demonstrations and not (job.run.path / "demonstrations").exists():
+        write_dataset(demonstrations, job.run.path / "demonstrations")
+
+
+def _report(job: Job, session: Session, result: Result, truths: list[bool | None], kept: dict[str, Trace]) -> None:
+    from omegaconf import OmegaConf
+
+    from robo_reward.report import Curve, Episode, ReportData, pick_frames, write_report
+
+    data = ReportData(summary=job.run.summary.as_json(), config=OmegaConf.to_yaml(job.config, resolve=True))
+    data.evaluations = result.during
+    own = truths[len(truths) - len(session.played) :]
+    first = session.tally.rollouts - len(session.played)
+    data.training_episodes = [
+        Episode(first + k + 1, row[3], truth) for k, (row, truth) in enumerate(zip(session.played, own, strict=True))
+    ]
+    model = session.stack.model
+    if job.learned:
+        for name, trace in kept.items():
+            thin = trace.every(model.needs.stride)
+            seen = model.estimate_episode(thin)
+            truth = None if name == "demonstration" else name == "success"
+            curve = Curve(thin.frame_steps, seen.progress, seen.uncertainty, truth)
+            data.curves = {**data.curves, name: curve}
+            if model.needs.views:
+                data.strips = {**data.strips, name: pick_frames(thin.frames[model.needs.views[0]], curve)}
+    if job.config.video:
+        data.videos = {"The trained policy": _video(job, result)}
+    data.quality = [{"check": k.removeprefix("audit/"), "value": v} for k, v in job.audit.items()]
+    write_report(job.run.path, data)
+
+
+def _video(job: Job, result: Result, episodes: int = 2, height: int = 240, width: int = 320) -> bytes:
+    """Two fresh episodes in good quality, as mp4."""
+    from robo_reward.video import encode_video
+
+    world, frames = job.test_world, []
+    picture = getattr(world, "picture", None)
+    if picture is None or not world.view_names:
+        return b""
+    view = world.view_names[0]
+    seed = derive_seed(job.config.seed, "video")
+    for _ in rollout(
+        world,
+        result.policy,
+        episodes,
+        seed,
+        on_step=lambda _: frames.append(picture(0, view, height, width)),
+    ):
+        pass
+    return encode_video(np.stack(frames), world.fps)
+
+
+def _say(job: Job, result: Result) -> None:
+    summary, evaluation = job.run.summary, result.evaluation
+    if evaluation.success_rate is None:
+        print(f"return {evaluation.env_return:.1f} over {evaluation.episodes} episodes")
+    else:
+        low, high = evaluation.ci95 or (0.0, 1.0)
+        cloned = "" if result.cloned is None else f", cloned start {result.cloned.success_rate:.2f}"
+        print(
+            f"success {evaluation.success_rate:.2f} (95% {low:.2f}-{high:.2f}, {evaluation.episodes} episodes)"
+            f"{cloned}; audit {summary.reward_audit}"
+        )
+    print(f"report: {job.run.path / 'report' / 'index.html'}", flush=True)

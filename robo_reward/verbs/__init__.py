@@ -1,0 +1,1 @@
+"""One module per command-line verb; each composes wings through hydra and knows none by name."""

@@ -1,0 +1,80 @@
+"""Records demonstrations and writes them as a LeRobotDataset v3."""
+
+from __future__ import annotations
+
+import re
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from robo_reward.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from robo_reward.contracts import World
+    from robo_reward.demonstrations import Demonstrator
+    from robo_reward.trace import Trace
+
+
+def run(cfg: DictConfig) -> None:
+    """Collects ``demos`` successful episodes and writes all of their steps.
+
+    Raises:
+        UserError: ``data_dir`` exists, no expert, no screen or gamepad, too few successes.
+    """
+    if cfg.data_dir is not None and Path(cfg.data_dir).exists():
+        raise UserError(f"data_dir='{cfg.data_dir}' exists already; give another folder or delete it first")
+    from robo_reward.build import build_world
+    from robo_reward.datasets import write_dataset
+    from robo_reward.demonstrations import collect_demonstrations
+
+    world = build_world(cfg.env, num_worlds=1)
+    with ExitStack() as stack:
+        stack.callback(world.close)
+        folder = _folder(cfg, world)
+        traces, dropped = collect_demonstrations(
+            world,
+            int(cfg.demos),
+            int(cfg.seed),
+            int(cfg.hold),
+            demonstrator=_demonstrator(cfg, world, stack),
+            noise=float(cfg.noise),
+            on_episode=_tell,
+        )
+        write_dataset(traces, folder, images=bool(cfg.images))
+    steps = sum(len(trace) for trace in traces)
+    views = ", ".join(traces[0].frames) or "no views"
+    lost = f", {dropped} failed attempt{'' if dropped == 1 else 's'} dropped" if dropped else ""
+    print(f"{folder}: {len(traces)} demonstrations of '{traces[0].task}', {steps} steps, {views}{lost}")
+
+
+def _folder(cfg: DictConfig, world: World) -> Path:
+    """Where the dataset goes; found taken before anybody demonstrates anything."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", world.name)
+    folder = Path(cfg.data_dir or f"data/{stem}-{cfg.demos}-seed{cfg.seed}")
+    if folder.exists():
+        raise UserError(f"'{folder}' exists already; give data_dir=FOLDER or delete it first")
+    return folder
+
+
+def _demonstrator(cfg: DictConfig, world: World, stack: ExitStack) -> Demonstrator | None:
+    if cfg.teleop is None:
+        return None
+    import numpy as np
+
+    from robo_reward.teleop import Teleop
+
+    if not world.view_names:
+        raise UserError("teleop needs a view to show; name one with env.views=[...]")
+    seconds = world.horizon / world.fps
+    if seconds < 10:
+        print(f"an episode lasts {seconds:.1f} s in real time; env.horizon=N makes it longer", file=sys.stderr)
+    low, high = (np.asarray(bound, np.float32) for bound in (world.action_space.low, world.action_space.high))
+    teleop = Teleop(cfg.teleop, world.view_names[0], world.fps, low, high, bool(cfg.latch))
+    return stack.enter_context(teleop)
+
+
+def _tell(trace: Trace | None) -> None:
+    print("failed, dropped" if trace is None else f"demonstration of {len(trace)} steps", file=sys.stderr)

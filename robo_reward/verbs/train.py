@@ -1,0 +1,37 @@
+"""train: env + reward + policy + learner -> a trained policy, its report, and why one can believe it."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig
+
+from robo_reward.run import RunFolder
+
+
+def run(config: DictConfig) -> None:
+    """Trains as configured and fills the run folder."""
+    import torch
+
+    from robo_reward.training import Job
+    from robo_reward.training_report import describe, write_outputs
+
+    torch.set_num_threads(config.threads)
+    name = f"{config.env.get('task') or config.env.get('id') or 'mjcf'}"
+    with RunFolder.create("train", name, config, config.run_dir, config.resume) as folder:
+        job = Job(config, folder)
+        print(f"run folder: {folder.path}", flush=True)
+        job.gather_demonstrations()
+        session = job.open_session()
+        try:
+            describe(job, session, folder.summary)
+            latest = folder.latest_checkpoint()
+            if latest is not None:
+                session.restore(latest)
+            else:
+                job.gain_experience(session)
+                job.fit(session)
+            policy = job.learn(session)
+            result = job.evaluate(policy, session)
+            write_outputs(job, session, result)
+            session.forget_episodes()
+        finally:
+            job.close(session)
