@@ -55,7 +55,7 @@ def task_name(task: str) -> str:
 
 
 def relative_features(raw: NDArray[np.float64]) -> Vector:
-    """Meta-World's (39,) observation as (30,) float32 of order one: places, differences, hand velocity."""
+    """Meta-World's (39,) observation as (29,) float32 of order one: places, differences, hand velocity."""
     hand, gripper, obj, quat, obj2 = raw[0:3], raw[3:4], raw[4:7], raw[7:11], raw[11:14]
     goal, hand_before = raw[36:39], raw[18:21]
     parts = [hand * 5, gripper * 2, obj * 5, quat, obj2 * 5, goal * 5]
@@ -66,7 +66,7 @@ def relative_features(raw: NDArray[np.float64]) -> Vector:
 class MetaWorldEnv(SimEnv):
     """One task. Actions (4,) in [-1, 1]: hand x, y, z (1 cm each per simulator step) and gripper closing.
 
-    State: ``relative_features`` (30,) or Meta-World's own (39,), by ``features``; the goal is part of it.
+    State: ``relative_features`` (29,) or Meta-World's own (39,), by ``features``; the goal is part of it.
     Dense reward: Meta-World's, 0 to 10 per simulator step. 80 simulator steps are one second.
     """
 

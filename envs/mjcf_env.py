@@ -42,8 +42,6 @@ class MjcfEnv(SimEnv):
         reset_noise: float = 0.0,
         control_hz: float = 20.0,
     ) -> None:
-        import mujoco
-
         model = _load(xml)
         self._stem, self._reset_noise = xml.stem, reset_noise
         self._user_success = load_function(success, "env.success") if success else None
@@ -62,7 +60,7 @@ class MjcfEnv(SimEnv):
             work = camerawork
             camerawork = Camerawork((first,), work.height, work.width, work.profile, work.cameras)
         fps = 1 / (self._substeps * model.opt.timestep)
-        super().__init__(model, mujoco.MjData(model), camerawork, clock, instruction, fps)
+        super().__init__(model, _data(model), camerawork, clock, instruction, fps)
 
     @property
     def name(self) -> str:
@@ -123,6 +121,12 @@ def _load(xml: Path) -> mujoco.MjModel:
     if model.nu == 0:
         raise UserError(f"the model '{xml}' has no actuators, so nothing can act in it; add an <actuator> section")
     return model
+
+
+def _data(model: mujoco.MjModel) -> mujoco.MjData:
+    import mujoco
+
+    return mujoco.MjData(model)
 
 
 def _ranges(model: mujoco.MjModel) -> tuple[Any, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import functools
 import math
 import os
 import sys
@@ -187,8 +188,7 @@ def _open_renderer(model: mujoco.MjModel, height: int, width: int, profile: Prof
     """Makes the context; the model's quality settings count only at this moment, so they are put back."""
     import mujoco
 
-    if os.environ.get("MUJOCO_GL", "").lower() in ("disable", "disabled", "off", "false", "0"):
-        raise UserError(NO_GL.format(cause="no EGL library was found, or MUJOCO_GL says disable"))
+    _require_gl()
     visual, quality = model.vis.global_, model.vis.quality
     visual.offwidth, visual.offheight = max(visual.offwidth, width), max(visual.offheight, height)
     before = (quality.offsamples, quality.shadowsize)
@@ -198,8 +198,6 @@ def _open_renderer(model: mujoco.MjModel, height: int, width: int, profile: Prof
     try:
         with light_meshes(model, cell):
             renderer = mujoco.Renderer(model, height, width)
-    except Exception as error:  # each GL backend fails with an exception of its own
-        raise UserError(NO_GL.format(cause=f"{type(error).__name__}: {error}")) from error
     finally:
         quality.offsamples, quality.shadowsize = before
     # Registered after EGL's own clean-up, hence run before it: contexts go first, then the display.
@@ -208,6 +206,23 @@ def _open_renderer(model: mujoco.MjModel, height: int, width: int, profile: Prof
         atexit.register(_close_all)
     _open_renderers.add(renderer)
     return renderer
+
+
+@functools.cache
+def _require_gl() -> None:
+    """Tries a context alone, once: MuJoCo's renderer leaves noise behind when it fails, or aborts the process."""
+    from mujoco import gl_context
+
+    make = getattr(gl_context, "GLContext", None)
+    if make is None:
+        raise UserError(NO_GL.format(cause="no EGL library was found, or MUJOCO_GL says disable"))
+    windowed = make.__module__ == "mujoco.glfw" and sys.platform == "linux"
+    if windowed and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise UserError(NO_GL.format(cause="GLFW was chosen, which needs a display; set MUJOCO_GL=egl"))
+    try:
+        make(16, 16).free()
+    except Exception as error:  # each GL backend fails with an exception of its own
+        raise UserError(NO_GL.format(cause=f"{type(error).__name__}: {error}")) from error
 
 
 def _close(renderer: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
         self.metadata = {**type(self).metadata, "render_fps": max(1, round(self.fps))}
         self.terminate_on_success = terminate_on_success
         self._check_views()
+        _hush_mujoco()
         self._renderers: dict[tuple[Profile, int, int], CameraRenderer] = {}
         self._kept_views: tuple[str, ...] = ()
         self._final: dict[str, NDArray[np.uint8]] = {}
@@ -253,3 +255,10 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
             for kind in kinds:
                 self.data.warning[int(kind)].number = 0
         return bad
+
+
+def _hush_mujoco() -> None:
+    """Sends MuJoCo's warnings to logging; by default it prints them and writes MUJOCO_LOG.TXT where one stands."""
+    import mujoco
+
+    mujoco.set_mju_user_warning(logging.getLogger(__name__).info)

@@ -49,6 +49,9 @@ def join(sets: Sequence[FrameSet]) -> FrameSet:
     """One set after another; episodes stay apart."""
     offset, episodes = 0, []
     for part in sets:
+        if len(part) == 0:
+            episodes.append(part.episode)
+            continue
         episodes.append(part.episode + offset)
         offset += int(part.episode.max()) + 1
     return FrameSet(

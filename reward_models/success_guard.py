@@ -35,11 +35,11 @@ class SuccessGuard:
         false_positive_rate: float = 0.01,
         consecutive: int = 2,
         encoder: str = "conv",
-        margin: int = 4,
+        settle: int = 3,
     ) -> None:
         settings = replace(FitSettings(), steps=steps, hop_weight=0.0)
         self._model = ProgressModel(
-            views, stride, members=1, encoder=encoder, refit_steps=0, margin=margin, fit=settings
+            views, stride, members=1, encoder=encoder, refit_steps=0, settle=settle, fit=settings
         )
         self.needs: Needs = self._model.needs
         self._rate, self._consecutive = false_positive_rate, consecutive

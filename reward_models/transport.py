@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -35,26 +36,34 @@ class TransportModel(ProgressModel):
         self._epsilon, self._iterations, self._limit = epsilon, iterations, references
         self._references: list[Tensor] = []
         self._random_cost = 1.0
+        self._costs: WeakKeyDictionary[Trace, Floats] = WeakKeyDictionary()
 
-    def fit(self, demonstrations: Sequence[Trace], negatives: Sequence[Trace], seed: int) -> Mapping[str, float]:
+    def fit(
+        self,
+        demonstrations: Sequence[Trace],
+        negatives: Sequence[Trace],
+        seed: int,
+        own: Sequence[Trace] = (),
+    ) -> Mapping[str, float]:
         """As the progress model's, then measures what random episodes cost.
 
         Raises:
             UserError: additionally, without random episodes among the negatives.
         """
-        losses = dict(super().fit(demonstrations, negatives, seed))
+        losses = dict(super().fit(demonstrations, negatives, seed, own))
         random = [trace for trace in negatives if trace.source == "random"]
         if not random:
             raise UserError("the transport reward needs random episodes as its scale: set learner.random_rollouts=8")
-        self._references = [self.embed(d)[:: self._thinning(d)] for d in demonstrations[: self._limit]]
-        costs = [self._cost(self.embed(trace)).mean() for trace in random]
+        self._references = [self.matched(d)[:: self._thinning(d)] for d in demonstrations[: self._limit]]
+        self._costs.clear()
+        costs = [self._cost(trace).mean() for trace in random]
         self._random_cost = max(float(np.mean(costs)), 1e-3)
         return losses | {"fit/random_cost": self._random_cost}
 
     def estimate_episode(self, trace: Trace) -> Estimate:
         """Estimates (F,) with ``match``."""
         estimate = super().estimate_episode(trace)
-        match = np.clip(1 - self._cost(self.embed(trace)) / self._random_cost, -1, 1)
+        match = np.clip(1 - self._cost(trace) / self._random_cost, -1, 1)
         return replace(estimate, match=match.astype(np.float32))
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
@@ -65,12 +74,15 @@ class TransportModel(ProgressModel):
         """Refused, as ``begin``."""
         raise UserError("reward_model=transport prices whole episodes; use a learner that prices deferred (rlpd)")
 
-    def _cost(self, z: Tensor) -> Floats:
+    def _cost(self, trace: Trace) -> Floats:
+        """Of the cheapest reference, (F,); embeddings never change after the fit, so neither does the cost."""
         if not self._references:
             raise UserError("this transport reward is not fitted: give reward_model.path=FOLDER or fit it first")
-        episode = z.numpy()
-        costs = [transport_costs(episode, r.numpy(), self._epsilon, self._iterations) for r in self._references]
-        return min(costs, key=lambda c: float(c.mean()))
+        if trace not in self._costs:
+            episode = self.matched(trace).numpy()
+            costs = [transport_costs(episode, r.numpy(), self._epsilon, self._iterations) for r in self._references]
+            self._costs[trace] = min(costs, key=lambda c: float(c.mean()))
+        return self._costs[trace]
 
     def _thinning(self, demonstration: Trace) -> int:
         """Demonstrations keep every frame; episodes one per stride. Matched frames must be equally far apart."""
@@ -87,3 +99,4 @@ class TransportModel(ProgressModel):
         super().load_state(state)
         self._references = [torch.as_tensor(state["references"][k]) for k in sorted(state["references"], key=int)]
         self._random_cost = float(state["random_cost"])
+        self._costs.clear()

@@ -201,7 +201,9 @@ class RewardModel(Protocol):
 class LearnedRewardModel(RewardModel, Protocol):
     """A reward model that is trained here and can be refitted against the policy that it trains."""
 
-    def fit(self, demonstrations: Sequence[Trace], negatives: Sequence[Trace], seed: int) -> Mapping[str, float]: ...
+    def fit(
+        self, demonstrations: Sequence[Trace], negatives: Sequence[Trace], seed: int, own: Sequence[Trace] = ()
+    ) -> Mapping[str, float]: ...
 
     def refit(self, episodes: Sequence[Trace], seed: int) -> Mapping[str, float]: ...
 

@@ -102,9 +102,11 @@ def open_dataset(path_or_hub_id: str | Path) -> DatasetSource:
         info = json.loads(info_path.read_text("utf-8"))
         version = str(info["codebase_version"])
         _check_version(name, version)
-        info["fps"], info["features"], info["data_path"]
-    except (ValueError, KeyError, TypeError) as error:
+        missing = {"fps", "features", "data_path"} - info.keys()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{info_path}' is damaged ({error!r}); copy or download the dataset again") from error
+    if missing:
+        raise UserError(f"'{info_path}' lacks {', '.join(sorted(missing))}; copy or download the dataset again")
     if int(info.get("total_episodes", 0)) < 1:
         raise UserError(f"dataset '{name}' has zero episodes; record at least one (robo-reward collect ...)")
     return DatasetSource(name, root, info, _episodes(name, root), _tasks(name, root), hub_id)

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.errors import MissingExtra, UserError
+from robo_reward.dataset_source import VIEW_PREFIX
+from robo_reward.errors import UserError
 from robo_reward.trace import Trace
 
-VIEW_PREFIX = "observation.images."
 CODEC = {"vcodec": "h264", "pix_fmt": "yuv444p", "g": 2, "crf": 6}
 """Full chroma: with 4:2:0 the colours of a 64 px picture bleed (mean error 2.7/255 instead of 1.0/255)."""
 
@@ -64,13 +64,10 @@ def _write(
     videos: bool,
     robot_type: str | None,
 ) -> None:
-    try:
-        from lerobot.configs import RGBEncoderConfig
-        from lerobot.datasets.lerobot_dataset import LeRobotDataset
-    except ImportError as error:
-        raise MissingExtra(str(error.name or "lerobot"), "all", "writing a LeRobot dataset") from error
     import av
     import datasets
+    from lerobot.configs import RGBEncoderConfig
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     datasets.disable_progress_bars()
     av.logging.set_libav_level(av.logging.ERROR)  # LeRobot lets x264 print its statistics to stderr

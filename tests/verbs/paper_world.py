@@ -16,7 +16,8 @@ GOAL = 5.0
 
 
 class PaperWorld:
-    """A point on a line. It starts at 0 (at -100, too far, in every ``lame``-th episode) and succeeds from 5 on."""
+    """A point on a line. It starts at 0 (at -100, too far, in every ``lame``-th episode) and succeeds from 5
+    on."""
 
     num_worlds = 1
     view_names = ("front", "top")
