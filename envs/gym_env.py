@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from robo_reward.contracts import Oracle
 from robo_reward.envs.live_state import plain_attributes, set_attributes
-from robo_reward.envs.rendering import FREE_VIEW, ExtraCamera, Profile, camera_names, choose_renderer
+from robo_reward.envs.rendering import ExtraCamera, Profile, camera_names, choose_renderer
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.task_settings import Camerawork, Clock, SubStep, Vector
 from robo_reward.envs.user_function import load_function
@@ -47,8 +47,7 @@ class GymEnv(SimEnv):
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
         self._user_success = load_function(success, "env.success") if success else None
         self.has_success_test = self._user_success is not None or self._reports_success()
-        if not camerawork.views:
-            camerawork = _with_default_view(camerawork, camera_names(core.model))
+        camerawork = camerawork.or_first(camera_names(core.model))
         words = instruction or f"do the task {task_id}"
         super().__init__(core.model, core.data, camerawork, clock, words, 1 / core.dt)
 
@@ -125,11 +124,6 @@ def _box(space: gymnasium.Space[Any], task_id: str) -> spaces.Box:
     if not isinstance(space, spaces.Box):
         raise UserError(f"'{task_id}' has actions of the kind {space}; only Box actions can be learned here")
     return spaces.Box(space.low, space.high, dtype=np.float32)
-
-
-def _with_default_view(work: Camerawork, named: Sequence[str]) -> Camerawork:
-    first = next(iter((*work.cameras, *named)), FREE_VIEW)
-    return Camerawork((first,), work.height, work.width, work.profile, work.cameras)
 
 
 def _horizon(task_id: str, horizon: int | None) -> int:

@@ -18,7 +18,7 @@ FEW = 100
 
 @contextmanager
 def light_meshes(model: mujoco.MjModel, cell: float) -> Iterator[None]:
-    """Inside, the model's meshes are simplified by merging vertices within ``cell`` metres (0: not at all); afterwards they are as before.
+    """Inside, the model's meshes have their vertices merged within ``cell`` metres (0: not at all); not afterwards.
 
     A render context copies the meshes when it is made, so only its making needs the light ones: physics and other
     contexts never see them. On a CPU renderer a robot's visual meshes are most of a small picture's cost.

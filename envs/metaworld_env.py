@@ -138,7 +138,8 @@ def _build(task: str) -> tuple[Any, Any]:
     with warnings.catch_warnings():
         # Gymnasium complains about Meta-World's own spaces, which nobody here uses.
         warnings.simplefilter("ignore")
-        sim = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-v3-goal-observable"](seed=0)
+        make: Any = ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE[f"{task}-v3-goal-observable"]
+        sim = make(seed=0)
     sim._freeze_rand_vec, sim.seeded_rand_vec = False, True
     sim.max_path_length = 10**9  # it raises at its own limit of 500; the horizon is ours
     return sim, ENV_POLICY_MAP[f"{task}-v3"]()

@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from robo_reward.contracts import Oracle
-from robo_reward.envs.rendering import FREE_VIEW, ExtraCamera, Profile, camera_names, choose_renderer
+from robo_reward.envs.rendering import ExtraCamera, Profile, camera_names, choose_renderer
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.task_settings import Camerawork, Clock, SubStep, Vector
 from robo_reward.envs.user_function import load_function
@@ -55,10 +55,7 @@ class MjcfEnv(SimEnv):
         self.state_names = _state_names(model, sensors)
         self.observation_space = spaces.Box(-np.inf, np.inf, (len(self.state_names),), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (model.nu,), np.float32)
-        if not camerawork.views:
-            first = next(iter((*camerawork.cameras, *camera_names(model))), FREE_VIEW)
-            work = camerawork
-            camerawork = Camerawork((first,), work.height, work.width, work.profile, work.cameras)
+        camerawork = camerawork.or_first(camera_names(model))
         fps = 1 / (self._substeps * model.opt.timestep)
         super().__init__(model, _data(model), camerawork, clock, instruction, fps)
 

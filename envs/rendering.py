@@ -35,7 +35,7 @@ NO_GL = (
 
 
 LIGHT_CELL = 0.006
-"""Metres within which the fast profile merges a mesh's vertices: halves the cost of a frame, changes 0.4 of 255 levels."""
+"""Metres within which the fast profile merges a mesh's vertices: half the cost, 0.4 of 255 levels of difference."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,8 @@ def camera_names(model: mujoco.MjModel) -> tuple[str, ...]:
 class CameraRenderer:
     """Renders the named cameras of one model; the GL context is made at the first frame.
 
-    ``fast``: no multisampling, shadows or reflections, and meshes without details below 6 mm; ``pretty``: the model's own quality, for videos.
+    ``fast``: no multisampling, shadows or reflections, and meshes without details below 6 mm; ``pretty``: the model's
+    own quality, for videos.
     ``frames`` counts pictures, ``seconds`` the processor time spent on them (all threads of this process).
     """
 
@@ -125,7 +126,7 @@ class CameraRenderer:
             raise UserError(f"a picture must be 8 to 4096 pixels high and wide, got {height} x {width}")
         self._model, self._data = model, data
         self._height, self._width = height, width
-        self._profile = profile
+        self._profile: Profile = profile
         self._cameras = dict(cameras or {})
         self._renderer: mujoco.Renderer | None = None
         self.frames = 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.envs.rendering import ExtraCamera, Profile
+from robo_reward.envs.rendering import FREE_VIEW, ExtraCamera, Profile
 from robo_reward.errors import UserError
 
 Vector = NDArray[np.float32]
@@ -24,6 +24,12 @@ class Camerawork:
     width: int = 64
     profile: Profile = "fast"
     cameras: Mapping[str, ExtraCamera] = field(default_factory=dict)
+
+    def or_first(self, named: Sequence[str]) -> Camerawork:
+        """The same, with one view chosen if there is none: an added camera, else a named one, else the free one."""
+        if self.views:
+            return self
+        return replace(self, views=(next(iter((*self.cameras, *named)), FREE_VIEW),))
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,13 @@ class VectorWorld:
         """(H, W, 3) uint8 of one world now, of any size: for videos and reports."""
         return self._render(view, index, profile, (height, width))
 
+    def simulator(self, index: int) -> tuple[Any, Any]:
+        """MuJoCo's live (model, data) of one world, for its viewer. UserError where another process holds it."""
+        if not isinstance(self._vec, DummyVecEnv):
+            raise UserError("the simulator runs in another process: use env.workers=in_process")
+        env: SimEnv = self._vec.envs[index].unwrapped  # type: ignore[assignment]
+        return env.model, env.data
+
     def snapshot(self) -> list[Any]:
         """N snapshots, one per world."""
         return list(zip(self._vec.env_method("snapshot"), self._so_far, strict=True))

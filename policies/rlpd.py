@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
-from robo_reward.contracts import LearnedRewardModel
+from robo_reward.contracts import LearnedRewardModel, Policy
 from robo_reward.errors import UserError
 from robo_reward.policies.anchored_policy import AnchoredPolicy, Mode
 from robo_reward.policies.audition import Audition
-from robo_reward.policies.cloning import Clone, CloneSettings, clone_demonstrations
+from robo_reward.policies.cloning import Clone
 from robo_reward.policies.episode_buffer import EpisodeBuffer, mix
 from robo_reward.policies.priors import make_priors
 from robo_reward.policies.rlpd_state import Played, Training
@@ -30,8 +31,9 @@ class RlpdLearner:
        with an actor update, on batches of own and demonstrated transitions (share ``demonstration_share``).
     3. Every ``refit_every`` rollouts the success detector is refitted against the policy's episodes, and everything that
        is stored is repriced.
-    4. The last ``trial`` rollouts show the learned policy as it will be evaluated, without updates. If the judge, which is
-       no part of the reward, trusts the prior's episodes more, the prior is kept (posterior means, uniform prior).
+    4. The last ``trial`` rollouts show the learned policy as it will be evaluated, without updates. The judge, which is no
+       part of the reward, compares them with the prior's own episodes: the learned policy is kept if it is the better one
+       with a posterior chance of at least ``confidence``, else the prior.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class RlpdLearner:
         updates_per_step: int = 1,
         offset_rollouts: int = 10,
         trial: int = 10,
+        confidence: float = 0.8,
         refit_every: int = 5,
         evaluate_every: int = 30,
         checkpoint_every: int = 25,
@@ -52,10 +55,11 @@ class RlpdLearner:
     ) -> None:
         self._prior_names, self._audition, self._scale = tuple(priors), audition, scale
         self._batch, self._share, self._updates_per_step = batch, demonstration_share, updates_per_step
-        self._offset_rollouts, self._trial = offset_rollouts, trial
+        self._offset_rollouts, self._trial, self._confidence = offset_rollouts, trial, confidence
         self._refit_every, self._evaluate_every = refit_every, evaluate_every
         self._checkpoint_every, self._capacity = checkpoint_every, capacity
         self._sac = sac or SacSettings()
+        self._policy: AnchoredPolicy | None = None
 
     def learn(self, session: Session) -> AnchoredPolicy:
         """Trains until the session's budget is spent and returns the policy that is to be evaluated.
@@ -79,10 +83,21 @@ class RlpdLearner:
                 session.checkpoint(training.dump())
         return self._conclude(session, training)
 
-    def cloned_start(self, session: Session) -> Clone:
-        """A plain clone of the same demonstrations, for comparison: what they are worth without any reward."""
-        seed_everything(session.seed, "prior", "clone")
-        return clone_demonstrations(session.demonstrations, CloneSettings())
+    def controls(self, session: Session) -> dict[str, Policy]:
+        """What to compare with after training: clones of the same demonstrations, and prior or learned policy alone.
+
+        ``cloned`` plainly; ``corrected`` on shifted states, the best cloning that one demonstration allows.
+        """
+        landmarks, random = session.world.landmarks, [t for t in session.experience if t.source == "random"]
+        clones = make_priors(("clone", "corrected"), session.demonstrations, random, landmarks, session.seed)
+        named = {"cloned": clones["clone"], "corrected": clones.get("corrected")}
+        compared: dict[str, Policy] = {name: clone for name, clone in named.items() if isinstance(clone, Clone)}
+        if self._policy is not None:
+            other = copy.copy(self._policy)
+            dropped = self._policy.mode == "prior"
+            other.start("average" if dropped else "prior", derive_rng(session.seed, "control"))
+            compared["learned" if dropped else "prior"] = other
+        return compared
 
     # --- set-up ------------------------------------------------------------------------------------------------------
 
@@ -146,8 +161,10 @@ class RlpdLearner:
             self._store(training, played)
             if mode != "trial":
                 self._update(session, training, len(trace))
+        alarm = session.alarm.hear(played.mean_reward, judged)
         session.log(
             {
+                "rollout/alarm": alarm is not None,
                 "rollout/kind": kind,
                 "rollout/reward": played.mean_reward,
                 "rollout/judged": None if np.isnan(judged) else judged,
@@ -193,7 +210,7 @@ class RlpdLearner:
             if step % 2 == 0:
                 agent.update_actor(batch)
         session.tally.updates = agent.updates
-        session.log({"loss/critic": float(np.mean(losses)), "sac/temperature": float(agent.log_temperature.exp())})
+        session.log({"loss/critic": float(np.mean(losses)), "sac/temperature": float(agent.log_temperature.detach().exp())})
 
     # --- rewards -----------------------------------------------------------------------------------------------------
 
@@ -233,7 +250,7 @@ class RlpdLearner:
         training.policy.prior = training.priors[training.prior]
         learned = [p.judged >= 0.5 for p in training.played if p.kind == "trial"]
         anchor = [p.judged >= 0.5 for p in training.played if p.kind == f"prior:{training.prior}"]
-        keep = not learned or not anchor or _credible(learned) >= _credible(anchor)
+        keep = not learned or not anchor or _chance_better(learned, anchor) >= self._confidence
         training.policy.start("average" if keep else "prior", derive_rng(session.seed, "final"))
         session.notes |= {
             "prior": training.prior,
@@ -242,6 +259,7 @@ class RlpdLearner:
             "judged_prior": float(np.mean(anchor)) if anchor else None,
         }
         session.played = [(p.trace, p.kind, p.judged, p.mean_reward) for p in training.played]
+        self._policy = training.policy
         return training.policy
 
     def _restore(self, session: Session, training: Training, saved: dict[str, Any]) -> None:
@@ -251,8 +269,7 @@ class RlpdLearner:
             played = Played(trace, row["kind"], row["judged"], row["features"], row["correction"])
             played.reward = self._price(session, trace)
             training.played.append(played)
-            if training.prior is not None or saved["prior"] is not None:
-                played.slot = None
+            session.alarm.hear(played.mean_reward, played.judged)
         training.audition.verdicts = {k: [(a, b) for a, b in v] for k, v in saved["verdicts"].items()}
         if saved["prior"] is not None and training.prior is None:
             self._settle(session, training, saved["prior"])
@@ -270,6 +287,9 @@ class RlpdLearner:
             training.played.append(played)
 
 
-def _credible(verdicts: Sequence[bool]) -> float:
-    """The posterior mean of a success rate under a uniform prior: many successes count for more than few."""
-    return (sum(verdicts) + 1) / (len(verdicts) + 2)
+def _chance_better(learned: Sequence[bool], anchor: Sequence[bool], draws: int = 20_000) -> float:
+    """The posterior chance that the first success rate is above the second, under uniform priors."""
+    rng = np.random.default_rng(0)
+    first = rng.beta(sum(learned) + 1, len(learned) - sum(learned) + 1, draws)
+    second = rng.beta(sum(anchor) + 1, len(anchor) - sum(anchor) + 1, draws)
+    return float((first > second).mean())

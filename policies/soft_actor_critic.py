@@ -31,7 +31,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class SacSettings:
-    """Hyperparameters; the defaults are those of the trials on Meta-World with action repeat 2."""
+    """Hyperparameters; the defaults are those of the trials on Meta-World with action repeat 2.
+
+    ``anchor``: cost of a squared mean correction, in units of value: an actor that gains nothing stays with the prior.
+    """
 
     gamma: float = 0.98
     learning_rate: float = 5e-4
@@ -41,6 +44,7 @@ class SacSettings:
     critics: int = 2
     width: int = 128
     average_rate: float = 0.003
+    anchor: float = 0.0
 
 
 class SoftActorCritic:
@@ -85,6 +89,8 @@ class SoftActorCritic:
         action, log_prob = self.actor.sample(batch.state)
         values = self.critic(torch.cat([batch.state, action], -1)).squeeze(-1).mean(0)
         loss = (self.log_temperature.exp().detach() * log_prob - values).mean()
+        if self.settings.anchor:
+            loss = loss + self.settings.anchor * self.actor.mode(batch.state).square().sum(-1).mean()
         self.actor_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.actor_optimizer.step()

@@ -57,13 +57,23 @@ class SuccessGuard:
 
     def judge(self, trace: Trace) -> float:
         """How sure the guard is that the episode succeeded, in [0, 1]; 0.5 lies at its threshold."""
-        p = self._probability(trace)
-        width = self._consecutive
-        if len(p) < width:
+        p = self._held(trace)
+        if len(p) == 0:
             return 0.0
-        held = np.lib.stride_tricks.sliding_window_view(p, width).min(1).max()
-        low, high = self.threshold, 1 - self.threshold
+        held, low, high = p.max(), self.threshold, 1 - self.threshold
         return float(0.5 * held / low if held < low else 0.5 + 0.5 * (held - low) / max(high, 1e-6))
+
+    def moment(self, trace: Trace) -> int | None:
+        """The first step from which the episode is judged a success, None if it is not."""
+        over = np.flatnonzero(self._held(trace) >= self.threshold)
+        return int(trace.frame_steps[over[0]]) if len(over) else None
+
+    def _held(self, trace: Trace) -> NDArray[np.float32]:
+        """For every kept frame the least probability of it and the ``consecutive - 1`` after it."""
+        p = self._probability(trace)
+        if len(p) < self._consecutive:
+            return p[:0]
+        return np.asarray(np.lib.stride_tricks.sliding_window_view(p, self._consecutive).min(1))
 
     def save(self, folder: Path) -> None:
         """Writes weights and threshold into ``folder``."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from robo_reward.contracts import Policy, World
-from robo_reward.rollout import rollout
+from robo_reward.rollout import OnStep, rollout
 from robo_reward.sealed_log import Outcome
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
@@ -41,11 +41,21 @@ def wilson(successes: int, episodes: int, z: float = 1.959964) -> tuple[float, f
 
 
 def run_episodes(
-    world: World, policy: Policy, episodes: int, seed: int, views: Sequence[str] = (), stride: int = 1
+    world: World,
+    policy: Policy,
+    episodes: int,
+    seed: int,
+    views: Sequence[str] = (),
+    stride: int = 1,
+    on_step: OnStep | None = None,
 ) -> tuple[list[Trace], list[int]]:
-    """Runs the policy; the traces, and where their verdicts are in the world's sealed log."""
+    """Runs the policy; the traces, and where their verdicts are in the world's sealed log.
+
+    The same seed gives the same episodes in every world of the same task, whatever it did before.
+    """
     seed = derive_seed(seed, "evaluation episodes")
-    traces = list(rollout(world, policy, episodes, seed, views=views, stride=stride, source="evaluation"))
+    played = rollout(world, policy, episodes, seed, views=views, stride=stride, source="evaluation", on_step=on_step)
+    traces = list(played)
     return traces, [int(t.meta["outcome"]) for t in traces]
 
 

@@ -16,7 +16,8 @@ class RandomPolicy:
     """Uniform actions, each held for about ``1 / change`` steps: what a robot does that knows nothing."""
 
     def __init__(self, space: spaces.Box, rng: np.random.Generator, change: float = 0.15) -> None:
-        self._low, self._high, self._rng, self._change = space.low, space.high, rng, change
+        self._low, self._high = np.asarray(space.low, np.float32), np.asarray(space.high, np.float32)
+        self._rng, self._change = rng, change
         self._held: Floats | None = None
 
     def act(self, observation: Observation) -> Floats:
@@ -62,7 +63,7 @@ class ReplayPolicy:
             self.reset(np.ones(len(observation.state), bool))
         rows = []
         for (actions, noise, bias), step in zip(self._plans, self._steps, strict=True):
-            action = actions[min(step, len(actions) - 1)] + bias
+            action = actions[min(int(step), len(actions) - 1)] + bias
             rows.append(action + noise * self._rng.normal(size=action.shape))
         self._steps = self._steps + 1
         return np.clip(np.stack(rows), -1, 1).astype(np.float32)[:, None]

@@ -205,7 +205,7 @@ def check_encoders() -> Finding:
 
 def check_teleop() -> Finding:
     """Keyboard and gamepad."""
-    return _extra("teleop", ("pygame", "pynput"), "teleop", "collect teleop=keyboard|gamepad")
+    return _extra("teleop", ("pygame",), "teleop", "collect teleop=keyboard|gamepad")
 
 
 def check_display() -> Finding:

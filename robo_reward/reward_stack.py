@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robo_reward.contracts import (
     Estimate,
@@ -24,11 +26,15 @@ from robo_reward.trace import Trace
 class RewardStack:
     """Prices transitions step by step, or whole episodes at once; the two agree for models that look at every step.
 
-    ``base_reward`` names the objective: the model's own if it passes the world's reward on, plus what the transforms add.
+    With a stride, per-step pricing holds the last estimate between looks (the reward of a step may only use what is
+    known by then), while whole episodes are interpolated between their frames.
+
+    ``base_reward`` names the objective: the model's own if it passes the world's reward on, plus what the
+    transforms add.
 
     Raises:
-        UserError: if nothing in the chain is an objective. Potential shaping telescopes to a constant, so on its own every
-            policy is optimal under it.
+        UserError: if nothing in the chain is an objective. Potential shaping telescopes to a constant, so on its
+            own every policy is optimal under it.
     """
 
     def __init__(self, model: RewardModel, transforms: Sequence[RewardTransform]) -> None:
@@ -44,7 +50,7 @@ class RewardStack:
             )
         self.base_reward = " + ".join(names)
         self._held: Estimate | None = None
-        self._age = np.zeros(0, np.int64)
+        self._age: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Starts the episodes of the worlds where ``fresh`` (N,) is True."""
@@ -52,21 +58,21 @@ class RewardStack:
         for transform in self.transforms:
             transform.begin(estimate, fresh)
         self._age = np.where(fresh, 0, self._age if len(self._age) == len(fresh) else 0)
-        self._held = estimate if self._held is None else _merge(fresh, estimate, self._held)
-        return estimate
+        same = self._held is not None and len(self._held.progress) == len(fresh)
+        self._held = _merge(fresh, estimate, self._held) if same and self._held is not None else estimate
+        return self._held
 
     def step(self, transition: Transition) -> Step:
         """Prices one step of N worlds. Between looks of a model with a stride the last estimate is held."""
+        if self._held is None:
+            raise RuntimeError("step was called before begin")
         self._age = self._age + 1
-        held = self._held
         look = (self._age % self.model.needs.stride == 0) | transition.done
-        if held is None or bool(look.any()):
-            seen = self.model.estimate(transition)
-            held = seen if held is None else _merge(look, seen, _still(held))
-        else:
-            held = _still(held)
+        held = _still(self._held)
+        if look.any():
+            held = _merge(look, self.model.estimate(transition), held)
         self._held = held
-        return Step(transition, held, self._reward(transition, held))
+        return Step(transition, held, self._reward(transition, held, self.transforms))
 
     def price(self, trace: Trace) -> Trace:
         """The trace with ``estimate`` at its F kept frames and ``reward`` (T,) between them, linearly interpolated."""
@@ -74,37 +80,55 @@ class RewardStack:
         return replace(trace, estimate=estimate, reward=self.reward_of(trace, estimate))
 
     def reward_of(self, trace: Trace, estimate: Estimate) -> Floats:
-        """The rewards (T,) that given estimates (F,) at the trace's frames lead to."""
+        """The rewards (T,) that given estimates (F,) at the trace's frames lead to.
+
+        May be called at any time: what the transforms remember of episodes that are being stepped is not touched.
+        """
         dense = interpolate(estimate, trace.frame_steps, len(trace))
         first = dense.at(slice(0, 1))
-        for transform in self.transforms:
+        transforms = deepcopy(self.transforms)
+        for transform in transforms:
             transform.begin(first, np.ones(1, bool))
         rewards = np.zeros(len(trace), np.float32)
         for step in range(len(trace)):
             last = step == len(trace) - 1
             now = dense.at(slice(step + 1, step + 2))
-            rewards[step] = self._reward(_outline(trace, step, last), now)[0]
+            rewards[step] = self._reward(_outline(trace, step, last), now, transforms)[0]
         return rewards
 
-    def _reward(self, transition: Transition, estimate: Estimate) -> Floats:
-        reward = np.zeros(len(transition.terminated), np.float32)
+    def _reward(self, transition: Transition, estimate: Estimate, transforms: Sequence[RewardTransform]) -> Floats:
+        reward: Floats = np.zeros(len(transition.terminated), np.float32)
         if self.model.needs.oracle != "none":
             reward = transition.env_reward.astype(np.float32)
-        for transform in self.transforms:
+            if np.isnan(reward).any():
+                raise UserError(
+                    f"this reward is the simulator's {self.model.needs.oracle}, which these episodes do not hold: "
+                    f"build the world with oracle={self.model.needs.oracle}"
+                )
+        for transform in transforms:
             reward = transform(reward, transition, estimate)
         return reward.astype(np.float32)
 
 
-def interpolate(estimate: Estimate, frame_steps: np.ndarray, steps: int) -> Estimate:
-    """Estimates at every step 0..steps, (steps + 1,), from those at ``frame_steps``; gains are shared out evenly."""
+def interpolate(estimate: Estimate, frame_steps: NDArray[np.int64], steps: int) -> Estimate:
+    """Estimates at every step 0..steps, (steps + 1,), from those at ``frame_steps``; gains are shared out evenly.
+
+    Before the first frame and after the last one the nearest estimate holds, and nothing is gained.
+
+    Raises:
+        UserError: without a single frame.
+    """
+    if len(frame_steps) == 0:
+        raise UserError("an episode without kept frames cannot be priced: keep at least its first and last frame")
     grid = np.arange(steps + 1)
 
     def line(values: Floats) -> Floats:
-        return np.interp(grid, frame_steps, values).astype(np.float32)
+        return np.asarray(np.interp(grid, frame_steps, values), np.float32)
 
-    gaps = np.diff(frame_steps, prepend=0)
+    gaps = np.diff(frame_steps, prepend=frame_steps[0])
     position = np.clip(np.searchsorted(frame_steps, grid), 0, len(frame_steps) - 1)
-    gain = (estimate.gain / np.maximum(gaps, 1))[position].astype(np.float32)
+    shared = (estimate.gain / np.maximum(gaps, 1))[position]
+    gain = np.where((grid >= frame_steps[0]) & (grid <= frame_steps[-1]), shared, 0).astype(np.float32)
     match = None if estimate.match is None else line(estimate.match)
     return Estimate(line(estimate.progress), gain, line(estimate.success), line(estimate.uncertainty), match)
 

@@ -1,114 +1,168 @@
-"""The only place where an environment's reward is replaced: a world and a reward stack as a Stable-Baselines3 VecEnv."""
+"""The only place where an environment's reward is replaced: world and reward stack as a Stable-Baselines3 VecEnv."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
-from robo_reward.contracts import Floats, Hook, Step, Transition, World
-from robo_reward.errors import UserError
+from robo_reward.contracts import Flags, Floats, Hook, Step, Transition, World
+from robo_reward.errors import UserError, unknown_name
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import Recorder
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
+
+Pricing = Literal["auto", "per_step", "deferred"]
+PRICINGS: tuple[Pricing, ...] = ("auto", "per_step", "deferred")
+OUTCOME = "outcome"
+"""The entry of an ended episode's info, and of its trace's ``meta``: where its verdict is in the sealed log."""
 
 
 class RewardedEnv(VecEnv):
     """Steps a world, prices each transition and shows the learner the reward of the stack.
 
     Observations are the worlds' states (N, S). Pricing ``per_step`` gives the reward at once (models with a stride hold
-    their last estimate in between). Pricing ``deferred`` gives 0 and keeps frames; finished episodes wait in
-    ``pending`` until ``take_priced`` prices them in one batch each: for models that need whole episodes.
+    their last estimate in between). Pricing ``deferred`` gives 0 and keeps frames; finished episodes wait until
+    ``take_priced`` prices them in one batch each. ``auto`` defers for models that need whole episodes.
+    ``unfinished`` counts the episodes that a reset cut off.
     """
 
-    def __init__(self, world: World, stack: RewardStack, seed: int, hooks: Sequence[Hook] = ()) -> None:
-        self.world, self.stack, self._hooks = world, stack, tuple(hooks)
-        self.deferred = stack.model.needs.episode
+    def __init__(
+        self,
+        world: World,
+        stack: RewardStack,
+        seed: int,
+        hooks: Sequence[Hook] = (),
+        *,
+        pricing: Pricing = "auto",
+        keep_views: Sequence[str] = (),
+        clock: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """``hooks`` hear of each episode once it is priced. ``keep_views``: views whose frames stay with the episodes,
+        besides those that deferred pricing needs. ``clock``: a block around everything that is pricing.
+
+        Raises:
+            UserError: for per-step pricing of a model that needs whole episodes.
+        """
+        needs = stack.model.needs
+        if pricing not in PRICINGS:
+            raise unknown_name("pricing", pricing, PRICINGS)
+        if pricing == "per_step" and needs.episode:
+            raise UserError("pricing=per_step: this reward model prices whole episodes only; use pricing=deferred")
+        self.world, self.stack, self._hooks, self._clock = world, stack, tuple(hooks), clock
+        self.deferred = needs.episode or pricing == "deferred"
+        self.unfinished = 0
         self._seed, self._resets = seed, 0
         self._actions: Floats | None = None
         self._pending: list[tuple[int, Trace]] = []
-        needs = stack.model.needs
-        self._recorders = [
-            Recorder(i, needs.views if self.deferred else (), needs.stride, world.fps, "policy")
-            for i in range(world.num_worlds)
-        ]
-        self._returns = np.zeros(world.num_worlds)
-        self._lengths = np.zeros(world.num_worlds, np.int64)
+        self._views = tuple(dict.fromkeys((*keep_views, *(needs.views if self.deferred else ()))))
+        self._recorders = [Recorder(i, self._views, needs.stride, world.fps, "policy") for i in range(world.num_worlds)]
+        self._rewards: list[list[float]] = [[] for _ in range(world.num_worlds)]
+        self.render_mode = None
         observation_space = spaces.Box(-np.inf, np.inf, (world.state_size,), np.float32)
         super().__init__(world.num_worlds, observation_space, world.action_space)
 
     def reset(self) -> Floats:
-        """Starts an episode in every world."""
-        self.world.keep_final(self.stack.model.needs.views)
-        first = self.world.reset(derive_seed(self._seed, "vec", self._resets))
+        """Starts an episode in every world; unfinished and unpriced ones are dropped."""
+        self.unfinished += self.in_progress
+        self._pending = []
+        self.world.keep_final(tuple(dict.fromkeys((*self._views, *self.stack.model.needs.views))))
+        self.world.reset(derive_seed(self._seed, "vec", self._resets))
         self._resets += 1
         self._begin(np.ones(self.num_envs, bool))
-        return first.state
+        return self._state()
 
-    def step_async(self, actions: np.ndarray) -> None:
+    def step_async(self, actions: NDArray[Any]) -> None:
         """Takes the actions (N, A) that the next ``step_wait`` applies."""
         self._actions = np.asarray(actions, np.float32)
 
-    def step_wait(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """States (N, S), rewards (N,), dones (N,) and infos with ``terminal_observation`` and ``TimeLimit.truncated``."""
+    def step_wait(self) -> tuple[Floats, Floats, Flags, list[dict[str, Any]]]:
+        """States (N, S), rewards (N,), dones (N,), infos with ``terminal_observation`` and ``TimeLimit.truncated``."""
         if self._actions is None:
             raise RuntimeError("step_wait was called before step_async")
+        mark = self.world.sealed.mark()
         transition = self.world.step(self._actions)
         rewards = self._price(transition)
-        infos = self._infos(transition, rewards)
+        infos = self._infos(transition, mark)
+        self._record(transition, rewards, infos)
         if transition.done.any():
             self._begin(transition.done)
-        return self.world.observe().state, rewards, transition.done, infos
+        # SB3 adds its time-limit bootstrap into the array it is given; ours must not change under the hooks
+        return self._state(), rewards.copy(), transition.done, infos
 
     def take_priced(self) -> list[tuple[int, Trace]]:
-        """The finished episodes since the last call, priced, each with the world it ran in."""
-        done, self._pending = self._pending, []
-        return [(index, self.stack.price(trace)) for index, trace in done]
+        """The finished episodes since the last call, priced, each with the world it ran in; empty per step."""
+        waiting, self._pending = self._pending, []
+        priced = []
+        for index, trace in waiting:
+            with self._clock():
+                done = self.stack.price(trace)
+            priced.append((index, done))
+            self._tell_episode(done)
+        return priced
 
-    def _begin(self, fresh: np.ndarray) -> None:
+    @property
+    def in_progress(self) -> int:
+        """How many worlds are in the middle of an episode."""
+        return sum(len(rewards) > 0 for rewards in self._rewards)
+
+    def _state(self) -> Floats:
+        return np.array(self.world.observe().state, np.float32)
+
+    def _begin(self, fresh: Flags) -> None:
         observation = self.world.observe()
         if not self.deferred:
-            self.stack.begin(observation, fresh)
+            with self._clock():
+                self.stack.begin(observation, fresh)
         for index in np.flatnonzero(fresh):
             self._recorders[index].begin(observation)
+            self._rewards[index] = []
 
-    def _price(self, transition: Transition) -> np.ndarray:
-        for index, recorder in enumerate(self._recorders):
-            trace = recorder.add(transition)
-            if trace is not None:
-                self._finish(index, trace)
+    def _price(self, transition: Transition) -> Floats:
         if self.deferred:
             return np.zeros(self.num_envs, np.float32)
-        step = self.stack.step(transition)
-        self._tell(step)
+        with self._clock():
+            step = self.stack.step(transition)
+        self._tell_step(step)
         return step.reward
 
-    def _finish(self, index: int, trace: Trace) -> None:
-        if self.deferred:
-            self._pending.append((index, trace))
+    def _record(self, transition: Transition, rewards: Floats, infos: list[dict[str, Any]]) -> None:
+        for index, recorder in enumerate(self._recorders):
+            self._rewards[index].append(float(rewards[index]))
+            trace = recorder.add(transition)
+            if trace is None:
+                continue
+            trace = replace(trace, meta={**trace.meta, OUTCOME: infos[index][OUTCOME]})
+            if self.deferred:
+                self._pending.append((index, trace))
+            else:
+                self._tell_episode(replace(trace, reward=np.asarray(self._rewards[index], np.float32)))
+
+    def _tell_episode(self, trace: Trace) -> None:
         for hook in self._hooks:
             hook.on_episode(trace)
 
-    def _tell(self, step: Step) -> None:
+    def _tell_step(self, step: Step) -> None:
         for hook in self._hooks:
             if hook.on_step(step).stop:
                 raise UserError("a hook that ends episodes cannot be used here: this world runs to its time limit")
 
-    def _infos(self, transition: Transition, rewards: np.ndarray) -> list[dict[str, Any]]:
-        self._returns += rewards
-        self._lengths += 1
+    def _infos(self, transition: Transition, mark: int) -> list[dict[str, Any]]:
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        for i in np.flatnonzero(transition.done):
+        # the world writes the verdicts of episodes that end in the same step in the order of its copies
+        for rank, i in enumerate(np.flatnonzero(transition.done)):
             infos[i] = {
-                "terminal_observation": transition.after.state[i],
+                "terminal_observation": transition.after.state[i].copy(),
                 "TimeLimit.truncated": bool(transition.truncated[i] and not transition.terminated[i]),
-                "episode": {"r": float(self._returns[i]), "l": int(self._lengths[i])},
+                OUTCOME: mark + rank,
             }
-            self._returns[i], self._lengths[i] = 0.0, 0
         return infos
 
     def close(self) -> None:
@@ -116,14 +170,15 @@ class RewardedEnv(VecEnv):
         self.world.close()
 
     def seed(self, seed: int | None = None) -> Sequence[int | None]:
-        """Takes the seed of the next ``reset``; SB3 calls it once."""
+        """Takes the seed from which the next resets follow; None changes nothing."""
         if seed is not None:
             self._seed, self._resets = seed, 0
         return [seed] * self.num_envs
 
     def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
         """The same attribute for every selected world, read from the world."""
-        return [getattr(self.world, attr_name)] * len(list(self._get_indices(indices)))
+        owner = self if attr_name == "render_mode" else self.world
+        return [getattr(owner, attr_name)] * len(list(self._get_indices(indices)))
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
         """Refused: worlds are configured when they are built."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robo_reward.contracts import Floats, Observation, Policy, Transition, World
 from robo_reward.seeding import derive_seed
@@ -27,7 +28,7 @@ class Recorder:
         self._actions: list[Floats] = []
         self._env_rewards: list[float] = []
         self._steps: list[int] = []
-        self._frames: dict[str, list[np.ndarray]] = {view: [] for view in self._views}
+        self._frames: dict[str, list[NDArray[np.uint8]]] = {view: [] for view in self._views}
         self._task = first.task[self._index]
         self._look(first)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from robo_reward.alarm import HackingAlarm
 from robo_reward.checkpoint import load_state, save_state
 from robo_reward.contracts import Budget, Hook, Needs, Policy, Tally, World
 from robo_reward.metrics import Value
@@ -36,6 +37,8 @@ class Judge(Protocol):
 
     def judge(self, trace: Trace) -> float: ...
 
+    def moment(self, trace: Trace) -> int | None: ...
+
 
 @dataclass(slots=True)
 class Session:
@@ -61,9 +64,11 @@ class Session:
     tally: Tally = field(default_factory=Tally)
     outcomes: list[int] = field(default_factory=list)
     restored: dict[str, Any] | None = None
+    alarm: HackingAlarm = field(default_factory=HackingAlarm)
     notes: dict[str, Any] = field(default_factory=dict)
     played: list[tuple[Trace, str, float, float]] = field(default_factory=list)
     _own: list[Trace] = field(default_factory=list)
+    _stored: int = 0
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -111,7 +116,8 @@ class Session:
             if isinstance(part, Saveable):
                 part.load(folder)
         count = state["experience"]
-        kept = [read_trace(self._episode_path(k)) for k in range(self.tally.rollouts)]
+        kept = [read_trace(self._episode_path(k)) for k in range(state["stored"])]
+        self._stored = len(kept)
         self.experience, self._own = kept[:count], kept[count:]
         self.restored = load_state(folder, "learner")
 
@@ -134,11 +140,13 @@ class Session:
             },
             "outcomes": list(self.outcomes),
             "experience": len(self.experience),
+            "stored": self._stored,  # learners that count steps instead of episodes keep none of their own
             "sealed": self.world.sealed.dump(),
         }
 
     def _store(self, trace: Trace) -> None:
-        write_trace(self._episode_path(self.tally.rollouts - 1), trace)
+        write_trace(self._episode_path(self._stored), trace)
+        self._stored += 1
 
     def _episode_path(self, number: int) -> Path:
         return self.run.path / "rollouts" / f"{number:06d}.safetensors"

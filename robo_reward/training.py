@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from robo_reward.build import build, build_stack, build_world, save_reward_model
-from robo_reward.contracts import Budget, LearnedRewardModel, Policy, World
+from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Policy, World
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.run import RunFolder
@@ -20,6 +22,22 @@ EXPERT_HORIZON = 500
 """Simulator steps that a demonstration may take: Meta-World's own limit."""
 
 
+GROWN = 30
+"""How many of the policy's judged successes the kept reward is fitted on."""
+
+
+def annotated(trace: Trace, success: int, hold: int) -> Trace:
+    """The episode until ``hold`` steps after ``success``, annotated as a success from there on."""
+    cut = trace.cut(min(len(trace), success + hold))
+    return replace(cut, success=np.arange(len(cut) + 1) >= success)
+
+
+def called_success(estimate: Estimate) -> bool:
+    """Whether a reward calls the episode a success: two priced frames in a row with a probability of at least 0.5."""
+    p = estimate.success
+    return bool(((p[1:] >= 0.5) & (p[:-1] >= 0.5)).any())
+
+
 @runtime_checkable
 class Fittable(Protocol):
     """A judge that is trained on what the reward was trained on, apart from it."""
@@ -29,12 +47,15 @@ class Fittable(Protocol):
 
 @dataclass(slots=True)
 class Result:
-    """What the stages after learning found out; the report and the summary are made of it."""
+    """What the stages after learning found out; the report and the summary are made of it.
+
+    ``controls``: the same episodes with what the run started from (``cloned``, ``prior``) and with what was not kept.
+    """
 
     policy: Policy
     evaluation: Evaluation
     by_seed: list[Evaluation]
-    cloned: Evaluation | None
+    controls: dict[str, Evaluation]
     during: list[tuple[int, float]] = field(default_factory=list)
 
 
@@ -53,6 +74,7 @@ class Job:
         self.dropped = 0
         self.audit: dict[str, float | None] = {}
         self.verdict: str | None = None
+        self.called_success: list[bool] = []
         self._during: list[tuple[int, list[int]]] = []
 
     # --- before learning ---------------------------------------------------------------------------------------------
@@ -138,6 +160,8 @@ class Job:
             session.log(dict(self.stack.model.fit(self.demonstrations, fitted_on, self.config.seed)))
         if isinstance(self.judge, Fittable) and self.demonstrations:
             session.log(dict(self.judge.fit(self.demonstrations, fitted_on, self.config.seed)))
+        if self.learned and not self.fitted:
+            save_reward_model(self.stack.model, self.config.reward_model, self.run.path / "reward_model_first")
         auditor = build(self.config.audit) if self.config.audit.get("_target_") else None
         if auditor is not None and self.learned and self.demonstrations:
             report = auditor.run(self.stack.model, self.demonstrations, held_out or session.experience)
@@ -152,28 +176,48 @@ class Job:
         for folder in ("policy", "reward_model", "judge"):
             (self.run.path / folder).mkdir(exist_ok=True)
         policy.save(self.run.path / "policy")
+        self.called_success = [called_success(self.stack.model.estimate_episode(row[0])) for row in session.played]
         if self.learned:
-            config = self.config.reward_model
-            save_reward_model(self.stack.model, config, self.run.path / "reward_model")
+            self._grow(session)
+            save_reward_model(self.stack.model, self.config.reward_model, self.run.path / "reward_model")
         if isinstance(self.judge, Saveable):
             save_reward_model(self.judge, self.config.judge, self.run.path / "judge")
         session.world.sealed.unseal()
         self._test_world.sealed.unseal()
         return policy
 
+    def _grow(self, session: Session) -> None:
+        """Fits the reward once more, with the policy's judged successes as further scenes: the model that is kept.
+
+        Training is over by now, so the reward that trained the policy is the one that was audited; the grown one is for
+        the next run and for curves.
+        """
+        if not isinstance(self.stack.model, LearnedRewardModel) or self.judge is None or self.fitted:
+            return
+        judged = [(row[0], self.judge.moment(row[0])) for row in session.played]
+        successes = [annotated(t, step, self.config.hold) for t, step in judged if step is not None and step > 0]
+        if not successes:
+            return
+        chosen = successes[:: max(1, len(successes) // GROWN)][:GROWN]
+        seed = derive_seed(self.config.seed, "grown")
+        fitted_on = [*session.experience, *(t for t, step in judged if step is None)]
+        losses = self.stack.model.fit(self.demonstrations, session.experience, seed, chosen)
+        self.stack.model.refit(fitted_on, seed)
+        session.log({f"grown/{k}": v for k, v in losses.items()} | {"grown/episodes": float(len(chosen))})
+
     def evaluate(self, policy: Policy, session: Session) -> Result:
         """Fresh episodes for every evaluation seed, and as many for the cloned start of the same run."""
         seeds = list(self.config.evaluation_seeds)
         by_seed = [self._measure(policy, seed) for seed in seeds]
-        clone = getattr(self.learner, "cloned_start", None)
-        start = clone(session) if clone is not None and self.demonstrations else None
-        cloned = merge([self._measure(start, seed) for seed in seeds]) if start is not None else None
+        controls = getattr(self.learner, "controls", None)
+        others = controls(session) if controls is not None and self.demonstrations else {}
+        compared = {name: merge([self._measure(other, s) for s in seeds]) for name, other in others.items()}
         during = []
         for rollouts, positions in self._during:
             rate = judge_episodes(self._test_world, positions).success_rate
             if rate is not None:
                 during.append((rollouts, rate))
-        return Result(policy, merge(by_seed), by_seed, cloned, during)
+        return Result(policy, merge(by_seed), by_seed, compared, during)
 
     @property
     def test_world(self) -> World:

@@ -52,34 +52,32 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
     summary.success_rate, summary.success_ci95 = evaluation.success_rate, evaluation.ci95
     summary.success_episodes = evaluation.episodes
     summary.success_by_seed = [e.success_rate for e in result.by_seed]
-    summary.cloned_success_rate = result.cloned.success_rate if result.cloned else None
+    rates = {name: other.success_rate for name, other in result.controls.items()}
+    summary.cloned_success_rate = rates.pop("cloned", None)
     summary.env_return = evaluation.env_return
     summary.reward_audit = job.verdict  # type: ignore[assignment]
     summary.policy = str(session.notes.get("prior", summary.learner))
-    summary.notes = {**session.notes, "demonstration_attempts_dropped": job.dropped, **job.audit}
+    summary.notes = {**session.notes, **{f"{name}_success_rate": rate for name, rate in rates.items()}, "horizon": world.horizon, "demonstration_attempts_dropped": job.dropped, **job.audit}
+    summary.alarm = session.alarm.fired if session.alarm.fired else False
     summary.nan_resets = world.nan_resets
     summary.stand_in_visuals = False
-    _compare_with_truth(summary, session, truths)
+    _compare_with_truth(summary, job, session, truths)
 
 
-def _compare_with_truth(summary: Summary, session: Session, truths: list[bool | None]) -> None:
+def _compare_with_truth(summary: Summary, job: Job, session: Session, truths: list[bool | None]) -> None:
     """How often the reward was fooled, and whether its returns order the episodes as the truth does."""
     own = truths[len(truths) - len(session.played) :]
-    pairs = [(row, truth) for row, truth in zip(session.played, own, strict=True) if truth is not None]
-    if not pairs:
+    rows = [
+        (called, row[3], truth)
+        for called, row, truth in zip(job.called_success, session.played, own, strict=True)
+        if truth is not None
+    ]
+    if not rows:
         return
-    called = [_called_success(session, row[0]) for row, _ in pairs]
-    summary.false_success_share = float(np.mean([c and not t for c, (_, t) in zip(called, pairs, strict=True)]))
-    returns = np.asarray([row[3] for row, _ in pairs])
-    truth = np.asarray([float(t) for _, t in pairs])
+    summary.false_success_share = float(np.mean([called and not truth for called, _, truth in rows]))
+    returns, truth = np.asarray([r for _, r, _ in rows]), np.asarray([float(t) for _, _, t in rows])
     if returns.std() > 0 and truth.std() > 0:
         summary.learned_return_vs_success = float(np.corrcoef(returns, truth)[0, 1])
-
-
-def _called_success(session: Session, trace: Trace) -> bool:
-    """Whether the reward's own detector calls the episode a success: two priced frames in a row at 0.5 or above."""
-    p = session.stack.model.estimate_episode(trace).success
-    return bool(((p[1:] >= 0.5) & (p[:-1] >= 0.5)).any())
 
 
 def _kept_episodes(job: Job, session: Session, result: Result) -> dict[str, Trace]:
@@ -161,7 +159,7 @@ def _say(job: Job, result: Result) -> None:
         print(f"return {evaluation.env_return:.1f} over {evaluation.episodes} episodes")
     else:
         low, high = evaluation.ci95 or (0.0, 1.0)
-        cloned = "" if result.cloned is None else f", cloned start {result.cloned.success_rate:.2f}"
+        cloned = "" if summary.cloned_success_rate is None else f", cloned start {summary.cloned_success_rate:.2f}"
         print(
             f"success {evaluation.success_rate:.2f} (95% {low:.2f}-{high:.2f}, {evaluation.episodes} episodes)"
             f"{cloned}; audit {summary.reward_audit}"

@@ -21,11 +21,12 @@ class Accumulated:
         self.base_reward: str | None = f"{weight:g}*accumulated({rule})"
         self._rule: Rule = rule
         self._weight = weight
-        self._value = np.zeros(0, np.float32)
+        self._value: Floats = np.zeros(0, np.float32)
 
     def begin(self, first: Estimate, fresh: Flags) -> None:
         """Fresh episodes start at 0."""
-        self._value = np.where(fresh, 0.0, self._value if len(self._value) == len(fresh) else 0.0)
+        old = self._value if len(self._value) == len(fresh) else np.zeros(len(fresh), np.float32)
+        self._value = np.where(fresh, 0.0, old).astype(np.float32)
 
     def __call__(self, reward: Floats, transition: Transition, estimate: Estimate) -> Floats:
         pairs = zip(self._value, estimate.gain, strict=True)

@@ -17,12 +17,12 @@ class Gain:
     def __init__(self, weight: float = 1.0) -> None:
         self.base_reward: str | None = f"{weight:g}*gain"
         self._weight = weight
-        self._before = np.zeros(0, np.float32)
+        self._before: Floats = np.zeros(0, np.float32)
 
     def begin(self, first: Estimate, fresh: Flags) -> None:
         """Remembers where fresh episodes started."""
         old = self._before if len(self._before) == len(fresh) else np.zeros(len(fresh), np.float32)
-        self._before = np.where(fresh, first.progress, old)
+        self._before = np.where(fresh, first.progress, old).astype(np.float32)
 
     def __call__(self, reward: Floats, transition: Transition, estimate: Estimate) -> Floats:
         gained = estimate.progress - self._before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 
@@ -17,7 +18,7 @@ class Gold:
     def __init__(self, threshold: float = 0.5, consecutive: int = 2, weight: float = 1.0) -> None:
         self.base_reward: str | None = f"{weight:g}*detected_success"
         self._threshold, self._consecutive, self._weight = threshold, consecutive, weight
-        self._run = np.zeros(0, np.int64)
+        self._run: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def begin(self, first: Estimate, fresh: Flags) -> None:
         """Forgets the run of positive steps in fresh episodes."""

@@ -15,9 +15,9 @@ Source = Literal["progress", "match", "success"]
 class Level:
     """reward += weight * estimate of the state that was reached.
 
-    ``source``: ``progress`` in [0, 1], ``match`` in [-1, 1] or ``success`` probability in [0, 1]. A level pays for staying
-    where the estimate is high, so it is an objective of its own; it suits episodes that run to their time limit and
-    would pay a policy to avoid success in episodes that success ends.
+    ``source``: ``progress`` in [0, 1], ``match`` in [-1, 1] or ``success`` probability in [0, 1]. A level pays for
+    staying where the estimate is high, so it is an objective of its own; it suits episodes that run to their time
+    limit and would pay a policy to avoid success in episodes that success ends.
     """
 
     def __init__(self, source: Source = "progress", weight: float = 1.0, conservatism: float = 0.0) -> None:

@@ -19,12 +19,12 @@ class Potential:
         """``gamma`` must be the learner's discount, else the optimum moves."""
         self.base_reward: str | None = None
         self._gamma, self._weight = gamma, weight
-        self._before = np.zeros(0, np.float32)
+        self._before: Floats = np.zeros(0, np.float32)
 
     def begin(self, first: Estimate, fresh: Flags) -> None:
         """Remembers the potential of the first state of fresh episodes."""
         old = self._before if len(self._before) == len(fresh) else np.zeros(len(fresh), np.float32)
-        self._before = np.where(fresh, first.progress, old)
+        self._before = np.where(fresh, first.progress, old).astype(np.float32)
 
     def __call__(self, reward: Floats, transition: Transition, estimate: Estimate) -> Floats:
         after = np.where(transition.terminated, 0.0, estimate.progress)

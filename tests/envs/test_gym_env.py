@@ -44,7 +44,7 @@ def test_the_dynamics_are_gymnasiums_own() -> None:
         state, reward, *_ = env.step(action)
         first, second = reference.step(action), reference.step(action)
         np.testing.assert_array_equal(state, second[0].astype(np.float32))
-        assert reward == pytest.approx(first[1] + second[1])
+        assert reward == pytest.approx(float(first[1]) + float(second[1]))
 
 
 def test_a_fall_terminates_and_a_time_limit_truncates() -> None:

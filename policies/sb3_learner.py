@@ -1,0 +1,206 @@
+"""PPO and SAC from Stable-Baselines3, through its own extension points: no algorithm is forked here."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.logger import Logger
+from tqdm import tqdm
+
+from robo_reward.errors import UserError, unknown_name
+from robo_reward.policies.sb3_buffers import DeferredReplayBuffer, DeferredRolloutBuffer
+from robo_reward.policies.sb3_policy import Algorithm, Sb3Network, Sb3Policy
+from robo_reward.policies.sb3_state import dump_algorithm, restore_algorithm
+from robo_reward.policies.sb3_watch import EpisodeBook, SessionWriter, Watch
+from robo_reward.rewarded_env import Pricing, RewardedEnv
+from robo_reward.seeding import derive_seed
+from robo_reward.session import Session
+
+SETTINGS: dict[Algorithm, tuple[str, ...]] = {
+    "ppo": (
+        "learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "clip_range_vf",
+        "normalize_advantage", "ent_coef", "vf_coef", "max_grad_norm", "use_sde", "sde_sample_freq", "target_kl",
+    ),
+    "sac": (
+        "learning_rate", "buffer_size", "learning_starts", "batch_size", "tau", "gamma", "train_freq", "gradient_steps",
+        "ent_coef", "target_update_interval", "target_entropy", "use_sde", "sde_sample_freq", "use_sde_at_warmup",
+    ),
+}  # fmt: skip
+"""The arguments of SB3's constructors that the learner's yaml may set; the run decides the others."""
+LOG_EVERY = 1000
+"""Environment steps between two rows of SAC's metrics; PPO writes one per iteration."""
+
+
+@dataclass(slots=True)
+class _Running:
+    """What one call of ``learn`` works with."""
+
+    model: PPO | SAC
+    env: RewardedEnv
+    book: EpisodeBook
+    watch: Watch
+
+
+class Sb3Learner:
+    """Plain deep RL on the world's states: no demonstrations, many steps.
+
+    Training runs in segments of about ``checkpoint_every`` environment steps (whole PPO iterations, whole episodes of
+    fixed length). After each one the policy is evaluated, a checkpoint is written, the worlds start anew and every
+    generator is reseeded: so a resumed run goes the way of the unbroken one. ``pricing``: see ``RewardedEnv``.
+    ``remember``: how many of the last episodes are kept for the report, with the frames that the reward reads.
+    ``settings``: SB3's own arguments (``SETTINGS``).
+    """
+
+    needs_demonstrations = False
+
+    def __init__(
+        self,
+        algorithm: Algorithm = "ppo",
+        layers: Sequence[int] = (64, 64),
+        activation: str = "tanh",
+        pricing: Pricing = "auto",
+        checkpoint_every: int = 50_000,
+        remember: int = 100,
+        device: str = "cpu",
+        **settings: Any,
+    ) -> None:
+        """Raises UserError for an unknown algorithm, activation or setting."""
+        self._network = Sb3Network(algorithm, tuple(int(size) for size in layers), activation)
+        for name in settings:
+            if name not in SETTINGS[algorithm]:
+                raise unknown_name(f"setting of learner={algorithm}", name, SETTINGS[algorithm])
+        if checkpoint_every < 1 or remember < 1:
+            raise UserError(
+                f"learner.checkpoint_every and learner.remember must be 1 or more, got {checkpoint_every} and {remember}"
+            )
+        self._settings, self._device = settings, device
+        self._pricing: Pricing = pricing
+        self._checkpoint_every, self._remember = checkpoint_every, remember
+
+    def learn(self, session: Session) -> Sb3Policy:
+        """Trains until the session's budget is spent; PPO begins no iteration that would not fit into ``steps``.
+
+        Raises:
+            UserError: without a budget, with one too small to learn anything, or where rewards would come too late.
+        """
+        running = self._start(session)
+        policy = Sb3Policy(running.model.policy, self._network)
+        steps = self._segment(session, running.model)
+        try:
+            while steps > 0:
+                self._train(session, running, steps)
+                steps = self._segment(session, running.model)
+                if steps > 0:
+                    self._pause(session, running, policy)
+        finally:
+            running.watch.bar.close()
+        self._conclude(session, running)
+        policy.net.set_training_mode(False)
+        return policy
+
+    # --- set-up ------------------------------------------------------------------------------------------------------
+
+    def _start(self, session: Session) -> _Running:
+        book = EpisodeBook(self._remember)
+        env = RewardedEnv(
+            session.world,
+            session.stack,
+            session.seed,
+            (book, *session.hooks),
+            pricing=self._pricing,
+            keep_views=session.views,
+            clock=session.pricing,
+        )
+        model = self._build(env)
+        self._check(session, model, env)
+        if session.restored is not None:
+            restore_algorithm(model, session.restored["algorithm"])
+            env.unfinished = session.restored["unfinished"]
+        model.set_logger(Logger(None, [SessionWriter(session, book, session.tally.updates)]))
+        bar = tqdm(total=session.budget.steps, initial=session.tally.env_steps, unit=" steps", disable=None)
+        return _Running(model, env, book, Watch(session, None if isinstance(model, PPO) else LOG_EVERY, bar))
+
+    def _build(self, env: RewardedEnv) -> PPO | SAC:
+        more: dict[str, Any] = {"policy_kwargs": self._network.keywords(), "device": self._device, **self._settings}
+        deferred = {"take_priced": env.take_priced} if env.deferred else {}
+        if self._network.algorithm == "ppo":
+            if deferred:
+                more |= {"rollout_buffer_class": DeferredRolloutBuffer, "rollout_buffer_kwargs": deferred}
+            return PPO("MlpPolicy", env, **more)
+        if deferred:
+            more |= {"replay_buffer_class": DeferredReplayBuffer, "replay_buffer_kwargs": deferred}
+        return SAC("MlpPolicy", env, **more)
+
+    def _check(self, session: Session, model: PPO | SAC, env: RewardedEnv) -> None:
+        budget, horizon, worlds = session.budget, session.world.horizon, session.world.num_worlds
+        if budget.rollouts is None and budget.steps is None:
+            raise UserError(f"learner={self._network.algorithm} has no budget: set steps=500000 or rollouts=1000")
+        if isinstance(model, SAC):
+            if env.deferred and model.learning_starts < horizon * worlds:
+                raise UserError(
+                    f"learner.learning_starts={model.learning_starts}, but no step has a reward before the first episodes "
+                    f"are over: set it to {horizon * worlds} ({worlds} worlds x {horizon} decisions) or more"
+                )
+            return
+        if env.deferred and model.n_steps % horizon:
+            fits = horizon * max(1, round(model.n_steps / horizon))
+            raise UserError(
+                f"learner.n_steps={model.n_steps} is no multiple of the episode's {horizon} decisions, which this reward "
+                f"prices as a whole: set learner.n_steps={fits}"
+            )
+        iteration = model.n_steps * worlds
+        if budget.steps is not None and session.restored is None and budget.steps - session.tally.env_steps < iteration:
+            raise UserError(
+                f"steps={budget.steps}, of which {session.tally.env_steps} are spent, leave no room for one iteration of "
+                f"{iteration} steps: set more steps, or learner.n_steps lower ({model.n_steps} in each of {worlds} worlds)"
+            )
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    def _segment(self, session: Session, model: PPO | SAC) -> int:
+        """Environment steps of the next segment; 0 at the end."""
+        worlds = session.world.num_worlds
+        unit = worlds * (model.n_steps if isinstance(model, PPO) else session.world.horizon)
+        steps = unit * math.ceil(self._checkpoint_every / unit)
+        if not session.left():
+            return 0
+        if session.budget.steps is not None:
+            atom = unit if isinstance(model, PPO) else worlds
+            steps = min(steps, (session.budget.steps - session.tally.env_steps) // atom * atom)
+        return steps
+
+    def _train(self, session: Session, running: _Running, steps: int) -> None:
+        model = running.model
+        model.set_env(running.env)  # forces a reset
+        if isinstance(model, SAC) and isinstance(model.replay_buffer, DeferredReplayBuffer):
+            model.replay_buffer.forget_waiting()
+        model.set_random_seed(derive_seed(session.seed, "segment", session.tally.env_steps))
+        model.learn(steps, running.watch, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
+        running.env.take_priced()  # episodes that ended after the last update
+        running.watch.flush()
+
+    def _pause(self, session: Session, running: _Running, policy: Sb3Policy) -> None:
+        tally = session.tally
+        if running.watch.bar.disable:
+            print(f"{tally.env_steps} steps, {tally.rollouts} rollouts, {tally.updates} updates", flush=True)
+        if session.evaluate is not None:
+            policy.net.set_training_mode(False)
+            session.evaluate(policy, tally.rollouts)
+        if tally.rollouts > running.watch.saved:  # checkpoints are named by rollouts
+            running.watch.saved = tally.rollouts
+            unfinished = running.env.unfinished + running.env.in_progress
+            session.checkpoint({"algorithm": dump_algorithm(running.model), "unfinished": unfinished})
+
+    def _conclude(self, session: Session, running: _Running) -> None:
+        """Leaves the last episodes, with the judge's verdicts, for the report."""
+        judge = session.judge
+        for trace in running.book.last:
+            assert trace.reward is not None
+            judged = judge.judge(trace) if judge is not None else math.nan
+            session.played.append((trace, "policy", judged, float(trace.reward.mean())))
+        session.notes["unfinished_episodes"] = running.env.unfinished + running.env.in_progress

@@ -1,0 +1,187 @@
+"""evaluate: the policy of a finished run, measured again in fresh episodes that anyone can repeat."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robo_reward.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from robo_reward.contracts import Policy, World
+    from robo_reward.evaluation import Evaluation
+    from robo_reward.summary import Summary
+
+
+def run(cfg: DictConfig) -> None:
+    """Measures, writes a run folder of its own, and compares with what the run's summary says.
+
+    Raises:
+        UserError: not the folder of a finished run, a number out of range, or no screen for ``view=true``.
+    """
+    trained, source = _trained(cfg)
+    _check(cfg)
+    import torch
+
+    from robo_reward.build import load_policy
+    from robo_reward.run import RunFolder
+
+    torch.set_num_threads(int(trained.get("threads") or 1))
+    policy = load_policy(Path(cfg.run) / "policy")
+    world = _world(trained, cfg.horizon)
+    try:
+        with RunFolder.create("evaluate", Path(cfg.run).name, cfg, cfg.run_dir, tensorboard=False) as folder:
+            parts = _measure(cfg, world, policy)
+            _describe(folder.summary, cfg, source, world, parts)
+            if cfg.video and world.view_names:
+                _record(cfg, world, policy, folder.path / "video.mp4")
+            _say(folder.summary, cfg, source)
+            print(f"run folder: {folder.path}")
+    finally:
+        world.close()
+
+
+def _trained(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any]]:
+    """Config and summary of the run; what was left open in ``cfg`` is taken from them."""
+    from omegaconf import DictConfig, OmegaConf
+
+    if cfg.run is None:
+        raise UserError("evaluate needs run=DIR, the folder of a finished train run")
+    folder = Path(cfg.run)
+    for name in ("config.yaml", "summary.json"):
+        if not (folder / name).is_file():
+            raise UserError(f"run='{folder}' is not the folder of a finished train run (it has no {name})")
+    trained = OmegaConf.load(folder / "config.yaml")
+    source = json.loads((folder / "summary.json").read_text("utf-8"))
+    if not isinstance(trained, DictConfig) or source.get("verb") != "train":
+        raise UserError(f"run='{folder}' is a run of '{source.get('verb')}': give the folder of a train run")
+    for key in ("episodes", "evaluation_seeds"):
+        cfg[key] = trained[key] if cfg[key] is None else cfg[key]
+    cfg.horizon = _horizon(trained, source, folder) if cfg.horizon is None else cfg.horizon
+    return trained, source
+
+
+def _horizon(trained: Any, source: Mapping[str, Any], folder: Path) -> int:
+    """Simulator steps of an episode in the run, whose summary counts decisions."""
+    chosen = trained.env.get("horizon")
+    if chosen is not None:
+        return int(chosen)
+    decisions = (source.get("notes") or {}).get("horizon")
+    if decisions is None:
+        raise UserError(
+            f"'{folder / 'summary.json'}' does not say how long episodes were: give horizon=150, or whatever it was"
+        )
+    return int(decisions) * int(trained.env.get("action_repeat") or 1)
+
+
+def _check(cfg: DictConfig) -> None:
+    if cfg.episodes < 1:
+        raise UserError(f"episodes={cfg.episodes} must be 1 or more")
+    if not cfg.evaluation_seeds:
+        raise UserError("evaluation_seeds=[] names no seed: give at least one, e.g. evaluation_seeds=[1,2]")
+    if cfg.horizon < 1:
+        raise UserError(f"horizon={cfg.horizon} must be 1 or more simulator steps")
+    if cfg.video and (cfg.video_episodes < 1 or min(cfg.height, cfg.width) < 16):
+        raise UserError(
+            f"a video needs video_episodes={cfg.video_episodes} of 1 or more and height={cfg.height}, "
+            f"width={cfg.width} of 16 or more pixels; or video=false"
+        )
+    if cfg.view:
+        from robo_reward.viewer import check_screen
+
+        check_screen()
+
+
+def _world(trained: DictConfig, horizon: int) -> World:
+    """The world in which the run was evaluated: one copy, in this process, without oracle."""
+    from robo_reward.build import build_world
+
+    return build_world(trained.env, num_worlds=1, workers="in_process", oracle="none", horizon=horizon)
+
+
+def _measure(cfg: DictConfig, world: World, policy: Policy) -> list[Evaluation]:
+    from robo_reward.evaluation import judge_episodes, run_episodes
+    from robo_reward.viewer import Viewer
+
+    viewer = Viewer.of(world) if cfg.view else None
+    try:
+        on_step = None if viewer is None else viewer.show
+        played = [run_episodes(world, policy, cfg.episodes, seed, on_step=on_step)[1] for seed in cfg.evaluation_seeds]
+    finally:
+        if viewer is not None:
+            viewer.close()
+    world.sealed.unseal()
+    return [judge_episodes(world, positions) for positions in played]
+
+
+def _describe(
+    summary: Summary, cfg: DictConfig, source: Mapping[str, Any], world: World, parts: list[Evaluation]
+) -> None:
+    from robo_reward.evaluation import merge
+
+    whole = merge(parts)
+    summary.env, summary.policy, summary.learner = world.name, source.get("policy"), source.get("learner")
+    summary.reward_model, summary.demos = source.get("reward_model"), source.get("demos")
+    # what the policy was trained with: this evaluation changes nothing about it
+    summary.used_env_reward, summary.used_env_success = source.get("used_env_reward"), source.get("used_env_success")
+    summary.episodes = summary.success_episodes = whole.episodes
+    summary.success_rate, summary.success_ci95 = whole.success_rate, whole.ci95
+    summary.success_by_seed = [part.success_rate for part in parts]
+    summary.env_return, summary.nan_resets, summary.device = whole.env_return, world.nan_resets, "cpu"
+    summary.notes = {"run": str(cfg.run), "horizon": cfg.horizon, "reproduced": _reproduced(cfg, source, summary)}
+
+
+def _reproduced(cfg: DictConfig, source: Mapping[str, Any], summary: Summary) -> bool | None:
+    """Whether the run's own numbers came out again; None where other episodes were asked for."""
+    from omegaconf import OmegaConf
+
+    folder = Path(cfg.run)
+    trained = OmegaConf.load(folder / "config.yaml")
+    own = (trained.episodes, list(trained.evaluation_seeds))
+    if (cfg.episodes, list(cfg.evaluation_seeds)) != own or source.get("success_by_seed") is None:
+        return None
+    if cfg.horizon != _horizon(trained, source, folder):
+        return None
+    return list(source["success_by_seed"]) == summary.success_by_seed
+
+
+def _record(cfg: DictConfig, world: World, policy: Policy, path: Path) -> None:
+    """The first episodes of the first seed once more, in good quality: drawing during the measurement would slow it."""
+    import numpy as np
+
+    from robo_reward import atomic
+    from robo_reward.evaluation import run_episodes
+    from robo_reward.video import encode_video
+
+    picture = getattr(world, "picture", None)
+    if picture is None:
+        return
+    frames: list[Any] = []
+    view = world.view_names[0]
+
+    def draw(transition: Any) -> None:
+        if not transition.done[0]:  # a world that is done shows the next episode already
+            frames.append(picture(0, view, cfg.height, cfg.width))
+
+    run_episodes(world, policy, cfg.video_episodes, cfg.evaluation_seeds[0], on_step=draw)
+    if frames:
+        atomic.write_bytes(path, encode_video(np.stack(frames), world.fps))
+
+
+def _say(summary: Summary, cfg: DictConfig, source: Mapping[str, Any]) -> None:
+    if summary.success_rate is None:
+        print(f"{summary.env}: return {summary.env_return:.1f} over {summary.episodes} episodes (no success test)")
+        return
+    low, high = summary.success_ci95 or (0.0, 1.0)
+    rates = zip(cfg.evaluation_seeds, summary.success_by_seed or [], strict=True)
+    by_seed = ", ".join(f"seed {seed}: {rate:.2f}" for seed, rate in rates if rate is not None)
+    verdict = {True: "as in the run's summary", False: f"the run's summary says {source.get('success_rate')}", None: ""}
+    told = verdict[summary.notes["reproduced"]]
+    print(
+        f"{summary.env}: success {summary.success_rate:.3f} (95% {low:.2f}-{high:.2f}, {summary.episodes} episodes; "
+        f"{by_seed})" + (f"; {told}" if told else "")
+    )

@@ -1,0 +1,220 @@
+"""fit: demonstrations -> an audited reward model that train, curves and others can use."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robo_reward.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from robo_reward.contracts import LearnedRewardModel, World
+    from robo_reward.fitting import Episode, Split
+    from robo_reward.run import RunFolder
+
+NO_WORLD = "robo_reward.envs.no_env.make_world"
+EXPERT_DEMOS = 5
+EXPERT_HORIZON = 500
+
+
+def run(cfg: DictConfig) -> None:
+    """Fits, audits on held-out episodes and saves ``reward_model/`` in the run folder.
+
+    Raises:
+        UserError: neither env nor data, a reward model that is not learned, unknown views, unusable demonstrations.
+    """
+    sources = _sources(cfg)
+    import torch
+
+    from robo_reward.run import RunFolder
+
+    torch.set_num_threads(cfg.threads)
+    model = _model(cfg, sources)
+    name = cfg.env.get("task") or cfg.env.get("id") or (Path(sources[0]).name if sources else "mjcf")
+    with RunFolder.create("fit", str(name), cfg, cfg.run_dir, tensorboard=False) as folder:
+        demonstrations = _demonstrations(cfg, model, sources)
+        print(f"run folder: {folder.path}\n{len(demonstrations)} demonstration(s)", flush=True)
+        positive, negative = _splits(cfg, model, demonstrations, folder)
+        _fit(cfg, model, positive, negative, folder)
+        _audit(cfg, model, positive, negative, folder)
+        _save(cfg, model, positive, negative, folder)
+
+
+def _sources(cfg: DictConfig) -> list[str]:
+    """The datasets; none means the expert of env."""
+    from omegaconf import ListConfig
+
+    sources = [str(s) for s in cfg.data] if isinstance(cfg.data, ListConfig) else [str(cfg.data)] * bool(cfg.data)
+    if not sources and not _stepped(cfg):
+        raise UserError(
+            "fit needs demonstrations: env=metaworld env.task=door-open (its scripted expert gives them), "
+            "or data=DATASET (a LeRobotDataset, local folder or hub id)"
+        )
+    if cfg.demos is not None and cfg.demos < 1:
+        raise UserError(f"demos={cfg.demos} must be 1 or more")
+    if cfg.reward_model.get("path") is not None:
+        raise UserError(
+            f"reward_model.path={cfg.reward_model.path} is a model that is fitted already; "
+            "leave it out to fit a new one, or use it with train or curves"
+        )
+    return sources
+
+
+def _stepped(cfg: DictConfig) -> bool:
+    return bool(cfg.env["_target_"] != NO_WORLD)
+
+
+def _model(cfg: DictConfig, sources: Sequence[str]) -> LearnedRewardModel:
+    from robo_reward.build import build_reward_model
+    from robo_reward.contracts import LearnedRewardModel
+
+    if "views" in cfg.reward_model and cfg.reward_model.views is None:
+        cfg.reward_model.views = _all_views(cfg, sources)
+    model = build_reward_model(cfg.reward_model)
+    if not isinstance(model, LearnedRewardModel):
+        raise UserError(f"{type(model).__name__} is not learned, so there is nothing to fit: use reward_model=progress")
+    return model
+
+
+def _all_views(cfg: DictConfig, sources: Sequence[str]) -> list[str]:
+    """Every view of the datasets that all of them have, or of the world."""
+    if sources:
+        from robo_reward.dataset_source import open_dataset
+
+        known = [open_dataset(source).image_keys() for source in sources]
+        return [view for view in known[0] if all(view in keys for keys in known)]
+    from robo_reward.build import build_world
+
+    world = build_world(cfg.env, num_worlds=1, workers="in_process")
+    views = list(world.view_names)
+    world.close()
+    return views
+
+
+def _demonstrations(cfg: DictConfig, model: LearnedRewardModel, sources: Sequence[str]) -> list[Episode]:
+    from robo_reward.fitting import Episode
+
+    if not sources:
+        return _expert(cfg, model)
+    from robo_reward.datasets import read_dataset
+
+    episodes = []
+    for source in sources:
+        traces = read_dataset(source, views=model.needs.views)
+        episodes += [Episode(trace, source, k) for k, trace in enumerate(traces[: cfg.demos])]
+    return episodes
+
+
+def _expert(cfg: DictConfig, model: LearnedRewardModel) -> list[Episode]:
+    from robo_reward.build import build_world
+    from robo_reward.demonstrations import collect_demonstrations
+    from robo_reward.fitting import Episode
+    from robo_reward.seeding import derive_seed
+
+    more = {"horizon": max(EXPERT_HORIZON, cfg.env.get("horizon") or 0)}
+    world = build_world(cfg.env, num_worlds=1, workers="in_process", **more)
+    try:
+        count, seed = cfg.demos or EXPERT_DEMOS, derive_seed(cfg.seed, "demonstrations")
+        traces, dropped = collect_demonstrations(world, count, seed, cfg.hold, model.needs.views)
+    finally:
+        world.close()
+    if dropped:
+        print(f"{dropped} failed attempt(s) of the expert dropped", file=sys.stderr)
+    return [Episode(trace, f"expert of {world.name}", k) for k, trace in enumerate(traces)]
+
+
+def _splits(
+    cfg: DictConfig, model: LearnedRewardModel, demonstrations: list[Episode], folder: RunFolder
+) -> tuple[Split, Split]:
+    """Demonstrations and negatives, each split by episode; copies are made of fitted demonstrations only."""
+    from robo_reward.fitting import check_pictures, split, stopped_copies
+    from robo_reward.seeding import derive_rng
+
+    positive = split(demonstrations, cfg.held_out, derive_rng(cfg.seed, "split", "demonstrations"))
+    if _stepped(cfg):
+        negatives = _stepped_negatives(cfg, model, [e.trace for e in positive.fitted], folder)
+    else:
+        negatives = stopped_copies(positive.fitted, cfg.negatives.stopped, derive_rng(cfg.seed, "stopped"))
+    check_pictures([*demonstrations, *negatives], model.needs.views)
+    kinds = [[e for e in negatives if e.trace.source == kind] for kind in ("random", "replay")]
+    parts = [split(kind, cfg.held_out, derive_rng(cfg.seed, "split", k)) for k, kind in enumerate(kinds)]
+    if not _stepped(cfg):  # a held-out copy would be an audit on frames that were fitted on
+        return positive, type(positive)(negatives, [])
+    fitted, held_out = ([e for p in parts for e in getattr(p, side)] for side in ("fitted", "held_out"))
+    return positive, type(positive)(fitted, held_out)
+
+
+def _stepped_negatives(
+    cfg: DictConfig, model: LearnedRewardModel, demonstrations: list[Any], folder: RunFolder
+) -> list[Episode]:
+    from robo_reward.build import build_world
+    from robo_reward.fitting import episode_horizon, step_negatives
+
+    horizon = episode_horizon(cfg.env, demonstrations)
+    more = {} if horizon is None else {"horizon": horizon}
+    world: World = build_world(cfg.env, num_worlds=1, workers="in_process", **more)
+    try:
+        wanted, needs = cfg.negatives, model.needs
+        negatives = step_negatives(
+            world, demonstrations, wanted.random, wanted.replay, cfg.seed, needs.views, needs.stride
+        )
+        summary = folder.summary
+        summary.env, summary.rollouts = world.name, len(negatives)
+        summary.env_steps = sum(len(e.trace) for e in negatives)
+        summary.frames_rendered, summary.render_seconds = world.frames_rendered, round(world.render_seconds, 3)
+    finally:
+        world.close()
+    return negatives
+
+
+def _fit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
+    try:
+        losses = model.fit([e.trace for e in positive.fitted], [e.trace for e in negative.fitted], cfg.seed)
+    except UserError as error:
+        if not _stepped(cfg):
+            error.add_note(
+                "this fit had no simulator (env=none), so no random episodes: name one with "
+                "env=metaworld env.task=NAME, or use reward_model=progress, which can do without"
+            )
+        raise
+    folder.log(0, dict(losses))
+
+
+def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
+    from robo_reward.build import build
+
+    if not cfg.audit.get("_target_"):
+        return
+    report = build(cfg.audit).run(model, positive.audited(), [e.trace for e in negative.held_out])
+    folder.log(0, {**report.values, "audit/verdict": report.verdict})
+    folder.summary.reward_audit = report.verdict
+    folder.summary.notes |= report.values
+    on = f"{len(positive.held_out)} held-out" if positive.held_out else "the fitted"
+    print(f"audit on {on} demonstration(s), {len(negative.held_out)} held-out negative(s): {report.verdict}")
+    for name, value in report.values.items():
+        shown = "not measured" if value is None else f"{value:.3f}"
+        missed = "  missed" if name in report.failed else ""
+        print(f"  {name.removeprefix('audit/'):<24} {shown}{missed}")
+
+
+def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
+    from robo_reward import atomic
+    from robo_reward.build import save_reward_model
+
+    target = folder.path / "reward_model"
+    save_reward_model(model, cfg.reward_model, target)
+    atomic.write_json(target / "split.json", {"demonstrations": positive.as_json(), "negatives": negative.as_json()})
+    summary = folder.summary
+    summary.reward_model = type(model).__name__.removesuffix("Model").lower()
+    summary.demos = len(positive.fitted) + len(positive.held_out)
+    summary.used_env_reward = summary.used_env_success = False
+    first = positive.fitted[0].trace
+    matches = model.estimate_episode(first.every(model.needs.stride)).match is not None
+    # train's default reward is a match, which only models of whole episodes give
+    more = "" if matches else " transform=potential"
+    print(f"use it: robo-reward train reward_model.path={target}{more}")
+    print(f"        robo-reward curves data=DATASET reward_model.path={target}")
