@@ -118,10 +118,7 @@ def measure(model: RewardModel, sets: dict[str, Any]) -> Row:
     near, stops = _near(seen, sets)
     likely = [float(e.success.max()) for e in seen["expert"]]
     unlikely = [
-        float(e.success.max())
-        for name in failed
-        for e, ok in zip(seen[name], sets["succeeded"][name], strict=True)
-        if not ok
+        float(e.success.max()) for name in failed for e, ok in zip(seen[name], sets["succeeded"][name], strict=True) if not ok
     ]
     return {
         "voc": float(np.mean(forward)),
@@ -213,9 +210,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=1)
     chosen = parser.parse_args()
-    cells = {
-        f"{task}-{chosen.seed}": partial(cell, task, chosen.seed, chosen.episodes) for task in chosen.tasks.split(",")
-    }
+    cells = {f"{task}-{chosen.seed}": partial(cell, task, chosen.seed, chosen.episodes) for task in chosen.tasks.split(",")}
     rows = run_cells("reward_quality", cells, chosen.jobs)
     flat = [
         {"task": r["task"], "seed": r["seed"], "model": f"{r['model']} ({kind})"} | r[kind]

@@ -150,9 +150,7 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
             renderer.close()
 
     # Pictures.
-    def render_view(
-        self, name: str, profile: Profile | None = None, size: tuple[int, int] | None = None
-    ) -> NDArray[np.uint8]:
+    def render_view(self, name: str, profile: Profile | None = None, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 picture of the present state through a camera; ``size`` is (height, width)."""
         if name not in self.known_views():
             raise unknown_name("view", name, self.known_views())

@@ -40,9 +40,7 @@ class VectorWorld:
     World i's episodes follow from (seed, i, episode number) alone, so where it runs makes no difference.
     """
 
-    def __init__(
-        self, factories: Sequence[EnvFactory], workers: Workers = "in_process", oracle: Oracle = "none"
-    ) -> None:
+    def __init__(self, factories: Sequence[EnvFactory], workers: Workers = "in_process", oracle: Oracle = "none") -> None:
         if not factories:
             raise UserError("num_worlds must be 1 or more, got 0")
         if workers not in ("in_process", "subprocess"):
@@ -120,9 +118,7 @@ class VectorWorld:
             raise UserError(f"'{self.name}' has no success test; give one with env.success=module:function")
         return np.array(found, dtype=np.bool_)
 
-    def picture(
-        self, index: int, view: str, height: int = 240, width: int = 320, profile: Profile = "pretty"
-    ) -> Frames:
+    def picture(self, index: int, view: str, height: int = 240, width: int = 320, profile: Profile = "pretty") -> Frames:
         """(H, W, 3) uint8 of one world now, of any size: for videos and reports."""
         return self._render(view, index, profile, (height, width))
 

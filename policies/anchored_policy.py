@@ -27,9 +27,7 @@ class AnchoredPolicy:
     by the critic (IBRL, Hu et al. 2023): the policy falls back to the prior wherever the critic trusts it more.
     """
 
-    def __init__(
-        self, prior: Prior, agent: SoftActorCritic, scale: float, context: int, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, prior: Prior, agent: SoftActorCritic, scale: float, context: int, rng: np.random.Generator) -> None:
         """``context``: how many context numbers the networks expect; priors with fewer are padded with zeros."""
         self.prior, self.agent, self.scale, self.context = prior, agent, scale, context
         self.mode: Mode = "average"

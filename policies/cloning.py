@@ -42,7 +42,7 @@ class Clone:
         self.settings = settings
         keep = torch.ones(states)
         keep[list(settings.drop)] = 0.0
-        self._keep = keep
+        self._keep, self._actions = keep, actions
         self._mean, self._std = torch.zeros(states), torch.ones(states)
         self.net = mlp(states, actions)
 
@@ -80,7 +80,7 @@ class Clone:
         """Writes everything that is needed to act alike; ``saved_policy.load_clone`` reads it."""
         from robo_reward.policies.saved_policy import save_clone
 
-        save_clone(self, folder, len(self._mean), int(self.net[-1].out_features))
+        save_clone(self, folder, len(self._mean), self._actions)
 
     def state(self) -> dict[str, object]:
         """Weights and normalisation."""

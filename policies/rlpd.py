@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from robo_reward.contracts import LearnedRewardModel, Policy
+from robo_reward.contracts import Floats, LearnedRewardModel, Policy
 from robo_reward.errors import UserError
 from robo_reward.policies.anchored_policy import AnchoredPolicy, Mode
 from robo_reward.policies.audition import Audition
@@ -214,7 +214,7 @@ class RlpdLearner:
 
     # --- rewards -----------------------------------------------------------------------------------------------------
 
-    def _price(self, session: Session, trace: Trace) -> np.ndarray:
+    def _price(self, session: Session, trace: Trace) -> Floats:
         with session.pricing():
             thin = trace.every(session.stack.model.needs.stride) if trace.source == "demonstration" else trace
             estimate = session.stack.model.estimate_episode(thin)

@@ -41,10 +41,9 @@ class DeferredRolloutBuffer(RolloutBuffer):
             filled[world] += len(trace)
         if (filled != self.buffer_size).any():
             raise UserError(
-                f"deferred pricing needs whole episodes in every {self.buffer_size} steps that PPO collects, but one ended "
-                f"early or late (world {int(np.argmax(filled != self.buffer_size))} is priced up to step {filled.min()}): "
-                "use a task with episodes of fixed length and learner.n_steps a multiple of it, a reward that prices "
-                "per step (reward_model=progress), or learner=sac"
+                f"deferred pricing needs whole episodes in every {self.buffer_size} steps that PPO collects, but only "
+                f"{int(filled.min())} belong to one that is over: use a task with episodes of fixed length and "
+                "learner.n_steps a multiple of it, a reward that prices per step (reward_model=progress) or learner=sac"
             )
         super().compute_returns_and_advantage(last_values, dones)
 
@@ -60,12 +59,13 @@ class DeferredReplayBuffer(ReplayBuffer):
         buffer_size: int,
         observation_space: spaces.Space[Any],
         action_space: spaces.Space[Any],
-        *args: Any,
+        device: torch.device | str = "auto",
         n_envs: int = 1,
+        optimize_memory_usage: bool = False,
+        *,
         take_priced: TakePriced,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(buffer_size, observation_space, action_space, *args, n_envs=1, **kwargs)
+        super().__init__(buffer_size, observation_space, action_space, device, 1, optimize_memory_usage)
         self._take_priced = take_priced
         self._waiting: list[list[tuple[Any, ...]]] = [[] for _ in range(n_envs)]
 

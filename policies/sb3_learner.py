@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -75,9 +74,7 @@ class Sb3Learner:
             if name not in SETTINGS[algorithm]:
                 raise unknown_name(f"setting of learner={algorithm}", name, SETTINGS[algorithm])
         if checkpoint_every < 1 or remember < 1:
-            raise UserError(
-                f"learner.checkpoint_every and learner.remember must be 1 or more, got {checkpoint_every} and {remember}"
-            )
+            raise UserError(f"learner.checkpoint_every={checkpoint_every} and learner.remember={remember} must be 1 or more")
         self._settings, self._device = settings, device
         self._pricing: Pricing = pricing
         self._checkpoint_every, self._remember = checkpoint_every, remember
@@ -143,21 +140,21 @@ class Sb3Learner:
         if isinstance(model, SAC):
             if env.deferred and model.learning_starts < horizon * worlds:
                 raise UserError(
-                    f"learner.learning_starts={model.learning_starts}, but no step has a reward before the first episodes "
-                    f"are over: set it to {horizon * worlds} ({worlds} worlds x {horizon} decisions) or more"
+                    f"learner.learning_starts={model.learning_starts}, but no step has a reward before the first "
+                    f"episodes are over: set it to {horizon * worlds} ({worlds} worlds x {horizon} decisions) or more"
                 )
             return
         if env.deferred and model.n_steps % horizon:
             fits = horizon * max(1, round(model.n_steps / horizon))
             raise UserError(
-                f"learner.n_steps={model.n_steps} is no multiple of the episode's {horizon} decisions, which this reward "
-                f"prices as a whole: set learner.n_steps={fits}"
+                f"learner.n_steps={model.n_steps} is no multiple of the episode's {horizon} decisions, which this "
+                f"reward prices as a whole: set learner.n_steps={fits}"
             )
         iteration = model.n_steps * worlds
         if budget.steps is not None and session.restored is None and budget.steps - session.tally.env_steps < iteration:
             raise UserError(
-                f"steps={budget.steps}, of which {session.tally.env_steps} are spent, leave no room for one iteration of "
-                f"{iteration} steps: set more steps, or learner.n_steps lower ({model.n_steps} in each of {worlds} worlds)"
+                f"steps={budget.steps}, of which {session.tally.env_steps} are spent, leave no room for one iteration "
+                f"of {iteration} steps ({model.n_steps} in each of {worlds} worlds): set steps higher or learner.n_steps lower"
             )
 
     # --- training ----------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Everything of a Stable-Baselines3 algorithm that a resumed run needs, as nested tensors: never SB3's zip, it pickles."""
+"""Everything of an SB3 algorithm that a resumed run needs, as nested tensors: never SB3's own zip, which pickles."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class SacSettings:
     critics: int = 2
     width: int = 128
     average_rate: float = 0.003
-    anchor: float = 0.0
+    anchor: float = 3.0
 
 
 class SoftActorCritic:
@@ -67,7 +67,8 @@ class SoftActorCritic:
     def value(self, state: Tensor, action: Tensor, *, target: bool = False) -> Tensor:
         """The least of the critics' values, (B,)."""
         net = self.target if target else self.critic
-        return net(torch.cat([state, action], -1)).squeeze(-1).amin(0)
+        least: Tensor = net(torch.cat([state, action], -1)).squeeze(-1).amin(0)
+        return least
 
     def update_critic(self, batch: Batch) -> float:
         """One step on the critics and their targets; returns the loss."""

@@ -75,7 +75,8 @@ def make_plan(demonstration: Trace, landmarks: Landmarks) -> WarpPlan:
 def hand_response(episodes: Sequence[Trace], landmarks: Landmarks) -> Array:
     """The actions (A, 3) that move the hand by one metre along each axis, fitted on random episodes.
 
-    Least squares of the hand's displacement on this and the previous action; the sum of both effects is the lasting response. Actions whose response is below a tenth of the strongest (grippers) are left out.
+    Least squares of the hand's displacement on this and the previous action; the sum of both effects is the lasting
+    response. Actions whose response is below a tenth of the strongest (grippers) are left out.
     """
     moved, now, before = [], [], []
     for trace in episodes:

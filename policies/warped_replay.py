@@ -54,9 +54,7 @@ class WarpedReplay:
 
     context_size = CONTEXT
 
-    def __init__(
-        self, plan: WarpPlan, landmarks: Landmarks, undo: Array, settings: TrackSettings | None = None
-    ) -> None:
+    def __init__(self, plan: WarpPlan, landmarks: Landmarks, undo: Array, settings: TrackSettings | None = None) -> None:
         """``undo`` (A, 3): the actions that move the hand by one metre along each axis, from ``hand_response``."""
         self.plan, self.landmarks, self.undo = plan, landmarks, undo
         self.settings = settings or TrackSettings()
@@ -162,7 +160,8 @@ class WarpedReplay:
             place.step, place.waited = min(step + 1, len(plan) - 1), 0
         else:
             place.waited += 1
-        return np.clip(action, -1, 1).astype(np.float32)
+        chosen: NDArray[np.float32] = np.clip(action, -1, 1).astype(np.float32)
+        return chosen
 
     def _drift(self, place: _Place, step: int, goal: Array) -> Array:
         """How the displacement itself moves during the next step of carrying the object to another goal."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from robo_reward.errors import UserError
@@ -106,13 +107,14 @@ def settled_step(trace: Trace, settle: int) -> int:
     return min(first + settle, max(first, int(trace.frame_steps[-1]) - 1))
 
 
-def _success_labels(trace: Trace, settle: int) -> np.ndarray:
+def _success_labels(trace: Trace, settle: int) -> NDArray[np.float32]:
     steps, first = trace.frame_steps, trace.success_step
+    assert first is not None  # check_demonstrations ran before
     labels = np.where(steps >= settled_step(trace, settle), 1.0, np.nan)
     return np.where(steps < first, 0.0, labels).astype(np.float32)
 
 
-def _frames(labels: LabelledFrames, views: Sequence[str], number: int, success: np.ndarray) -> FrameSet:
+def _frames(labels: LabelledFrames, views: Sequence[str], number: int, success: NDArray[np.float32]) -> FrameSet:
     count = len(labels.index)
     return FrameSet(
         inputs_of(labels.trace, views)[torch.from_numpy(labels.index)],

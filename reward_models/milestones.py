@@ -14,9 +14,7 @@ Critic = Callable[[int, int], float]
 """The signed hop in [-1, 1] from frame i to frame j of one episode."""
 
 
-def milestone_progress(
-    critic: Critic, frames: int, *, interval: int, rule: Rule = "remaining_gap"
-) -> NDArray[np.float32]:
+def milestone_progress(critic: Critic, frames: int, *, interval: int, rule: Rule = "remaining_gap") -> NDArray[np.float32]:
     """Progress at each of ``frames`` frames, (frames,) in [0, 1]; frame 0 is 0.
 
     Every ``interval`` frames the current frame becomes a milestone and its value is kept; between milestones the value

@@ -195,8 +195,8 @@ class ProgressModel:
             hop = ((forward + 1 + backward) / 2).clamp(0, 1)
             members = hop if self.head != "both" else (hop + absolute) / 2
         progress = members.mean(0).numpy() if walked is None else walked
-        gain = self.net.hop(before, z, task).mean(0)
-        gain = torch.where((before == z).all(1), torch.zeros_like(gain), gain).numpy()
+        moved = (before != z).any(1).float()
+        gain = (self.net.hop(before, z, task).mean(0) * moved).numpy()
         success = self.detector.probability(self._memory.normalise(z))
         return Estimate(progress, gain, success, members.std(0, correction=0).numpy())
 

@@ -66,4 +66,5 @@ class ProgressNet(nn.Module):
 
     def success_logit(self, z: Tensor, task: Tensor) -> Tensor:
         """The success logit of each member, (E, B)."""
-        return self.success_head(torch.cat([z, task], -1)).squeeze(-1)
+        logit: Tensor = self.success_head(torch.cat([z, task], -1)).squeeze(-1)
+        return logit

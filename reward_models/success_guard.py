@@ -38,9 +38,7 @@ class SuccessGuard:
         settle: int = 3,
     ) -> None:
         settings = replace(FitSettings(), steps=steps, hop_weight=0.0)
-        self._model = ProgressModel(
-            views, stride, members=1, encoder=encoder, refit_steps=0, settle=settle, fit=settings
-        )
+        self._model = ProgressModel(views, stride, members=1, encoder=encoder, refit_steps=0, settle=settle, fit=settings)
         self.needs: Needs = self._model.needs
         self._rate, self._consecutive = false_positive_rate, consecutive
         self.threshold = 0.5

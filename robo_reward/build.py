@@ -59,7 +59,7 @@ def build_transforms(config: Any) -> list[RewardTransform]:
     return [build(entry) for entry in config.chain]
 
 
-def save_reward_model(model: RewardModel, config: Any, folder: Path) -> None:
+def save_reward_model(model: RewardModel | Saveable, config: Any, folder: Path) -> None:
     """Writes a reward model that ``load_reward_model`` reads: its yaml and its weights."""
     from omegaconf import OmegaConf
 
@@ -82,9 +82,7 @@ def load_reward_model(folder: Path) -> RewardModel:
     if not (folder / MODEL_YAML).exists() and (folder / "reward_model" / MODEL_YAML).exists():
         folder = folder / "reward_model"
     if not (folder / MODEL_YAML).exists():
-        raise UserError(
-            f"'{folder}' holds no reward model (no {MODEL_YAML}): give the folder that robo-reward fit wrote"
-        )
+        raise UserError(f"'{folder}' holds no reward model (no {MODEL_YAML}): give the folder that robo-reward fit wrote")
     model: RewardModel = build(OmegaConf.load(folder / MODEL_YAML))
     if isinstance(model, Saveable):
         model.load(folder)

@@ -264,9 +264,7 @@ class Budget:
 
     def spent(self, rollouts: int, steps: int) -> bool:
         """True once either bound is reached."""
-        return (self.rollouts is not None and rollouts >= self.rollouts) or (
-            self.steps is not None and steps >= self.steps
-        )
+        return (self.rollouts is not None and rollouts >= self.rollouts) or (self.steps is not None and steps >= self.steps)
 
 
 @dataclass(slots=True)

@@ -16,9 +16,7 @@ class MissingExtra(UserError):
     """An optional dependency is absent; the message says the install line."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(
-            f"{purpose} needs the package '{package}', which is not installed: pip install 'robo-reward[{extra}]'"
-        )
+        super().__init__(f"{purpose} needs the package '{package}', which is not installed: pip install 'robo-reward[{extra}]'")
 
 
 class Interrupted(Exception):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
@@ -23,11 +24,9 @@ class EnsembleMlp(nn.Module):
     def __init__(self, inputs: int, outputs: int, members: int = 2, width: int = 128, depth: int = 2) -> None:
         super().__init__()
         sizes = [inputs] + [width] * depth + [outputs]
-        pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+        pairs = list(itertools.pairwise(sizes))
         self.members, self.width = members, width
-        self.weights = nn.ParameterList(
-            [nn.Parameter((torch.rand(members, a, b) * 2 - 1) / math.sqrt(a)) for a, b in pairs]
-        )
+        self.weights = nn.ParameterList([nn.Parameter((torch.rand(members, a, b) * 2 - 1) / math.sqrt(a)) for a, b in pairs])
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(members, 1, b)) for _, b in pairs])
 
     def forward(self, x: Tensor) -> Tensor:

@@ -46,7 +46,8 @@ class Session:
 
     ``experience``: episodes that were stepped before the learner started (random actions, replays), already counted.
     ``evaluate``: runs the policy for the report at a number of rollouts; its verdicts go to a sealed log. ``outcomes``: for
-    each rollout the position of its verdict in the training world's sealed log. ``restored``: what the learner saved in
+    each rollout the position of its verdict in the training world's sealed log. ``during``: (rollouts, positions in the
+    test world's sealed log) of the evaluations while training. ``restored``: what the learner saved in
     the checkpoint that the run goes on from. The learner leaves ``played``, its own episodes with kind, the judge's
     verdict and the mean reward, and ``notes`` for the summary.
     """
@@ -63,11 +64,27 @@ class Session:
     evaluate: Callable[[Policy, int], None] | None = None
     tally: Tally = field(default_factory=Tally)
     outcomes: list[int] = field(default_factory=list)
+    test_world: World | None = None
+    during: list[tuple[int, list[int]]] = field(default_factory=list)
+    audit: dict[str, float | None] = field(default_factory=dict)
+    verdict: str | None = None
     restored: dict[str, Any] | None = None
     alarm: HackingAlarm = field(default_factory=HackingAlarm)
     notes: dict[str, Any] = field(default_factory=dict)
     played: list[tuple[Trace, str, float, float]] = field(default_factory=list)
     _own: list[Trace] = field(default_factory=list)
+    _rendered: tuple[int, float] = (0, 0.0)
+
+    @property
+    def frames_rendered(self) -> int:
+        """Pictures made for learning, those before a resume included."""
+        return self._rendered[0] + self.world.frames_rendered
+
+    @property
+    def render_seconds(self) -> float:
+        """Processor seconds spent on them."""
+        return self._rendered[1] + self.world.render_seconds
+
     _stored: int = 0
 
     @property
@@ -112,6 +129,11 @@ class Session:
         self.tally.updates, self.tally.pricing_seconds = tally["updates"], tally["pricing_seconds"]
         self.outcomes = list(state["outcomes"])
         self.world.sealed.restore(state["sealed"])
+        if self.test_world is not None:
+            self.test_world.sealed.restore(state["tests"])
+        self.during = [(rollouts, positions) for rollouts, positions in state["during"]]
+        self.audit, self.verdict = state["audit"], state["verdict"]
+        self._rendered = (int(state["rendered"][0]), float(state["rendered"][1]))
         for part in (self.stack.model, self.judge):
             if isinstance(part, Saveable):
                 part.load(folder)
@@ -142,6 +164,11 @@ class Session:
             "experience": len(self.experience),
             "stored": self._stored,  # learners that count steps instead of episodes keep none of their own
             "sealed": self.world.sealed.dump(),
+            "tests": [] if self.test_world is None else self.test_world.sealed.dump(),
+            "during": [[rollouts, positions] for rollouts, positions in self.during],
+            "audit": self.audit,
+            "verdict": self.verdict,
+            "rendered": [self.frames_rendered, self.render_seconds],
         }
 
     def _store(self, trace: Trace) -> None:

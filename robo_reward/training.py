@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -65,17 +66,16 @@ class Job:
     def __init__(self, config: Any, run: RunFolder) -> None:
         self.config, self.run = config, run
         self.stack = build_stack(config)
-        self.judge = build(config.judge) if config.judge.get("_target_") else None
         self.learner = build(config.learner)
         self.oracle = self.stack.model.needs.oracle
         self.learned = isinstance(self.stack.model, LearnedRewardModel)
         self.fitted = config.reward_model.get("path") is not None
+        # a judge is fitted on demonstrations, which plain RL and a fitted reward do without
+        judged = config.judge.get("_target_") and self.wants_demonstrations
+        self.judge = build(config.judge) if judged else None
         self.demonstrations: list[Trace] = []
         self.dropped = 0
-        self.audit: dict[str, float | None] = {}
-        self.verdict: str | None = None
         self.called_success: list[bool] = []
-        self._during: list[tuple[int, list[int]]] = []
 
     # --- before learning ---------------------------------------------------------------------------------------------
 
@@ -84,7 +84,7 @@ class Job:
         from robo_reward.demonstrations import collect_demonstrations
 
         config, stride = self.config, 1
-        if not getattr(self.learner, "needs_demonstrations", True) and (not self.learned or self.fitted):
+        if not self.wants_demonstrations:
             return
         views = self.views()
         if config.data is not None:
@@ -102,11 +102,16 @@ class Job:
         finally:
             world.close()
 
+    @property
+    def wants_demonstrations(self) -> bool:
+        """Whether the learner or a reward that is yet to be fitted asks for any."""
+        return getattr(self.learner, "needs_demonstrations", True) or (self.learned and not self.fitted)
+
     def horizon(self) -> int | None:
         """The training horizon in simulator steps: as configured, else 150, or what the demonstrations need."""
         chosen = self.config.env.get("horizon")
         if chosen is not None or not self.demonstrations:
-            return chosen
+            return None if chosen is None else int(chosen)
         repeat = self.config.env.get("action_repeat") or 1
         longest = max((d.success_step or len(d)) * repeat for d in self.demonstrations)
         return max(150, min(EXPERT_HORIZON, 50 * math.ceil(1.5 * longest / 50)))
@@ -131,8 +136,9 @@ class Job:
             seed=config.seed,
             judge=self.judge,
         )
-        session.evaluate = self._evaluate_quietly
         self._test_world = build_world(config.env, num_worlds=1, workers="in_process", **more)
+        session.test_world = self._test_world
+        session.evaluate = partial(self._evaluate_quietly, session)
         return session
 
     def gain_experience(self, session: Session) -> None:
@@ -165,7 +171,7 @@ class Job:
         auditor = build(self.config.audit) if self.config.audit.get("_target_") else None
         if auditor is not None and self.learned and self.demonstrations:
             report = auditor.run(self.stack.model, self.demonstrations, held_out or session.experience)
-            self.audit, self.verdict = report.values, report.verdict
+            session.audit, session.verdict = report.values, report.verdict
             session.log({**report.values, "audit/verdict": report.verdict})
 
     # --- learning and after ------------------------------------------------------------------------------------------
@@ -211,9 +217,9 @@ class Job:
         by_seed = [self._measure(policy, seed) for seed in seeds]
         controls = getattr(self.learner, "controls", None)
         others = controls(session) if controls is not None and self.demonstrations else {}
-        compared = {name: merge([self._measure(other, s) for s in seeds]) for name, other in others.items()}
+        compared = {name: self._measure(other, seeds[0]) for name, other in others.items()}
         during = []
-        for rollouts, positions in self._during:
+        for rollouts, positions in session.during:
             rate = judge_episodes(self._test_world, positions).success_rate
             if rate is not None:
                 during.append((rollouts, rate))
@@ -229,11 +235,11 @@ class Job:
         session.world.close()
         self._test_world.close()
 
-    def _evaluate_quietly(self, policy: Policy, rollouts: int) -> None:
+    def _evaluate_quietly(self, session: Session, policy: Policy, rollouts: int) -> None:
         """During training: runs episodes whose verdicts stay sealed until the end."""
         seed = derive_seed(self.config.seed, "during")
         count = self.config.evaluate_every_episodes
-        self._during.append((rollouts, run_episodes(self._test_world, policy, count, seed)[1]))
+        session.during.append((rollouts, run_episodes(self._test_world, policy, count, seed)[1]))
 
     def _measure(self, policy: Policy, seed: int) -> Evaluation:
         positions = run_episodes(self._test_world, policy, self.config.episodes, seed)[1]

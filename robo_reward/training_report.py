@@ -47,7 +47,7 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
     evaluation = result.evaluation
     summary.rollouts, summary.env_steps = session.tally.rollouts, session.tally.env_steps
     summary.episodes, summary.updates = session.tally.rollouts, session.tally.updates
-    summary.render_seconds, summary.frames_rendered = round(world.render_seconds, 3), world.frames_rendered
+    summary.render_seconds, summary.frames_rendered = round(session.render_seconds, 3), session.frames_rendered
     summary.pricing_seconds = round(session.tally.pricing_seconds, 3)
     summary.success_rate, summary.success_ci95 = evaluation.success_rate, evaluation.ci95
     summary.success_episodes = evaluation.episodes
@@ -55,9 +55,15 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
     rates = {name: other.success_rate for name, other in result.controls.items()}
     summary.cloned_success_rate = rates.pop("cloned", None)
     summary.env_return = evaluation.env_return
-    summary.reward_audit = job.verdict  # type: ignore[assignment]
+    summary.reward_audit = session.verdict  # type: ignore[assignment]
     summary.policy = str(session.notes.get("prior", summary.learner))
-    summary.notes = {**session.notes, **{f"{name}_success_rate": rate for name, rate in rates.items()}, "horizon": world.horizon, "demonstration_attempts_dropped": job.dropped, **job.audit}
+    summary.notes = {
+        **session.notes,
+        **{f"{name}_success_rate": rate for name, rate in rates.items()},
+        "horizon": world.horizon,
+        "demonstration_attempts_dropped": job.dropped,
+        **session.audit,
+    }
     summary.alarm = session.alarm.fired if session.alarm.fired else False
     summary.nan_resets = world.nan_resets
     summary.stand_in_visuals = False
@@ -128,7 +134,7 @@ def _report(job: Job, session: Session, result: Result, truths: list[bool | None
                 data.strips = {**data.strips, name: pick_frames(thin.frames[model.needs.views[0]], curve)}
     if job.config.video:
         data.videos = {"The trained policy": _video(job, result)}
-    data.quality = [{"check": k.removeprefix("audit/"), "value": v} for k, v in job.audit.items()]
+    data.quality = [{"check": k.removeprefix("audit/"), "value": v} for k, v in session.audit.items()]
     write_report(job.run.path, data)
 
 

@@ -118,9 +118,7 @@ def _measure(cfg: DictConfig, world: World, policy: Policy) -> list[Evaluation]:
     return [judge_episodes(world, positions) for positions in played]
 
 
-def _describe(
-    summary: Summary, cfg: DictConfig, source: Mapping[str, Any], world: World, parts: list[Evaluation]
-) -> None:
+def _describe(summary: Summary, cfg: DictConfig, source: Mapping[str, Any], world: World, parts: list[Evaluation]) -> None:
     from robo_reward.evaluation import merge
 
     whole = merge(parts)

@@ -159,9 +159,7 @@ def _stepped_negatives(
     world: World = build_world(cfg.env, num_worlds=1, workers="in_process", **more)
     try:
         wanted, needs = cfg.negatives, model.needs
-        negatives = step_negatives(
-            world, demonstrations, wanted.random, wanted.replay, cfg.seed, needs.views, needs.stride
-        )
+        negatives = step_negatives(world, demonstrations, wanted.random, wanted.replay, cfg.seed, needs.views, needs.stride)
         summary = folder.summary
         summary.env, summary.rollouts = world.name, len(negatives)
         summary.env_steps = sum(len(e.trace) for e in negatives)

@@ -63,9 +63,7 @@ def test_actions_span_the_control_range(xml: Path, action: float, force: float) 
 
 
 def test_success_and_reward_come_from_the_users_functions(xml: Path) -> None:
-    world = make_world(
-        str(xml), cameras=FRONT, success="slider_task:success", reward="slider_task:reward", oracle="reward"
-    )
+    world = make_world(str(xml), cameras=FRONT, success="slider_task:success", reward="slider_task:reward", oracle="reward")
     world.reset(0)
     assert not world.annotated_success()[0]
     for _ in range(20):

@@ -82,9 +82,7 @@ def test_every_verb_of_the_help_has_a_summary() -> None:
         (["completion", "bsh"], "did you mean 'bash'"),
     ],
 )
-def test_a_users_mistake_exits_with_2_and_one_message(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_users_mistake_exits_with_2_and_one_message(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(words) == 2
     told = capsys.readouterr()
     assert said in told.err
@@ -133,9 +131,7 @@ def test_a_fault_of_ours_shows_its_traceback(verb: Any, capsys: pytest.CaptureFi
     assert "ZeroDivisionError: ours" in capsys.readouterr().err
 
 
-def test_a_users_mistake_inside_a_built_component_is_still_theirs(
-    verb: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_users_mistake_inside_a_built_component_is_still_theirs(verb: Any, capsys: pytest.CaptureFixture[str]) -> None:
     from hydra.utils import instantiate
 
     verb(lambda cfg: instantiate({"_target_": "robo_reward.errors.MissingExtra", "packge": 1}))

@@ -34,9 +34,7 @@ def test_a_run_leaves_config_metrics_and_a_summary_with_every_key(tmp_path: Path
     with make(tmp_path / "r") as run:
         run.log(1, {"loss": float("nan"), "a": 0.1, "timing/wall_seconds": 3.0})
         run.summary.success_rate = 0.5
-    assert OmegaConf.load(tmp_path / "r" / "config.yaml") == OmegaConf.create(
-        OmegaConf.to_container(CONFIG, resolve=True)
-    )
+    assert OmegaConf.load(tmp_path / "r" / "config.yaml") == OmegaConf.create(OmegaConf.to_container(CONFIG, resolve=True))
     assert (tmp_path / "r" / "metrics.jsonl").read_text() == (
         '{"step": 1, "a": 0.1, "loss": null, "timing/wall_seconds": 3.0}\n'
     )
@@ -140,9 +138,7 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(tmp_path: Path, error: Ba
 
 
 @pytest.mark.parametrize("stop_at", range(4))
-def test_wherever_a_checkpoint_stops_a_whole_one_remains(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
-) -> None:
+def test_wherever_a_checkpoint_stops_a_whole_one_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int) -> None:
     run = make(tmp_path / "r")
     with run.checkpoint(1) as folder:
         (folder / "w").write_text("old")

@@ -9,13 +9,14 @@ import pytest
 os.environ.setdefault("MUJOCO_GL", "egl")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-TINY = (
+OVERRIDES = (
     "seed=3 rollouts=16 negatives.random=3 negatives.replay=3 episodes=1 evaluate_every_episodes=1 video=false "
     "env.task=drawer-open env.height=32 env.width=32 env.horizon=60 "
     "reward_model.fit.steps=20 reward_model.refit_steps=4 reward_model.members=2 judge.steps=10 "
     "learner.audition=1 learner.offset_rollouts=2 learner.trial=2 learner.evaluate_every=8 "
     "learner.checkpoint_every=5 learner.refit_every=4"
-).split()
+)
+TINY = OVERRIDES.split()
 
 
 def train(folder: Path, more: Sequence[str] = ()) -> int:
