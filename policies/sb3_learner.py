@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.logger import Logger
-from tqdm import tqdm
 
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.sb3_buffers import DeferredReplayBuffer, DeferredRolloutBuffer
@@ -17,7 +17,7 @@ from robo_reward.policies.sb3_policy import Algorithm, Sb3Network, Sb3Policy
 from robo_reward.policies.sb3_state import dump_algorithm, restore_algorithm
 from robo_reward.policies.sb3_watch import EpisodeBook, SessionWriter, Watch
 from robo_reward.rewarded_env import Pricing, RewardedEnv
-from robo_reward.seeding import derive_seed
+from robo_reward.seeding import derive_seed, seed_everything
 from robo_reward.session import Session
 
 SETTINGS: dict[Algorithm, tuple[str, ...]] = {
@@ -75,6 +75,7 @@ class Sb3Learner:
                 raise unknown_name(f"setting of learner={algorithm}", name, SETTINGS[algorithm])
         if checkpoint_every < 1 or remember < 1:
             raise UserError(f"learner.checkpoint_every={checkpoint_every} and learner.remember={remember} must be 1 or more")
+        self.name = algorithm
         self._settings, self._device = settings, device
         self._pricing: Pricing = pricing
         self._checkpoint_every, self._remember = checkpoint_every, remember
@@ -88,14 +89,11 @@ class Sb3Learner:
         running = self._start(session)
         policy = Sb3Policy(running.model.policy, self._network)
         steps = self._segment(session, running.model)
-        try:
-            while steps > 0:
-                self._train(session, running, steps)
-                steps = self._segment(session, running.model)
-                if steps > 0:
-                    self._pause(session, running, policy)
-        finally:
-            running.watch.bar.close()
+        while steps > 0:
+            self._train(session, running, steps)
+            steps = self._segment(session, running.model)
+            if steps > 0:
+                self._pause(session, running, policy)
         self._conclude(session, running)
         policy.net.set_training_mode(False)
         return policy
@@ -113,19 +111,21 @@ class Sb3Learner:
             keep_views=session.views,
             clock=session.pricing,
         )
+        seed_everything(session.seed, "agent")
         model = self._build(env)
         self._check(session, model, env)
         if session.restored is not None:
             restore_algorithm(model, session.restored["algorithm"])
             env.unfinished = session.restored["unfinished"]
         model.set_logger(Logger(None, [SessionWriter(session, book, session.tally.updates)]))
-        bar = tqdm(total=session.budget.steps, initial=session.tally.env_steps, unit=" steps", disable=None)
-        return _Running(model, env, book, Watch(session, None if isinstance(model, PPO) else LOG_EVERY, bar))
+        return _Running(model, env, book, Watch(session, None if isinstance(model, PPO) else LOG_EVERY))
 
     def _build(self, env: RewardedEnv) -> PPO | SAC:
         more: dict[str, Any] = {"policy_kwargs": self._network.keywords(), "device": self._device, **self._settings}
         deferred = {"take_priced": env.take_priced} if env.deferred else {}
         if self._network.algorithm == "ppo":
+            # whole episodes rarely divide into SB3's minibatches; a smaller last one is harmless
+            warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
             if deferred:
                 more |= {"rollout_buffer_class": DeferredRolloutBuffer, "rollout_buffer_kwargs": deferred}
             return PPO("MlpPolicy", env, **more)
@@ -183,8 +183,6 @@ class Sb3Learner:
 
     def _pause(self, session: Session, running: _Running, policy: Sb3Policy) -> None:
         tally = session.tally
-        if running.watch.bar.disable:
-            print(f"{tally.env_steps} steps, {tally.rollouts} rollouts, {tally.updates} updates", flush=True)
         if session.evaluate is not None:
             policy.net.set_training_mode(False)
             session.evaluate(policy, tally.rollouts)

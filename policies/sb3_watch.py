@@ -1,4 +1,4 @@
-"""Keeps a session's books while Stable-Baselines3 steps the world: budget, metrics, episodes, progress."""
+"""Keeps a session's books while Stable-Baselines3 steps the world: budget, metrics, episodes."""
 
 from __future__ import annotations
 
@@ -63,25 +63,30 @@ class SessionWriter(KVWriter):
         trained = {k: float(v) for k, v in key_values.items() if k.startswith("train/")}
         if "train/n_updates" in trained:
             tally.updates = self._before + int(trained.pop("train/n_updates"))
-        now = (time.monotonic(), tally.env_steps)
-        speed = (now[1] - self._since[1]) / max(now[0] - self._since[0], 1e-9)
-        self._since = now
         counts = {"rollout/env_steps": float(tally.env_steps), "rollout/updates": float(tally.updates)}
-        self._session.log({**trained, **self._book.means(), **counts, "timing/steps_per_second": speed})
+        self._session.log({**trained, **self._book.means(), **counts, **self._speed()})
 
     def close(self) -> None:
         """The run folder closes its own files."""
+
+    def _speed(self) -> dict[str, float]:
+        """Environment steps per second since the last row that had any."""
+        (then, before), now = self._since, (time.monotonic(), self._session.tally.env_steps)
+        if now[1] == before:
+            return {}
+        self._since = now
+        return {"timing/steps_per_second": (now[1] - before) / max(now[0] - then, 1e-9)}
 
 
 class Watch(BaseCallback):
     """Counts steps and episodes, logs every ``log_every`` steps or once per PPO iteration, and ends at the budget.
 
-    ``bar``: a tqdm bar over environment steps. ``saved``: the rollouts at the last checkpoint.
+    ``saved``: the rollouts at the last checkpoint. Whoever shows progress is a hook of the session.
     """
 
-    def __init__(self, session: Session, log_every: int | None, bar: Any) -> None:
+    def __init__(self, session: Session, log_every: int | None) -> None:
         super().__init__()
-        self.bar, self.saved = bar, session.tally.rollouts
+        self.saved = session.tally.rollouts
         self._session, self._log_every = session, log_every
         self._logged = session.tally.env_steps
 
@@ -91,7 +96,6 @@ class Watch(BaseCallback):
         for index in np.flatnonzero(self.locals["dones"]):
             tally.rollouts += 1
             session.outcomes.append(int(self.locals["infos"][index][OUTCOME]))
-        self.bar.update(len(self.locals["dones"]))
         if self._log_every is not None and tally.env_steps - self._logged >= self._log_every:
             self.flush()
         return session.left()

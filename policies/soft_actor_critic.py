@@ -1,8 +1,8 @@
 """Soft actor-critic on mixed batches of own and demonstrated transitions (RLPD, Ball et al. 2023), small and fast.
 
-Why not Stable-Baselines3's SAC here: with 2x128 networks the cost of one update is python and kernel-launch overhead.
-One ensemble critic in batched products, fused Adam and in-place target averaging do about 250 updates a second on
-one core, where SB3's SAC does 90-280 environment steps a second in all (``benchmarks/learner_speed.py`` measures it).
+Why not Stable-Baselines3's SAC here: what this learner needs lies outside its extension points. Its batches mix two
+buffers, its critic updates twice as often as its actor, its actor pays for leaving a prior, and stored rewards change.
+Speed is not the reason: an update costs about as much (``benchmarks/learner_speed.py``).
 """
 
 from __future__ import annotations

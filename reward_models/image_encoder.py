@@ -25,7 +25,8 @@ def stack_views(frames: Mapping[str, Frames], views: Sequence[str]) -> Tensor:
     sizes = {frames[view].shape[1:3] for view in views}
     if len(sizes) > 1:
         raise UserError(f"all views of one reward need one size, got {sorted(sizes)}: set env.height and env.width")
-    tensors = [torch.from_numpy(frames[view]).permute(0, 3, 1, 2) for view in views]
+    # a copy: frames of a world are frozen, and torch wants to write where it reads
+    tensors = [torch.tensor(frames[view]).permute(0, 3, 1, 2) for view in views]
     return torch.cat(tensors, 1).float().div_(255).sub_(0.5)
 
 

@@ -151,7 +151,7 @@ class ProgressModel:
         z = self.embed(trace)
         task = task_vector(trace.task).expand(len(z), -1)
         before = torch.cat([z[:1], z[:-1]])
-        walked = self._walk(list(z), task[0]) if self.head == "milestones" else None
+        walked = self._walk(list(z), task[0]) if self.head == "milestones" else None  # an episode has one task
         return self._estimate(z[:1].expand_as(z), before, z, task, walked)
 
     @torch.no_grad()

@@ -51,7 +51,7 @@ class TransportModel(ProgressModel):
         losses = dict(super().fit(demonstrations, negatives, seed, own))
         random = [trace for trace in negatives if trace.source == "random"]
         if not random:
-            raise UserError("the transport reward needs random episodes as its scale: set learner.random_rollouts=8")
+            raise UserError("the transport reward needs random episodes as its scale: set negatives.random=8")
         self._references = [self.matched(d)[:: self._thinning(d)] for d in demonstrations[: self._limit]]
         self._costs.clear()
         costs = [self._cost(trace).mean() for trace in random]
@@ -66,11 +66,11 @@ class TransportModel(ProgressModel):
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Refused: a match needs the whole episode."""
-        raise UserError("reward_model=transport prices whole episodes; use a learner that prices deferred (rlpd)")
+        raise UserError("reward_model=transport prices whole episodes; price it deferred (learner.pricing=auto)")
 
     def estimate(self, transition: Transition) -> Estimate:
         """Refused, as ``begin``."""
-        raise UserError("reward_model=transport prices whole episodes; use a learner that prices deferred (rlpd)")
+        raise UserError("reward_model=transport prices whole episodes; price it deferred (learner.pricing=auto)")
 
     def _cost(self, trace: Trace) -> Floats:
         """Of the cheapest reference, (F,); embeddings never change after the fit, so neither does the cost."""

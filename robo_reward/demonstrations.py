@@ -117,7 +117,7 @@ def _attempt(
     rng: np.random.Generator,
 ) -> Trace | None:
     observation = world.reset(seed)
-    states, actions = [observation.state[0].copy()], list[Floats]()
+    states, actions, env_rewards = [observation.state[0].copy()], list[Floats](), list[float]()
     success = [who.succeeded(world)]
     frames = {view: [_picture(observation.views[view])] for view in views}
     left = hold
@@ -131,6 +131,7 @@ def _attempt(
             break
         states.append(transition.after.state[0].copy())
         actions.append(action[0])
+        env_rewards.append(float(transition.env_reward[0]))
         left -= int(any(success))
         success.append(who.succeeded(world))
         for view in views:
@@ -146,6 +147,8 @@ def _attempt(
         fps=world.fps,
         source="demonstration",
         success=np.asarray(success),
+        # NaN where the world keeps its reward to itself, as it does unless an oracle was asked for
+        env_reward=None if np.isnan(env_rewards).any() else np.asarray(env_rewards, np.float32),
     )
 
 

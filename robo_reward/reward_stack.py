@@ -51,6 +51,7 @@ class RewardStack:
         self.base_reward = " + ".join(names)
         self._held: Estimate | None = None
         self._age: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._gained: Floats = np.zeros(0, np.float32)
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Starts the episodes of the worlds where ``fresh`` (N,) is True."""
@@ -58,6 +59,8 @@ class RewardStack:
         for transform in self.transforms:
             transform.begin(estimate, fresh)
         self._age = np.where(fresh, 0, self._age if len(self._age) == len(fresh) else 0)
+        gained = self._gained if len(self._gained) == len(fresh) else np.zeros(len(fresh), np.float32)
+        self._gained = np.where(fresh, 0, gained).astype(np.float32)
         same = self._held is not None and len(self._held.progress) == len(fresh)
         self._held = _merge(fresh, estimate, self._held) if same and self._held is not None else estimate
         return self._held
@@ -70,9 +73,18 @@ class RewardStack:
         look = (self._age % self.model.needs.stride == 0) | transition.done
         held = _still(self._held)
         if look.any():
-            held = _merge(look, self.model.estimate(transition), held)
+            held = _merge(look, self._collected(look, self.model.estimate(transition)), held)
         self._held = held
         return Step(transition, held, self._reward(transition, held, self.transforms))
+
+    def _collected(self, look: Flags, seen: Estimate) -> Estimate:
+        """``seen`` with the gains since each world's own last look.
+
+        A model looks at all worlds when one of them is due; what the others gained is kept until it is their turn.
+        """
+        gained = self._gained + seen.gain
+        self._gained = np.where(look, 0, gained).astype(np.float32)
+        return replace(seen, gain=np.clip(gained, -1, 1).astype(np.float32))
 
     def price(self, trace: Trace) -> Trace:
         """The trace with ``estimate`` at its F kept frames and ``reward`` (T,) between them, linearly interpolated."""

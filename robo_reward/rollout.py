@@ -20,7 +20,8 @@ class Recorder:
 
     def __init__(self, index: int, views: Sequence[str], stride: int, fps: float, source: Source) -> None:
         self._index, self._views, self._stride = index, tuple(views), stride
-        self._fps, self._source = fps, source
+        self._fps = fps
+        self._source: Source = source
 
     def begin(self, first: Observation) -> None:
         """Starts a new episode with what the world shows now."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from robo_reward.build import build, build_stack, build_world, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Policy, World
+from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.run import RunFolder
@@ -94,8 +95,13 @@ class Job:
             self.demonstrations = traces[: config.demos] if config.demos else traces
             return
         horizon = max(EXPERT_HORIZON, config.env.get("horizon") or 0)
-        world = build_world(config.env, num_worlds=1, workers="in_process", horizon=horizon)
+        world = build_world(config.env, num_worlds=1, workers="in_process", horizon=horizon, oracle=self.oracle)
         try:
+            if not getattr(world, "has_expert", True):
+                raise UserError(
+                    f"'{world.name}' has no scripted expert to learn from: give demonstrations with data=DATASET "
+                    "(robo-reward collect teleop=keyboard records some), or use reward_model=env_dense learner=ppo"
+                )
             self.demonstrations, self.dropped = collect_demonstrations(
                 world, config.demos, derive_seed(config.seed, "demonstrations"), config.hold, views
             )
@@ -105,7 +111,7 @@ class Job:
     @property
     def wants_demonstrations(self) -> bool:
         """Whether the learner or a reward that is yet to be fitted asks for any."""
-        return getattr(self.learner, "needs_demonstrations", True) or (self.learned and not self.fitted)
+        return bool(getattr(self.learner, "needs_demonstrations", True)) or (self.learned and not self.fitted)
 
     def horizon(self) -> int | None:
         """The training horizon in simulator steps: as configured, else 150, or what the demonstrations need."""

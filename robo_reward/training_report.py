@@ -19,14 +19,14 @@ def describe(job: Job, session: Session, summary: Summary) -> None:
     summary.reward_model = type(job.stack.model).__name__.removesuffix("Model").lower()
     summary.transforms = [type(t).__name__.lower() for t in job.stack.transforms]
     summary.base_reward = job.stack.base_reward
-    summary.learner = type(job.learner).__name__.removesuffix("Learner").lower()
+    summary.learner = getattr(job.learner, "name", type(job.learner).__name__.removesuffix("Learner").lower())
     summary.demos = len(job.demonstrations)
     summary.used_env_reward = job.oracle == "reward"
     summary.used_env_success = job.oracle == "success"
     summary.device = config.device
     print(
         f"{summary.env}: {summary.demos} demonstration(s), reward {summary.reward_model} = {summary.base_reward}, "
-        f"learner {summary.learner}, {config.rollouts} rollouts",
+        f"learner {summary.learner}, {config.rollouts or config.steps} {'rollouts' if config.rollouts else 'steps'}",
         flush=True,
     )
 
@@ -61,6 +61,7 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
         **session.notes,
         **{f"{name}_success_rate": rate for name, rate in rates.items()},
         "horizon": world.horizon,
+        "evaluations": result.during,
         "demonstration_attempts_dropped": job.dropped,
         **session.audit,
     }

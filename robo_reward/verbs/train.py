@@ -11,6 +11,7 @@ def run(config: DictConfig) -> None:
     """Trains as configured and fills the run folder."""
     import torch
 
+    from robo_reward.progress_display import ProgressDisplay
     from robo_reward.training import Job
     from robo_reward.training_report import describe, write_outputs
 
@@ -26,10 +27,13 @@ def run(config: DictConfig) -> None:
             latest = folder.latest_checkpoint()
             if latest is not None:
                 session.restore(latest)
-            else:
+            display = ProgressDisplay(config.rollouts, session.tally.rollouts)
+            session.hooks = [display]
+            if latest is None:
                 job.gain_experience(session)
                 job.fit(session)
             policy = job.learn(session)
+            display.close()
             result = job.evaluate(policy, session)
             write_outputs(job, session, result)
             session.forget_episodes()

@@ -28,7 +28,7 @@ def demonstration(task: str = "go right", mirrored: bool = False, size: int = 32
     for step in range(STEPS + 1):
         place = round((size - 8) * (1 - step / STEPS if mirrored else step / STEPS))
         frames[step, 12:20, place : place + 8] = 220
-    line = np.linspace(0, 1, STEPS + 1, dtype=np.float32)
+    line = np.linspace(0, 1, STEPS + 1, dtype=np.float32)[:: -1 if mirrored else 1]
     return Trace(
         task=task,
         state=np.stack([line, 1 - line], 1),
@@ -84,7 +84,8 @@ def test_the_expert_demonstrates_and_held_out_episodes_stay_out(tmp_path: Path, 
 
 
 def test_one_model_of_two_tasks_tells_them_apart_by_the_instruction(right: Path, left: Path, tmp_path: Path) -> None:
-    assert fit([f"data=[{right},{left}]", "demos=3", f"reward_model.fit.steps={LONG}"], tmp_path / "run") == 0
+    words = [f"data=[{right},{left}]", "demos=3", f"reward_model.fit.steps={LONG}", "reward_model.encoder=state"]
+    assert fit(words, tmp_path / "run") == 0
     model = load_reward_model(tmp_path / "run")
     ends: dict[str, float] = {}
     for task, mirrored in (("go right", False), ("turn back", True)):

@@ -1,0 +1,8 @@
+"""What every test runs under: no hub, and a renderer that needs no screen, chosen before anything imports mujoco."""
+
+import os
+import sys
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if sys.platform == "linux":
+    os.environ.setdefault("MUJOCO_GL", "egl")

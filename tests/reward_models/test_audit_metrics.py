@@ -1,0 +1,51 @@
+"""The audit's numbers, against values done by hand and by counting."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from robo_reward.reward_models.audit.metrics import auroc, mean_or_none, value_order_correlation
+
+SCORES = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=1, max_size=12)
+
+
+def test_value_order_by_hand() -> None:
+    assert value_order_correlation([0.1, 0.2, 0.9]) == pytest.approx(1)
+    assert value_order_correlation([3, 2, 1]) == pytest.approx(-1)
+    # ranks 1 3 2 4 against 1 2 3 4: 1 - 6 * 2 / (4 * 15) = .8
+    assert value_order_correlation([0, 2, 1, 3]) == pytest.approx(0.8)
+
+
+def test_constant_and_short_predictions_count_as_nothing() -> None:
+    assert value_order_correlation([0.5] * 9) == 0.0
+    assert value_order_correlation([0.5]) == 0.0
+
+
+@given(st.lists(st.integers(0, 50), min_size=2, max_size=20, unique=True))
+def test_value_order_sees_ranks_only_and_turns_with_time(values: list[int]) -> None:
+    order = value_order_correlation(values)
+    assert order == pytest.approx(value_order_correlation(np.exp(np.asarray(values) / 10)))
+    assert order == pytest.approx(-value_order_correlation(values[::-1]))
+
+
+def test_auroc_by_hand() -> None:
+    # pairs (.9 > .1), (.9 > .5), (.5 > .1), (.5 = .5): 3.5 of 4
+    assert auroc([0.9, 0.5], [0.1, 0.5]) == 0.875
+    assert auroc([1, 1], [0, 0]) == 1
+    assert math.isnan(auroc([], [1]))
+    assert math.isnan(auroc([1], []))
+
+
+@given(SCORES, SCORES)
+def test_auroc_is_the_share_of_pairs(positive: list[float], negative: list[float]) -> None:
+    pairs = [(p > n) + 0.5 * (p == n) for p in positive for n in negative]
+    assert auroc(positive, negative) == pytest.approx(np.mean(pairs))
+    assert auroc(positive, negative) == pytest.approx(1 - auroc(negative, positive))
+
+
+def test_the_mean_of_nothing_is_none() -> None:
+    assert mean_or_none([]) is None
+    assert mean_or_none([1.0, 2.0]) == 1.5

@@ -1,0 +1,121 @@
+"""What each transform pays, by hand, and what shaping must never do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robo_reward.contracts import Estimate, Floats, Observation, RewardTransform, Transition
+from robo_reward.errors import UserError
+from robo_reward.reward_models.transforms.accumulated import Accumulated
+from robo_reward.reward_models.transforms.clip import Clip
+from robo_reward.reward_models.transforms.gain import Gain
+from robo_reward.reward_models.transforms.gold import Gold
+from robo_reward.reward_models.transforms.level import Level
+from robo_reward.reward_models.transforms.potential import Potential
+
+
+def estimate(progress: float = 0, gain: float = 0, success: float = 0, spread: float = 0) -> Estimate:
+    return Estimate(*(np.asarray([v], np.float32) for v in (progress, gain, success, spread)))
+
+
+def pay(transform: RewardTransform, seen: Sequence[Estimate], terminated: bool = False) -> list[float]:
+    """The rewards of one episode whose estimates are ``seen``, the first at its start."""
+    transform.begin(seen[0], np.ones(1, bool))
+    nothing = Observation({}, np.zeros((1, 1), np.float32), ("x",))
+    zero: Floats = np.zeros(1, np.float32)
+    paid = []
+    for step, now in enumerate(seen[1:]):
+        ends = np.asarray([terminated and step == len(seen) - 2])
+        paid.append(float(transform(zero, Transition(nothing, zero[:, None], nothing, zero, ends, ~ends), now)[0]))
+    return paid
+
+
+def test_potential_golden_values() -> None:
+    paid = pay(Potential(gamma=0.99), [estimate(p) for p in (0, 0.2, 0.5, 0.9, 1)])
+    assert paid == pytest.approx([0.198, 0.295, 0.391, 0.09], abs=1e-6)
+    assert sum(0.99**k * r for k, r in enumerate(paid)) == pytest.approx(0.960596, abs=1e-6)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.floats(0, 1), min_size=2, max_size=30),
+    st.sampled_from([0.9, 0.98, 0.99, 1.0]),
+    st.booleans(),
+)
+def test_shaping_telescopes(progress: list[float], gamma: float, terminated: bool) -> None:
+    paid = pay(Potential(gamma=gamma), [estimate(p) for p in progress], terminated)
+    last = 0.0 if terminated else gamma ** (len(progress) - 1) * progress[-1]
+    assert sum(gamma**k * r for k, r in enumerate(paid)) == pytest.approx(last - progress[0], abs=1e-4)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 10_000), st.sampled_from([0.9, 0.99]))
+def test_shaping_leaves_the_optimum_of_a_tabular_task_alone(seed: int, gamma: float) -> None:
+    """Value iteration on a random task: the best actions with and without shaping are the same."""
+    rng = np.random.default_rng(seed)
+    states, actions = 6, 3
+    after = rng.integers(0, states, (states, actions))
+    reward = rng.random((states, actions))
+    progress = rng.random(states)
+    ends = rng.random((states, actions)) < 0.2
+    shaped = np.zeros((states, actions))
+    nothing = Observation({}, np.zeros((1, 1), np.float32), ("x",))
+    for s in range(states):
+        for a in range(actions):
+            transform = Potential(gamma=gamma)
+            transform.begin(estimate(float(progress[s])), np.ones(1, bool))
+            base = np.asarray([reward[s, a]], np.float32)
+            end = np.asarray([bool(ends[s, a])])
+            step = Transition(nothing, base[:, None], nothing, base, end, ~end)
+            shaped[s, a] = transform(base, step, estimate(float(progress[after[s, a]])))[0]
+
+    def q_values(r: np.ndarray) -> np.ndarray:
+        q = np.zeros((states, actions))
+        for _ in range(2000):
+            q = r + gamma * ~ends * q.max(1)[after]
+        return q
+
+    plain, with_shaping = q_values(reward), q_values(shaped)
+    assert with_shaping == pytest.approx(plain - progress[:, None], abs=1e-4)
+
+
+def test_gain_pays_the_change_of_progress() -> None:
+    assert pay(Gain(weight=2), [estimate(p) for p in (0.1, 0.4, 0.3)]) == pytest.approx([0.6, -0.2], abs=1e-6)
+
+
+def test_accumulated_golden_values() -> None:
+    seen = [estimate(), *(estimate(gain=g) for g in (0.5, 0.5, -0.5, 1.0))]
+    assert pay(Accumulated("grm"), seen) == pytest.approx([0.5, 0.75, 0.375, 1.0])
+    with pytest.raises(UserError, match="unknown recursion rule"):
+        Accumulated("gmr")  # type: ignore[arg-type]
+
+
+def test_gold_wants_consecutive_steps() -> None:
+    seen = [estimate(success=p) for p in (0.9, 0.9, 0.2, 0.8, 0.7, 0.9)]
+    assert pay(Gold(threshold=0.5, consecutive=2), seen) == [0, 0, 0, 1, 1]
+
+
+def test_level_pays_the_estimate_less_its_uncertainty() -> None:
+    seen = [estimate(), estimate(0.5, spread=0.1), estimate(0.1, spread=0.3)]
+    assert pay(Level(), seen) == pytest.approx([0.5, 0.1])
+    assert pay(Level(weight=2, conservatism=1), seen) == pytest.approx([0.8, 0])
+
+
+def test_level_of_what_the_model_does_not_give() -> None:
+    with pytest.raises(UserError, match="gives no match"):
+        pay(Level("match"), [estimate(), estimate()])
+
+
+def test_clip_bounds_what_came_before() -> None:
+    nothing = Observation({}, np.zeros((1, 1), np.float32), ("x",))
+    reward = np.asarray([-3.0], np.float32)
+    none = np.zeros(1, bool)
+    clipped = Clip(-1, 1)(reward, Transition(nothing, reward[:, None], nothing, reward, none, none), estimate())
+    assert clipped.tolist() == [-1.0]
+    with pytest.raises(UserError, match="low < high"):
+        Clip(1, 1)

@@ -1,0 +1,201 @@
+"""Every yaml of a group builds, and what it builds keeps the contract: a new yaml is tested by being there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf, open_dict
+
+from robo_reward import contract_tests as contract
+from robo_reward.build import build, build_reward_model, build_transforms, load_reward_model, save_reward_model
+from robo_reward.contracts import LearnedRewardModel, RewardModel, World
+from robo_reward.errors import UserError
+from robo_reward.line_world import LineReward
+from robo_reward.reward_stack import RewardStack
+from robo_reward.trace import Trace
+
+CONFIGS = Path(hydra.utils.get_object("robo_reward.configs").__file__).parent
+VIEWS = ("front",)
+STEPS = 16
+
+MJCF = """
+<mujoco><worldbody><light pos="0 0 3"/><body name="box"><joint name="slide" type="slide" axis="1 0 0"/>
+<geom size=".1 .1 .1" type="box"/></body></worldbody>
+<actuator><motor joint="slide" ctrlrange="-1 1"/></actuator></mujoco>
+"""
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def compose(*overrides: str) -> Any:
+    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
+        return hydra.compose("train", list(overrides))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+# --- reward models -------------------------------------------------------------------------------------------------------
+
+
+def small(name: str) -> Any:
+    """The yaml's settings, made quick: one view, few steps of fitting."""
+    config = compose(f"reward_model={name}").reward_model
+    with open_dict(config):
+        for key, value in {"views": list(VIEWS), "stride": 1, "members": 2, "refit_steps": 5}.items():
+            if key in config:
+                config[key] = value
+        if "fit" in config:
+            config.fit.steps = 20
+    return config
+
+
+def episodes(source: Any, count: int, first_seed: int) -> list[Trace]:
+    return [contract.moving_square(first_seed + k, STEPS, VIEWS, source=source) for k in range(count)]
+
+
+@pytest.fixture(scope="module")
+def fitted() -> dict[str, tuple[Any, RewardModel]]:
+    return {}
+
+
+@pytest.fixture
+def model(request: pytest.FixtureRequest, fitted: dict[str, tuple[Any, RewardModel]]) -> tuple[Any, RewardModel]:
+    """The reward model of one yaml, fitted once on a moving square where it is learned."""
+    name = request.param
+    if name not in fitted:
+        torch.set_num_threads(1)
+        config = small(name)
+        built = build_reward_model(config)
+        if isinstance(built, LearnedRewardModel):
+            losses = built.fit(episodes("demonstration", 2, 0), episodes("random", 4, 10), seed=0)
+            assert all(np.isfinite(v) for v in losses.values())
+        fitted[name] = config, built
+    return fitted[name]
+
+
+every_model = pytest.mark.parametrize("model", names("reward_model"), indirect=True)
+
+
+@every_model
+def test_estimates_have_their_form(model: tuple[Any, RewardModel]) -> None:
+    for episode in (*episodes("demonstration", 1, 50), *episodes("policy", 2, 60)):
+        contract.check_estimates(model[1], episode)
+        contract.check_estimates(model[1], episode.every(3))
+
+
+@every_model
+def test_steps_and_episodes_agree(model: tuple[Any, RewardModel]) -> None:
+    seen = episodes("policy", 3, 70)
+    if model[1].needs.episode:
+        with pytest.raises(UserError, match="whole episodes"):
+            contract.check_steps_agree(model[1], seen)
+    else:
+        contract.check_steps_agree(model[1], seen)
+
+
+@every_model
+def test_resets_do_not_leak(model: tuple[Any, RewardModel]) -> None:
+    if not model[1].needs.episode:
+        steady, first, then = episodes("policy", 3, 80)
+        contract.check_reset_isolation(model[1], steady, first, then)
+
+
+@every_model
+def test_saved_models_price_alike(model: tuple[Any, RewardModel], tmp_path: Path) -> None:
+    config, built = model
+    save_reward_model(built, config, tmp_path)
+    contract.check_saved(built, load_reward_model(tmp_path), episodes("policy", 1, 90)[0])
+    config = OmegaConf.merge(config, {"path": str(tmp_path)}) if "path" in config else config
+    contract.check_saved(built, build_reward_model(config), episodes("policy", 1, 90)[0])
+
+
+@every_model
+def test_fitting_twice_gives_the_same_model(model: tuple[Any, RewardModel]) -> None:
+    config, built = model
+    if isinstance(built, LearnedRewardModel):
+        again = build_reward_model(config)
+        assert isinstance(again, LearnedRewardModel)
+        again.fit(episodes("demonstration", 2, 0), episodes("random", 4, 10), seed=0)
+        contract.check_saved(built, again, episodes("policy", 1, 90)[0])
+
+
+def test_the_contract_finds_what_breaks_it() -> None:
+    """A model that forgets nothing at resets, and one that says more than 1, are caught."""
+
+    class Leaky(LineReward):
+        def begin(self, first: Any, fresh: Any) -> Any:
+            if len(self._before) == len(fresh) and not fresh.all():
+                fresh = np.zeros_like(fresh)
+            return super().begin(first, fresh)
+
+    class Loud(LineReward):
+        def estimate_episode(self, trace: Trace) -> Any:
+            estimate = super().estimate_episode(trace)
+            estimate.progress[:] = 1.5
+            return estimate
+
+    steady, first, then = episodes("policy", 3, 80)
+    contract.check_reset_isolation(LineReward(), steady, first, then)
+    contract.check_steps_agree(LineReward(), [steady, first])
+    with pytest.raises(AssertionError, match="depend on the episode before"):
+        contract.check_reset_isolation(Leaky(), steady, first, then)
+    with pytest.raises(AssertionError, match=r"progress leaves \[0, 1\]"):
+        contract.check_estimates(Loud(), steady)
+
+
+# --- transforms, learners, worlds ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", names("transform"))
+def test_transforms(name: str) -> None:
+    config = compose(f"transform={name}").transform
+    for entry in config.chain:
+        contract.check_transform(lambda entry=entry: build(entry))
+    model = "env_dense" if name == "none" else "transport"
+    stack = RewardStack(build_reward_model(small(model)), build_transforms(config))
+    assert stack.base_reward
+
+
+@pytest.mark.parametrize("name", names("learner"))
+def test_learners(name: str) -> None:
+    config = compose(f"learner={name}")
+    learner = build(config.learner)
+    assert callable(learner.learn)
+    assert config.rollouts is not None or config.steps is not None
+    over = compose(f"learner={name}", "steps=7", "rollouts=8")
+    assert (over.steps, over.rollouts) == (7, 8)
+
+
+def overrides_for(name: str, folder: Path) -> Sequence[str]:
+    xml = folder / "box.xml"
+    xml.write_text(MJCF)
+    return {"mjcf": (f"env.xml={xml}",), "gym": ("env.id=InvertedPendulum-v5",)}.get(name, ())
+
+
+@pytest.mark.parametrize("name", names("env"))
+def test_worlds(name: str, tmp_path: Path) -> None:
+    config = compose(f"env={name}", *overrides_for(name, tmp_path)).env
+    if name == "none":
+        with pytest.raises(UserError, match="has no simulator"):
+            build(config)
+        return
+    world: World = build(config)
+    assert isinstance(world, World)
+    first = world.reset(0)
+    assert first.state.shape == (world.num_worlds, world.state_size)
+    assert first.state.dtype == np.float32
+    step = world.step(np.zeros((world.num_worlds, *world.action_space.shape), np.float32))
+    assert np.isnan(step.env_reward).all()  # masked unless an oracle was asked for
+    assert np.array_equal(world.reset(0).state, first.state)
+    world.close()
