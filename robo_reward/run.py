@@ -154,6 +154,12 @@ class RunFolder:
         return round(self._earlier[0] + wall, 3), round(self._earlier[1] + cpu, 3)
 
 
+def is_finished(path: Path) -> bool:
+    """Whether the run in ``path`` was finished: then its summary says so."""
+    summary = path / "summary.json"
+    return summary.exists() and json.loads(summary.read_text("utf-8")).get("status") == "done"
+
+
 def latest_checkpoint(path: Path) -> Path | None:
     """The folder of the last whole checkpoint of the run in ``path``, None without one."""
     named = path / "checkpoints" / "latest"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from omegaconf import DictConfig
 
-from robo_reward.run import RunFolder
+from robo_reward.run import RunFolder, is_finished
 
 
 def run(config: DictConfig) -> None:
@@ -15,6 +17,9 @@ def run(config: DictConfig) -> None:
     from robo_reward.training import Job
     from robo_reward.training_report import describe, write_outputs
 
+    if config.resume and config.run_dir is not None and is_finished(Path(config.run_dir)):
+        print(f"'{config.run_dir}' is finished: there is nothing to resume (give another run_dir to train again)")
+        return
     torch.set_num_threads(config.threads)
     name = f"{config.env.get('task') or config.env.get('id') or 'mjcf'}"
     with RunFolder.create("train", name, config, config.run_dir, config.resume) as folder:
@@ -36,6 +41,7 @@ def run(config: DictConfig) -> None:
             display.close()
             result = job.evaluate(policy, session)
             write_outputs(job, session, result)
-            session.forget_episodes()
         finally:
             job.close(session)
+    # only now: until the summary is written, a resume needs them
+    session.forget_episodes()
