@@ -31,9 +31,9 @@ class RlpdLearner:
        with an actor update, on batches of own and demonstrated transitions (share ``demonstration_share``).
     3. Every ``refit_every`` rollouts the success detector is refitted against the policy's episodes, and everything that
        is stored is repriced.
-    4. The last ``trial`` rollouts show the learned policy as it will be evaluated, without updates. The judge, which is no
-       part of the reward, compares them with the prior's own episodes: the learned policy is kept if it is the better one
-       with a posterior chance of at least ``confidence``, else the prior.
+    4. The last ``trial`` rollouts show the learned policy as it will be evaluated, without updates. The judge, which is
+       no part of the reward, compares them with the prior's own episodes: the learned policy is kept unless the prior is
+       the better one with a posterior chance of at least ``confidence``.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ class RlpdLearner:
         training.policy.prior = training.priors[training.prior]
         learned = [p.judged >= 0.5 for p in training.played if p.kind == "trial"]
         anchor = [p.judged >= 0.5 for p in training.played if p.kind == f"prior:{training.prior}"]
-        keep = not learned or not anchor or _chance_better(learned, anchor) >= self._confidence
+        keep = not learned or not anchor or _chance_better(anchor, learned) < self._confidence
         training.policy.start("average" if keep else "prior", derive_rng(session.seed, "final"))
         session.notes |= {
             "prior": training.prior,

@@ -56,11 +56,13 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
     summary.cloned_success_rate = rates.pop("cloned", None)
     summary.env_return = evaluation.env_return
     summary.reward_audit = session.verdict  # type: ignore[assignment]
-    summary.policy = str(session.notes.get("prior", summary.learner))
+    prior = session.notes.get("prior", summary.learner)
+    summary.policy = f"{prior} + learned correction" if session.notes.get("kept") == "learned" else str(prior)
     summary.notes = {
         **session.notes,
         **{f"{name}_success_rate": rate for name, rate in rates.items()},
         "horizon": world.horizon,
+        "horizon_steps": job.horizon(),
         "evaluations": result.during,
         "demonstration_attempts_dropped": job.dropped,
         **session.audit,
@@ -154,7 +156,8 @@ def _video(job: Job, result: Result, episodes: int = 2, height: int = 240, width
         result.policy,
         episodes,
         seed,
-        on_step=lambda _: frames.append(picture(0, view, height, width)),
+        # a world that is done has reset itself and shows the next episode
+        on_step=lambda step: None if step.done[0] else frames.append(picture(0, view, height, width)),
     ):
         pass
     return encode_video(np.stack(frames), world.fps)
