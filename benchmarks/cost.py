@@ -1,7 +1,8 @@
 """What pictures and pricing cost, and whether looking at every third decision loses anything against every one.
 
-Run: python benchmarks/cost.py, after benchmarks/main_job.py, whose rows it reads; it adds drawer-open runs that price every
-decision. Processor seconds per 150 rollouts of two 64-pixel views, frames per decision, share of the run's wall time.
+Run: python benchmarks/cost.py, after benchmarks/main_job.py, whose rows it reads; it adds drawer-open runs that price
+every decision. Processor seconds per 150 rollouts of two 64-pixel views, frames per decision, share of the run's wall
+time.
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     chosen = parser.parse_args()
     seeds = [int(s) for s in chosen.seeds.split(",")]
-    rows = [costs(row, 3) for row in json.loads((RESULTS / "main_job.json").read_text())["rows"] if row["status"] == "done"]
+    rows = [
+        costs(row, 3) for row in json.loads((RESULTS / "main_job.json").read_text())["rows"] if row["status"] == "done"
+    ]
     dense = run_cells("cost", {f"stride-1-{s}": partial(every_decision, s) for s in seeds}, chosen.jobs)
     rows += [costs(row, 1) for row in dense if row.get("status") == "done"]
     key = "render_and_pricing_per_150_rollouts"

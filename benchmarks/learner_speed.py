@@ -1,6 +1,7 @@
 """How fast one update of our SAC is against Stable-Baselines3's, with equal networks and batches, one torch thread.
 
-Run: python benchmarks/learner_speed.py. Both are timed in turns in one process; the result is the ratio of processor times.
+Run: python benchmarks/learner_speed.py. Both are timed in turns in one process; the result is the ratio of processor
+times.
 """
 
 from __future__ import annotations

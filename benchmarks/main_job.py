@@ -1,8 +1,8 @@
 """One demonstration, two views, at most 150 rollouts, oracle-free and strict: success on seven Meta-World tasks.
 
-Run: python benchmarks/main_job.py [--tasks drawer-open,push] [--seeds 100,101] [--jobs 2]. Seeds from 100 on were not used
-while the method was made. Controls measured on the same episodes of the same run: the plain clone, the corrected clone,
-and the prior alone (``warp``: the demonstration replayed in the new scene).
+Run: python benchmarks/main_job.py [--tasks drawer-open,push] [--seeds 100,101] [--jobs 2]. Seeds from 100 on were not
+used while the method was made. Controls measured on the same episodes of the same run: the plain clone, the corrected
+clone, and the prior alone (``warp``: the demonstration replayed in the new scene).
 """
 
 from __future__ import annotations

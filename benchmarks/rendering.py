@@ -40,7 +40,9 @@ def main() -> None:
             fast, pretty = seconds_per_frame(size, "fast"), seconds_per_frame(size, "pretty")
             rows.append({"size": size, "round": round_number, "fast_ms": 1e3 * fast, "pretty_ms": 1e3 * pretty})
             rows[-1]["ratio"] = pretty / fast
-    summary = {f"ratio_median_{size}": statistics.median(r["ratio"] for r in rows if r["size"] == size) for size in (64, 128)}
+    summary = {
+        f"ratio_median_{size}": statistics.median(r["ratio"] for r in rows if r["size"] == size) for size in (64, 128)
+    }
     write_result("rendering", "python benchmarks/rendering.py", rows, summary, [0])
     print(summary)
 

@@ -1,8 +1,8 @@
-"""The same learner from the same cloned start with the learned reward, sparse simulator success and the hand-written reward.
+"""The same learner from the same cloned start with the learned, the simulator's sparse and its hand-written reward.
 
-Run: python benchmarks/reward_baselines.py [--tasks drawer-open] [--seeds 200,201,202]. The warped replay is left out here
-(learner.priors=[clone]): what reinforcement learning itself adds to a plain clone is measured. Rows with ``oracle`` true used
-the simulator's reward or success and must not be compared with the others without saying so.
+Run: python benchmarks/reward_baselines.py [--tasks drawer-open] [--seeds 200,201,202]. The warped replay is left out
+here (learner.priors=[clone]): what reinforcement learning itself adds to a plain clone is measured. Rows with
+``oracle`` true used the simulator's reward or success and must not be compared with the others without saying so.
 """
 
 from __future__ import annotations

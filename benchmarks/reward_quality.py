@@ -1,9 +1,9 @@
 """How good the learned image rewards are on held-out episodes: order, separation, false progress, near misses.
 
-Run: python benchmarks/reward_quality.py [--tasks ...] [--seed 100] [--episodes 50]. Judges the rewards of the main job's runs
-(made if missing), as first fitted and as saved at the end. The simulator's verdicts are used for measurement only.
-Frames: every 5th decision. Failures: random actions; a frozen robot; a robot that works on a phantom object 10 to 15 cm
-beside the real one. Near misses: the expert stopped at 50 to 95% of its way; a goal taken 5 to 15 cm off.
+Run: python benchmarks/reward_quality.py [--tasks ...] [--seed 100] [--episodes 50]. Judges the rewards of the main
+job's runs (made if missing), as first fitted and as saved at the end. The simulator's verdicts are used for measurement
+only. Frames: every 5th decision. Failures: random actions; a frozen robot; a robot that works on a phantom object 10 to
+15 cm beside the real one. Near misses: the expert stopped at 50 to 95% of its way; a goal taken 5 to 15 cm off.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from robo_reward.build import build_world, load_policy, load_reward_model
 from robo_reward.contracts import Flags, Floats, Observation, RewardModel, World
 from robo_reward.explorers import RandomPolicy
 from robo_reward.reward_models.audit.metrics import auroc, value_order_correlation
+from robo_reward.reward_models.audit.probes import frozen, turned
 from robo_reward.rollout import rollout
 from robo_reward.trace import Trace
 
@@ -109,16 +110,20 @@ def measure(model: RewardModel, sets: dict[str, Any]) -> Row:
     experts, firsts = sets["traces"]["expert"], sets["firsts"]
     upto = [t.frame_steps <= first + STRIDE for t, first in zip(experts, firsts, strict=True)]
     forward = [value_order_correlation(e.progress[m]) for e, m in zip(seen["expert"], upto, strict=True)]
-    turned = [model.estimate_episode(_reversed(t)).progress for t in experts]
-    backward = [-value_order_correlation(p) for p in turned]
+    backward = [-value_order_correlation(model.estimate_episode(turned(t)).progress) for t in experts]
     good = [final(e.progress) for e in seen["expert"]]
     idle = {name: [final(e.progress) for e in seen[name]] for name in ("random", "frozen", "wrong_object")}
-    failed = {k: [v for v, ok in zip(values, sets["succeeded"][k], strict=True) if not ok] for k, values in idle.items()}
+    failed = {
+        k: [v for v, ok in zip(values, sets["succeeded"][k], strict=True) if not ok] for k, values in idle.items()
+    }
     bad = [v for values in failed.values() for v in values]
     near, stops = _near(seen, sets)
     likely = [float(e.success.max()) for e in seen["expert"]]
     unlikely = [
-        float(e.success.max()) for name in failed for e, ok in zip(seen[name], sets["succeeded"][name], strict=True) if not ok
+        float(e.success.max())
+        for name in failed
+        for e, ok in zip(seen[name], sets["succeeded"][name], strict=True)
+        if not ok
     ]
     return {
         "voc": float(np.mean(forward)),
@@ -144,12 +149,6 @@ def _near(seen: dict[str, Any], sets: dict[str, Any]) -> tuple[list[tuple[float,
                 if name == "stopped":
                     stops.append((final(e.progress), sets["shares"][k]))
     return near, stops
-
-
-def _reversed(trace: Trace) -> Trace:
-    back = slice(None, None, -1)
-    steps = trace.frame_steps[-1] - trace.frame_steps[back]
-    return replace(trace, frames={k: v[back].copy() for k, v in trace.frames.items()}, frame_steps=steps)
 
 
 def cell(task: str, seed: int, episodes: int) -> Row:
@@ -192,14 +191,9 @@ def episodes_of(world: World, folder: Path, episodes: int) -> dict[str, Any]:
     succeeded: dict[str, list[bool]] = {"expert": [True] * len(experts)}
     for number, (name, policy) in enumerate(actors.items()):
         traces[name], succeeded[name] = collect(world, policy, episodes, FIRST_SEED + 10 + number)
-    traces["frozen"] = [_frozen(t) for t in experts]
+    traces["frozen"] = [frozen(t) for t in experts]
     succeeded["frozen"] = [False] * len(experts)
     return {"traces": traces, "succeeded": succeeded, "firsts": firsts, "shares": shares}
-
-
-def _frozen(trace: Trace) -> Trace:
-    still = np.zeros(len(trace.frame_steps), np.int64)
-    return replace(trace, frames={k: v[still] for k, v in trace.frames.items()})
 
 
 def main() -> None:
@@ -210,7 +204,9 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=1)
     chosen = parser.parse_args()
-    cells = {f"{task}-{chosen.seed}": partial(cell, task, chosen.seed, chosen.episodes) for task in chosen.tasks.split(",")}
+    cells = {
+        f"{task}-{chosen.seed}": partial(cell, task, chosen.seed, chosen.episodes) for task in chosen.tasks.split(",")
+    }
     rows = run_cells("reward_quality", cells, chosen.jobs)
     flat = [
         {"task": r["task"], "seed": r["seed"], "model": f"{r['model']} ({kind})"} | r[kind]

@@ -63,4 +63,6 @@ def _is_plain(value: Any) -> bool:
         while isinstance(base, np.ndarray) and base.base is not None:
             base = base.base
         return isinstance(base, np.ndarray)  # otherwise MuJoCo owns the memory
-    return value is None or isinstance(value, bool | int | float | str | tuple | list | np.generic | np.random.Generator)
+    return value is None or isinstance(
+        value, bool | int | float | str | tuple | list | np.generic | np.random.Generator
+    )

@@ -47,6 +47,7 @@ class MjcfEnv(SimEnv):
         self._user_success = load_function(success, "env.success") if success else None
         self._user_reward = load_function(reward, "env.reward") if reward else None
         self.has_success_test = self._user_success is not None
+        self.has_reward = self._user_reward is not None
         self._substeps = max(1, round(1 / (control_hz * model.opt.timestep)))
         self._keyframe = _keyframe(model, keyframe)
         self._low, self._high = _ranges(model)

@@ -41,6 +41,8 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
     """Where the state tells positions; None where it has no such meaning."""
     has_success_test = True
     """False where nobody can tell success; ``info["success"]`` is then None."""
+    has_reward = True
+    """False where the task's reward is always zero, since nobody gave one."""
 
     def __init__(
         self,
@@ -150,7 +152,9 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
             renderer.close()
 
     # Pictures.
-    def render_view(self, name: str, profile: Profile | None = None, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    def render_view(
+        self, name: str, profile: Profile | None = None, size: tuple[int, int] | None = None
+    ) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 picture of the present state through a camera; ``size`` is (height, width)."""
         if name not in self.known_views():
             raise unknown_name("view", name, self.known_views())
@@ -173,11 +177,10 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
                 raise unknown_name("view", name, self.known_views())
         self._kept_views = tuple(views)
 
-    def final_view(self, name: str) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8: the last frame of the episode that just ended."""
-        if name not in self._final:
-            raise UserError(f"the last frame of view '{name}' was not kept; call keep_final(['{name}']) first")
-        return self._final[name]
+    @property
+    def final_views(self) -> Mapping[str, NDArray[np.uint8]]:
+        """view -> (H, W, 3) uint8: the kept last frames of the episode that just ended."""
+        return self._final
 
     @property
     def frames_rendered(self) -> int:

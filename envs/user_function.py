@@ -25,7 +25,9 @@ def load_function(spec: str, purpose: str) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise UserError(f"{purpose}: the module '{error.name}' was not found; run from its folder, or install it") from error
+        raise UserError(
+            f"{purpose}: the module '{error.name}' was not found; run from its folder, or install it"
+        ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         known = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]

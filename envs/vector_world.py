@@ -40,7 +40,9 @@ class VectorWorld:
     World i's episodes follow from (seed, i, episode number) alone, so where it runs makes no difference.
     """
 
-    def __init__(self, factories: Sequence[EnvFactory], workers: Workers = "in_process", oracle: Oracle = "none") -> None:
+    def __init__(
+        self, factories: Sequence[EnvFactory], workers: Workers = "in_process", oracle: Oracle = "none"
+    ) -> None:
         if not factories:
             raise UserError("num_worlds must be 1 or more, got 0")
         if workers not in ("in_process", "subprocess"):
@@ -49,6 +51,7 @@ class VectorWorld:
             raise unknown_name("oracle", oracle, ("none", "reward", "success"))
         # One is always made here first: a wrong name is then a clear error, not a dead subprocess.
         probe = factories[0]()
+        _check_oracle(probe, oracle)
         self._describe(probe, len(factories))
         self.oracle: Oracle = oracle
         self.sealed = SealedLog()
@@ -118,7 +121,9 @@ class VectorWorld:
             raise UserError(f"'{self.name}' has no success test; give one with env.success=module:function")
         return np.array(found, dtype=np.bool_)
 
-    def picture(self, index: int, view: str, height: int = 240, width: int = 320, profile: Profile = "pretty") -> Frames:
+    def picture(
+        self, index: int, view: str, height: int = 240, width: int = 320, profile: Profile = "pretty"
+    ) -> Frames:
         """(H, W, 3) uint8 of one world now, of any size: for videos and reports."""
         return self._render(view, index, profile, (height, width))
 
@@ -224,6 +229,14 @@ class VectorWorld:
             self._so_far[i] = new
             self.nan_resets += int(info["unstable"])
             self._count(i, info[RENDERED])
+
+
+def _check_oracle(probe: SimEnv, oracle: Oracle) -> None:
+    """Nobody is trained on a reward that is always zero because the task has none."""
+    if oracle == "success" and not probe.has_success_test:
+        raise UserError(f"'{probe.name}' has no success test to learn from: give one with env.success=module:function")
+    if oracle == "reward" and not probe.has_reward:
+        raise UserError(f"'{probe.name}' has no reward to learn from: give one with env.reward=module:function")
 
 
 def _vectorize(probe: SimEnv, factories: Sequence[EnvFactory], workers: Workers) -> VecEnv:

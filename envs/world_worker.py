@@ -34,7 +34,7 @@ class WorldWorker(gymnasium.Wrapper[Vector, Vector, Vector, Vector]):
         """Steps, and ships an ended episode's last frames before anybody resets the world."""
         state, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
-            info["final_views"] = dict(self.env._final)
+            info["final_views"] = dict(self.env.final_views)
         info[RENDERED] = self._rendered()
         return state, reward, terminated, truncated, info
 

@@ -15,8 +15,9 @@ from robo_reward.policies.soft_actor_critic import SoftActorCritic
 from robo_reward.trace import Trace
 
 Mode = Literal["prior", "average", "trial", "sample", "offset"]
-"""``prior`` alone; ``average`` and ``trial`` the policy as it is evaluated; ``sample`` the actor, or the prior where its Q is
-higher; ``offset`` a constant random correction for a while, which leaves the path where white noise would average out."""
+"""``prior`` alone; ``average`` and ``trial`` the policy as it is evaluated; ``sample`` the actor, or the prior where
+its Q is higher; ``offset`` a constant random correction for a while, which leaves the path where white noise would
+average out."""
 
 
 class AnchoredPolicy:
@@ -27,7 +28,9 @@ class AnchoredPolicy:
     by the critic (IBRL, Hu et al. 2023): the policy falls back to the prior wherever the critic trusts it more.
     """
 
-    def __init__(self, prior: Prior, agent: SoftActorCritic, scale: float, context: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, prior: Prior, agent: SoftActorCritic, scale: float, context: int, rng: np.random.Generator
+    ) -> None:
         """``context``: how many context numbers the networks expect; priors with fewer are padded with zeros."""
         self.prior, self.agent, self.scale, self.context = prior, agent, scale, context
         self.mode: Mode = "average"
@@ -53,7 +56,7 @@ class AnchoredPolicy:
         return np.concatenate(self.trail), np.concatenate(self.corrections)
 
     def follow(self, demonstration: Trace) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Features (T, F) along a demonstration, and the corrections (T, A) that would have acted as it did, clipped."""
+        """Features (T, F) along a demonstration, and the clipped corrections (T, A) that act as it did."""
         self.prior.reset(np.ones(1, bool))
         features, corrections = [], []
         for state, acted in zip(demonstration.state[:-1], demonstration.action, strict=True):

@@ -105,8 +105,9 @@ def clone_demonstrations(
 ) -> Clone:
     """A clone of the demonstrations; with ``settings.shift`` also of states in which the hand is somewhere near.
 
-    Shifted states are what one demonstration lacks: how to come back to its path. The hand is moved by up to N(0, shift)
-    times a uniform draw, everything in the state that depends on it moves along, and the action undoes a share of it.
+    Shifted states are what one demonstration lacks: how to come back to its path. The hand is moved by up to N(0,
+    shift) times a uniform draw, everything in the state that depends on it moves along, and the action undoes a share
+    of it.
     """
     state = np.concatenate([d.state[:-1] for d in demonstrations])
     action = np.concatenate([d.action for d in demonstrations])

@@ -11,7 +11,7 @@ from robo_reward.policies.soft_actor_critic import Batch
 
 
 class EpisodeBuffer:
-    """Whole episodes as flat tensors. Only priced episodes are in it: a transition is sampled with a reward or not at all."""
+    """Whole episodes as flat tensors, only priced ones: a transition is sampled with a reward or not at all."""
 
     def __init__(self, capacity: int, states: int, actions: int) -> None:
         self._state = torch.zeros(capacity, states)

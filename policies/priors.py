@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from robo_reward.contracts import Flags, Floats, Landmarks
-from robo_reward.errors import unknown_name
+from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.cloning import CloneSettings, clone_demonstrations
 from robo_reward.policies.warp_plan import hand_response, make_plan
 from robo_reward.policies.warped_replay import WarpedReplay
@@ -38,12 +38,14 @@ def make_priors(
 ) -> Mapping[str, Prior]:
     """The priors that this task allows, by name, in the order asked for.
 
-    ``corrected`` and ``warp`` need a state with landmarks and random episodes; where the task has none they are left out,
-    and a plain clone always remains. Deterministic for a seed, so that a resumed run builds the same ones.
+    ``corrected`` and ``warp`` need a state with landmarks and random episodes; where the task has none they are left
+    out, and a plain clone always remains. Deterministic for a seed, so that a resumed run builds the same ones.
 
     Raises:
-        UserError: for an unknown name.
+        UserError: for an unknown name, or without any.
     """
+    if not names:
+        raise UserError(f"learner.priors=[] names no prior: give at least one of {', '.join(NAMES)}")
     for name in names:
         if name not in NAMES:
             raise unknown_name("prior", name, NAMES)

@@ -26,14 +26,15 @@ from robo_reward.trace import Trace
 class RlpdLearner:
     """Learns from few rollouts, in whole episodes, each of them repeatable from (seed, rollout number).
 
-    1. The priors that the demonstrations allow each act for ``audition`` episodes; the learned reward picks one.
+    1. The priors that the demonstrations allow each act for ``audition`` episodes; the judge, then the learned
+       reward, picks one.
     2. SAC learns a correction to it: after every episode ``updates_per_step`` critic updates per step, every second one
        with an actor update, on batches of own and demonstrated transitions (share ``demonstration_share``).
-    3. Every ``refit_every`` rollouts the success detector is refitted against the policy's episodes, and everything that
-       is stored is repriced.
+    3. Every ``refit_every`` rollouts the success detector is refitted against the policy's episodes, and everything
+       that is stored is repriced.
     4. The last ``trial`` rollouts show the learned policy as it will be evaluated, without updates. The judge, which is
-       no part of the reward, compares them with the prior's own episodes: the learned policy is kept unless the prior is
-       the better one with a posterior chance of at least ``confidence``.
+       no part of the reward, compares them with the prior's own episodes: the learned policy is kept unless the prior
+       is the better one with a posterior chance of at least ``confidence``.
     """
 
     def __init__(
@@ -210,7 +211,9 @@ class RlpdLearner:
             if step % 2 == 0:
                 agent.update_actor(batch)
         session.tally.updates = agent.updates
-        session.log({"loss/critic": float(np.mean(losses)), "sac/temperature": float(agent.log_temperature.detach().exp())})
+        session.log(
+            {"loss/critic": float(np.mean(losses)), "sac/temperature": float(agent.log_temperature.detach().exp())}
+        )
 
     # --- rewards -----------------------------------------------------------------------------------------------------
 
@@ -250,7 +253,8 @@ class RlpdLearner:
         training.policy.prior = training.priors[training.prior]
         learned = [p.judged >= 0.5 for p in training.played if p.kind == "trial"]
         anchor = [p.judged >= 0.5 for p in training.played if p.kind == f"prior:{training.prior}"]
-        keep = not learned or not anchor or _chance_better(anchor, learned) < self._confidence
+        trained = training.policy.agent.updates > 0
+        keep = trained and (not learned or not anchor or _chance_better(anchor, learned) < self._confidence)
         training.policy.start("average" if keep else "prior", derive_rng(session.seed, "final"))
         session.notes |= {
             "prior": training.prior,
@@ -269,7 +273,6 @@ class RlpdLearner:
             played = Played(trace, row["kind"], row["judged"], row["features"], row["correction"])
             played.reward = self._price(session, trace)
             training.played.append(played)
-            session.alarm.hear(played.mean_reward, played.judged)
         training.audition.verdicts = {k: [(a, b) for a, b in v] for k, v in saved["verdicts"].items()}
         if saved["prior"] is not None and training.prior is None:
             self._settle(session, training, saved["prior"])

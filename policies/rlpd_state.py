@@ -56,6 +56,7 @@ class Training:
             "verdicts": {k: [list(pair) for pair in v] for k, v in self.audition.verdicts.items()},
             "agent": self.policy.agent.state(),
             "played": [
-                {"kind": p.kind, "judged": p.judged, "features": p.features, "correction": p.correction} for p in self.played
+                {"kind": p.kind, "judged": p.judged, "features": p.features, "correction": p.correction}
+                for p in self.played
             ],
         }

@@ -74,7 +74,9 @@ class Sb3Learner:
             if name not in SETTINGS[algorithm]:
                 raise unknown_name(f"setting of learner={algorithm}", name, SETTINGS[algorithm])
         if checkpoint_every < 1 or remember < 1:
-            raise UserError(f"learner.checkpoint_every={checkpoint_every} and learner.remember={remember} must be 1 or more")
+            raise UserError(
+                f"learner.checkpoint_every={checkpoint_every} and learner.remember={remember} must be 1 or more"
+            )
         self.name = algorithm
         self._settings, self._device = settings, device
         self._pricing: Pricing = pricing
@@ -154,7 +156,8 @@ class Sb3Learner:
         if budget.steps is not None and session.restored is None and budget.steps - session.tally.env_steps < iteration:
             raise UserError(
                 f"steps={budget.steps}, of which {session.tally.env_steps} are spent, leave no room for one iteration "
-                f"of {iteration} steps ({model.n_steps} in each of {worlds} worlds): set steps higher or learner.n_steps lower"
+                f"of {iteration} steps ({model.n_steps} in each of {worlds} worlds): "
+                "set steps higher or learner.n_steps lower"
             )
 
     # --- training ----------------------------------------------------------------------------------------------------

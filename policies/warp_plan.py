@@ -1,7 +1,8 @@
 """What one demonstration says about a task in any scene: its phases, and what each phase is relative to.
 
-The idea is object-centric demonstration transfer (as in MimicGen, Mandlekar et al. 2023): before contact the hand's path
-belongs to the object, after it the object's path leads to the goal. Everything is read off the demonstration itself.
+The idea is object-centric demonstration transfer (as in MimicGen, Mandlekar et al. 2023): before contact the hand's
+path belongs to the object, after it the object's path leads to the goal. Everything is read off the demonstration
+itself.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ EASE = 0.6
 class WarpPlan:
     """A demonstration of T steps, ready to be replayed elsewhere; positions in metres.
 
-    ``hand``, ``object`` (T+1, 3), ``goal`` (3,), ``action`` (T, A). ``contact``: step at which the object starts to move
-    (T if it never does). ``carried`` (T+1,): share of the object's way to the goal that is done, 0 to 1; all 0 if the
-    goal plays no part. ``ease`` (T+1,): how much of the approach is done. ``anchor``: what a task without contact aims at.
+    ``hand``, ``object`` (T+1, 3), ``goal`` (3,), ``action`` (T, A). ``contact``: step at which the object starts to
+    move (T if it never does). ``carried`` (T+1,): share of the object's way to the goal that is done, 0 to 1; all 0 if
+    the goal plays no part. ``ease`` (T+1,): how much of the approach is done. ``anchor``: what a task without contact
+    aims at.
     """
 
     hand: Array
@@ -90,7 +92,7 @@ def hand_response(episodes: Sequence[Trace], landmarks: Landmarks) -> Array:
     lasting = fitted[:actions] + fitted[actions:]
     strength = np.linalg.norm(lasting, axis=1)
     lasting[strength < 0.1 * strength.max()] = 0.0
-    return np.asarray(np.linalg.pinv(lasting).T)
+    return np.asarray(np.linalg.pinv(lasting).T, np.float64)
 
 
 def _settled(thing: Array) -> int:

@@ -20,8 +20,8 @@ class TrackSettings:
 
     ``correction``: share of the tracking error that one action undoes. ``tolerance``: how near the reference counts as
     reached; until then the plan waits, at most ``patience`` steps, with ``waiting_share`` of the demonstrated action.
-    ``look``: how many steps of the approach may be skipped. ``lost``, ``lost_at_end``: an object this far from where the
-    plan has it sends the plan back to the best earlier step, at most once per ``rest`` steps.
+    ``look``: how many steps of the approach may be skipped. ``lost``, ``lost_at_end``: an object this far from where
+    the plan has it sends the plan back to the best earlier step, at most once per ``rest`` steps.
     """
 
     correction: float = 0.3
@@ -54,7 +54,9 @@ class WarpedReplay:
 
     context_size = CONTEXT
 
-    def __init__(self, plan: WarpPlan, landmarks: Landmarks, undo: Array, settings: TrackSettings | None = None) -> None:
+    def __init__(
+        self, plan: WarpPlan, landmarks: Landmarks, undo: Array, settings: TrackSettings | None = None
+    ) -> None:
         """``undo`` (A, 3): the actions that move the hand by one metre along each axis, from ``hand_response``."""
         self.plan, self.landmarks, self.undo = plan, landmarks, undo
         self.settings = settings or TrackSettings()
@@ -93,14 +95,15 @@ class WarpedReplay:
         if not plan.moves_object and plan.anchor == "goal":
             return ease * away + (1 - ease) * place.start
         if not plan.moves_object or step <= plan.contact:
-            place.object_shift = thing - plan.object[min(step, plan.contact)]
+            shift = place.object_shift = thing - plan.object[min(step, plan.contact)]
             # the first observation of an episode may still show the object where it was before the reset
-            known = place.object_shift if place.age > 0 else np.zeros(3)
+            known = shift if place.age > 0 else np.zeros(3)
             return ease * known + (1 - ease) * place.start
-        if place.object_shift is None:
-            place.object_shift = thing - plan.object[step]
+        kept = place.object_shift
+        if kept is None:
+            kept = place.object_shift = thing - plan.object[step]
         carried = float(plan.carried[step])
-        return (1 - carried) * place.object_shift + carried * away
+        return (1 - carried) * kept + carried * away
 
     def _skip(self, place: _Place, hand: Array, thing: Array, goal: Array) -> None:
         """Jumps ahead on the approach to the nearest reference, while the gripper's command stays the same."""

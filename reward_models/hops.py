@@ -5,12 +5,9 @@ Sources: Robo-Dopamine (arXiv 2512.23703) Eq. 2-7; EVOLVE-VLA (arXiv 2512.14666)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from robo_reward.errors import unknown_name
 
@@ -50,18 +47,10 @@ def accumulate(progress: float, hop: float, rule: Rule) -> float:
     return float(min(max(value, 0.0), 1.0))
 
 
-def accumulate_all(hops: Sequence[float], rule: Rule, start: float = 0.0) -> NDArray[np.float32]:
-    """Progress after each of the hops, (len(hops),) in [0, 1]."""
-    values, value = [], start
-    for hop in hops:
-        value = accumulate(value, float(hop), rule)
-        values.append(value)
-    return np.asarray(values, np.float32)
-
-
-def fuse(forward: NDArray[np.float32], backward: NDArray[np.float32]) -> NDArray[np.float32]:
+def fuse(forward: torch.Tensor, backward: torch.Tensor) -> torch.Tensor:
     """Progress from two anchored hops: ``forward`` from the episode's start, ``backward`` from a goal frame.
 
-    Mean of H(start, s) and 1 + H(goal, s), clipped to [0, 1] (Robo-Dopamine Eq. 5-6 without the incremental term).
+    Mean of H(start, s) and 1 + H(goal, s), clamped to [0, 1], elementwise: Robo-Dopamine Eq. 5-6 without the
+    incremental term.
     """
-    return np.clip((forward + 1 + backward) / 2, 0, 1).astype(np.float32)
+    return ((forward + 1 + backward) / 2).clamp(0, 1)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -121,6 +123,19 @@ def _load_backbone(name: str, pretrained: bool) -> tuple[nn.Module, int, int, tu
     raise UserError(f"encoder '{name}': use conv, timm:<model> or open_clip:<architecture>/<checkpoint>")
 
 
+@contextmanager
+def _weights_at_hand(encoder: str) -> Iterator[None]:
+    """Turns what the hub's client says about weights that it cannot get into a user's error."""
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:  # offline, no such checkpoint, another architecture's file
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"the weights of encoder={encoder} could not be loaded: {reason} (check the name, the network and "
+            "HF_HUB_OFFLINE; encoder=conv needs none)"
+        ) from error
+
+
 def _load_timm(model: str, pretrained: bool) -> tuple[nn.Module, int, int, tuple[float, ...], tuple[float, ...]]:
     try:
         import timm
@@ -128,7 +143,8 @@ def _load_timm(model: str, pretrained: bool) -> tuple[nn.Module, int, int, tuple
         raise MissingExtra("timm", "encoders", f"encoder=timm:{model}") from None
     if model not in timm.list_models():
         raise UserError(f"timm has no model '{model}': see timm.list_models()")
-    net = timm.create_model(model, pretrained=pretrained, num_classes=0)
+    with _weights_at_hand(f"timm:{model}"):
+        net: Any = timm.create_model(model, pretrained=pretrained, num_classes=0)
     setting = timm.data.resolve_data_config({}, model=net)
     return (
         net,
@@ -162,8 +178,9 @@ def _load_open_clip(model: str, pretrained: bool) -> tuple[nn.Module, int, int, 
         raise UserError(f"open_clip has no architecture '{architecture}': see open_clip.list_models()")
     if pretrained and not checkpoint:
         raise UserError(f"encoder=open_clip:{model} names no checkpoint: use open_clip:{architecture}/<checkpoint>")
-    net = open_clip.create_model(architecture, pretrained=checkpoint if pretrained else None)
-    size = net.visual.image_size
+    with _weights_at_hand(f"open_clip:{model}"):
+        net: Any = open_clip.create_model(architecture, pretrained=checkpoint if pretrained else None)
+    visual = net.visual
+    size = visual.image_size
     pixels = int(size[0] if isinstance(size, tuple | list) else size)
-    features = int(net.visual.output_dim)
-    return _ImageTower(net.visual), pixels, features, net.visual.image_mean, net.visual.image_std
+    return _ImageTower(visual), pixels, int(visual.output_dim), tuple(visual.image_mean), tuple(visual.image_std)

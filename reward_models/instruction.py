@@ -1,4 +1,4 @@
-"""Instructions as vectors without a download: hashed character trigrams, so that similar wordings are near each other."""
+"""Instructions as vectors without a download: hashed character trigrams, so that similar wordings are near."""
 
 from __future__ import annotations
 

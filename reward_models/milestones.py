@@ -14,7 +14,9 @@ Critic = Callable[[int, int], float]
 """The signed hop in [-1, 1] from frame i to frame j of one episode."""
 
 
-def milestone_progress(critic: Critic, frames: int, *, interval: int, rule: Rule = "remaining_gap") -> NDArray[np.float32]:
+def milestone_progress(
+    critic: Critic, frames: int, *, interval: int, rule: Rule = "remaining_gap"
+) -> NDArray[np.float32]:
     """Progress at each of ``frames`` frames, (frames,) in [0, 1]; frame 0 is 0.
 
     Every ``interval`` frames the current frame becomes a milestone and its value is kept; between milestones the value
@@ -33,16 +35,3 @@ def milestone_progress(critic: Critic, frames: int, *, interval: int, rule: Rule
         if frame % interval == 0:
             kept, reference = float(values[frame]), frame
     return values
-
-
-def reached(values: NDArray[np.float32], threshold: float, consecutive: int) -> int | None:
-    """The first index at which ``values`` stayed at or above ``threshold`` for ``consecutive`` checks, else None.
-
-    One noisy estimate above the threshold would cut good episodes short; m in a row rarely do.
-    """
-    run = 0
-    for index, value in enumerate(values):
-        run = run + 1 if value >= threshold else 0
-        if run >= consecutive:
-            return index
-    return None

@@ -1,8 +1,7 @@
-"""Negatives made from what is there: rewinds, early stops and mismatched instructions of demonstrations."""
+"""Negatives made without a simulator: rewinds and early stops of demonstrations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,9 +46,3 @@ def stopped_early(trace: Trace, rng: np.random.Generator) -> LabelledFrames:
     stop = int(rng.integers(0, max(count - 1, 1)))
     index = np.concatenate([np.arange(stop + 1), np.full(count - stop - 1, stop)])
     return LabelledFrames(trace, index, forward.progress[index])
-
-
-def mismatched_instruction(tasks: Sequence[str], task: str, rng: np.random.Generator) -> str | None:
-    """Another task's instruction, for which the same frames show no progress; None if there is only one task."""
-    others = sorted({t for t in tasks if t != task})
-    return str(rng.choice(others)) if others else None

@@ -17,7 +17,7 @@ from robo_reward.contracts import Estimate, Flags, Floats, Needs, Observation, T
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.reward_models.demonstration_memory import DemonstrationMemory, blank_memory, remember
 from robo_reward.reward_models.frames import check_demonstrations, inputs_of, task_vector
-from robo_reward.reward_models.hops import RULES, Rule
+from robo_reward.reward_models.hops import RULES, Rule, fuse
 from robo_reward.reward_models.image_encoder import stack_views
 from robo_reward.reward_models.milestones import milestone_progress
 from robo_reward.reward_models.progress_fit import FitSettings, fit_progress
@@ -60,9 +60,13 @@ class ProgressModel:
         if stride < 1 or interval < 1 or members < 1:
             raise UserError(f"stride={stride}, interval={interval} and members={members} must be at least 1")
         if not views and encoder != "state":
-            raise UserError(f"encoder={encoder} needs views; use encoder=state for a reward without pictures")
+            raise UserError(
+                f"encoder={encoder} needs pictures: name views with env.views=[...], or set encoder=state for none"
+            )
         self.needs = Needs(views=tuple(views) if encoder != "state" else (), stride=stride)
-        self.head, self.rule, self.interval = head, rule, interval
+        self.head: Head = head
+        self.rule: Rule = rule
+        self.interval = interval
         self._members, self._encoder_name, self._settle = members, encoder, settle
         self._refit_steps = refit_steps
         self._settings = fit or FitSettings()
@@ -134,6 +138,11 @@ class ProgressModel:
             raise UserError("this reward model is not fitted: run robo-reward fit, or give reward_model.path=FOLDER")
         return self._net
 
+    @property
+    def frame_size(self) -> tuple[int, int] | None:
+        """(height, width) of the pictures it was fitted on; None before the fit and without pictures."""
+        return (self._shape["height"], self._shape["width"]) if self._shape.get("height") else None
+
     @torch.no_grad()
     def embed(self, trace: Trace) -> Tensor:
         """Embeddings (F, 64) of the trace's kept frames, remembered while the trace lives."""
@@ -195,7 +204,7 @@ class ProgressModel:
         members = absolute = self.net.progress(z, task)
         if self.head != "absolute":
             forward, backward = self.net.hop(first, z, task), self.net.hop(self._memory.goal.expand_as(z), z, task)
-            hop = ((forward + 1 + backward) / 2).clamp(0, 1)
+            hop = fuse(forward, backward)
             members = hop if self.head != "both" else (hop + absolute) / 2
         progress = members.mean(0).numpy() if walked is None else walked
         moved = (before != z).any(1).float()
@@ -253,6 +262,8 @@ class ProgressModel:
         Raises:
             UserError: if it was fitted for other views.
         """
+        if not {"shape", "views", "net", "detector", "memory"} <= set(state):
+            raise UserError("this reward model was saved by another version of robo-reward: fit it again")
         if tuple(state["views"]) != self.needs.views:
             raise UserError(
                 f"this reward model was fitted on views {list(state['views'])}, the configuration asks for "

@@ -1,4 +1,4 @@
-"""The progress network: one encoder, and heads for absolute progress, the signed hop between two frames, and success."""
+"""The progress network: one encoder, and heads for absolute progress, the hop between two frames, and success."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class StateEncoder(nn.Module):
 
 
 def make_encoder(name: str, views: int, height: int, width: int, states: int) -> nn.Module:
-    """The encoder by name: ``conv`` (trained here), ``state``, ``timm:<model>`` or ``open_clip:<arch>/<checkpoint>``."""
+    """The encoder by name: ``conv`` (trained here), ``state``, ``timm:MODEL`` or ``open_clip:MODEL/CHECKPOINT``."""
     if name == "state":
         return StateEncoder(states)
     if name == "conv":

@@ -1,4 +1,4 @@
-"""An independent success judge: its own small network, fitted once and apart from the reward, with a calibrated threshold."""
+"""An independent success judge: a network of its own, fitted once and apart from the reward, with its own threshold."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from robo_reward.trace import Trace
 class SuccessGuard:
     """Judges finished episodes for the alarm against reward hacking and for rolling a policy back, never for reward.
 
-    It sees what the reward's detector sees but is fitted with another seed, on demonstrations and negatives only, and is
-    never refitted; so a policy that learns to fool the reward has not been trained against it. An episode succeeds if
-    ``consecutive`` kept frames in a row lie above the threshold, which is set so that at most a share
+    It sees what the reward's detector sees but is fitted with another seed, on demonstrations and negatives only, and
+    is never refitted; so a policy that learns to fool the reward has not been trained against it. An episode succeeds
+    if ``consecutive`` kept frames in a row lie above the threshold, which is set so that at most a share
     ``false_positive_rate`` of the negative frames does, and never below 0.5.
     """
 
@@ -38,7 +38,9 @@ class SuccessGuard:
         settle: int = 3,
     ) -> None:
         settings = replace(FitSettings(), steps=steps, hop_weight=0.0)
-        self._model = ProgressModel(views, stride, members=1, encoder=encoder, refit_steps=0, settle=settle, fit=settings)
+        self._model = ProgressModel(
+            views, stride, members=1, encoder=encoder, refit_steps=0, settle=settle, fit=settings
+        )
         self.needs: Needs = self._model.needs
         self._rate, self._consecutive = false_positive_rate, consecutive
         self.threshold = 0.5

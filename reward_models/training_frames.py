@@ -37,4 +37,6 @@ def training_frames(
 def empty_like(frames: FrameSet) -> FrameSet:
     """No frames, of the same shapes."""
     none = slice(0, 0)
-    return FrameSet(frames.inputs[none], frames.progress[none], frames.success[none], frames.episode[none], frames.task[none])
+    return FrameSet(
+        frames.inputs[none], frames.progress[none], frames.success[none], frames.episode[none], frames.task[none]
+    )

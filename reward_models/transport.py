@@ -27,7 +27,9 @@ class TransportModel(ProgressModel):
     one state that fools the network earns little, since each demonstrated frame must be covered.
     """
 
-    def __init__(self, *args: Any, epsilon: float = 0.05, iterations: int = 60, references: int = 5, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, epsilon: float = 0.05, iterations: int = 60, references: int = 5, **kwargs: Any
+    ) -> None:
         """``epsilon``, ``iterations``: Sinkhorn's; ``references``: how many demonstrations at most are matched with."""
         super().__init__(*args, **kwargs)
         self.needs = Needs(self.needs.views, self.needs.stride, episode=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,8 +12,8 @@ import numpy as np
 class HackingAlarm:
     """Compares the last ``window`` episodes with the first ``window``; both numbers come without the simulator.
 
-    It fires when the mean reward has risen by more than ``rise`` standard deviations of the first episodes and the share
-    that the judge calls a success has fallen by more than ``fall``, or has stayed below ``low`` throughout.
+    It fires when the mean reward has risen by more than ``rise`` standard deviations of the first episodes and the
+    share that the judge calls a success has fallen by more than ``fall``, or has stayed below ``low`` throughout.
     """
 
     def __init__(self, window: int = 20, rise: float = 1.0, fall: float = 0.2, low: float = 0.1) -> None:
@@ -36,7 +38,20 @@ class HackingAlarm:
         fooled = share_now < share_before - self._fall or max(share_before, share_now) < self._low
         if risen and fooled:
             self.fired = (
-                f"the mean reward rose from {before[:, 0].mean():.2f} to {now[:, 0].mean():.2f} while the judge's success "
-                f"share went from {share_before:.2f} to {share_now:.2f}: the policy may be fooling the reward"
+                f"the mean reward rose from {before[:, 0].mean():.2f} to {now[:, 0].mean():.2f} while the judge's "
+                f"success share went from {share_before:.2f} to {share_now:.2f}: the policy may be fooling the reward"
             )
         return self.fired
+
+    def verdict(self) -> str | bool | None:
+        """What it said; False while it kept quiet, None where it never heard a judged episode."""
+        return self.fired or (False if self._first else None)
+
+    def dump(self) -> dict[str, Any]:
+        """For a checkpoint: prices as they were when heard, which a reward that was refitted since would not repeat."""
+        return {"first": list(self._first), "last": list(self._last), "fired": self.fired}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes back what ``dump`` gave."""
+        self._first, self.fired = list(state["first"]), state["fired"]
+        self._last = deque(state["last"], maxlen=self._window)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +65,9 @@ def save_reward_model(model: RewardModel | Saveable, config: Any, folder: Path) 
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, Saveable):
         model.save(folder)
+    source = OmegaConf.select(config, "path")
+    if source is not None:  # a model that was loaded is what its own yaml says, not what the group's default says
+        config = OmegaConf.load(_model_folder(Path(source)) / MODEL_YAML)
     plain = {k: v for k, v in OmegaConf.to_container(config, resolve=True).items() if k != "path"}  # type: ignore[union-attr]
     atomic.write_text(folder / MODEL_YAML, OmegaConf.to_yaml(OmegaConf.create(plain)))
 
@@ -78,15 +80,19 @@ def load_reward_model(folder: Path) -> RewardModel:
     """
     from omegaconf import OmegaConf
 
-    folder = Path(folder)
-    if not (folder / MODEL_YAML).exists() and (folder / "reward_model" / MODEL_YAML).exists():
-        folder = folder / "reward_model"
-    if not (folder / MODEL_YAML).exists():
-        raise UserError(f"'{folder}' holds no reward model (no {MODEL_YAML}): give the folder that robo-reward fit wrote")
+    folder = _model_folder(Path(folder))
     model: RewardModel = build(OmegaConf.load(folder / MODEL_YAML))
     if isinstance(model, Saveable):
         model.load(folder)
     return model
+
+
+def _model_folder(folder: Path) -> Path:
+    """The folder itself, or the reward model of the run in it."""
+    for place in (folder, folder / "reward_model"):
+        if (place / MODEL_YAML).exists():
+            return place
+    raise UserError(f"'{folder}' holds no reward model (no {MODEL_YAML}): give the folder that robo-reward fit wrote")
 
 
 def load_policy(folder: Path) -> Policy:
@@ -103,8 +109,3 @@ def load_policy(folder: Path) -> Policy:
         raise UserError(f"'{folder}' holds no policy (no policy.yaml): give run=DIR of a finished train run")
     policy: Policy = hydra.utils.call(OmegaConf.load(folder / "policy.yaml"), folder=folder)
     return policy
-
-
-def transform_names(config: Any) -> Sequence[str]:
-    """The class names of the chain, for the summary."""
-    return [str(entry["_target_"]).rsplit(".", 1)[-1].lower() for entry in config.chain]

@@ -71,7 +71,9 @@ def verb_help(verb: str) -> str:
     groups = "\n".join(_row(f"{group}={chosen}", _options(group)) for group, chosen in chosen_groups(verb))
     parts = [f"robo-reward {verb}: {summary(verb)}", f"Usage: robo-reward {verb} [KEY=VALUE ...]"]
     parts += [f"Keys and their defaults:\n{keys}"] if keys else []
-    parts += [f"Groups, the default choice and all choices (settings of a choice: GROUP.KEY=VALUE):\n{groups}"] * bool(groups)
+    parts += [f"Groups, the default choice and all choices (settings of a choice: GROUP.KEY=VALUE):\n{groups}"] * bool(
+        groups
+    )
     return "\n\n".join([*parts, _HYDRA, _FOOT])
 
 

@@ -1,7 +1,7 @@
 """What every reward model, transform and policy must keep to, as checks that can be run on one's own.
 
-Each check raises AssertionError with the promise that was broken. ``episodes`` are priced at every frame they keep; use your
-own, or ``moving_square``.
+Each check raises AssertionError with the promise that was broken. ``episodes`` are priced at every frame they keep; use
+your own, or ``moving_square``.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RANGES = {"progress": (0, 1), "gain": (-1, 1), "success": (0, 1), "uncertainty":
 def moving_square(
     seed: int, steps: int = 16, views: Sequence[str] = ("front",), size: int = 48, source: Source = "demonstration"
 ) -> Trace:
-    """An episode with a frame at every step: a bright square that crosses the picture, or wanders unless demonstrated."""
+    """An episode, every step pictured: a bright square that crosses the picture, or wanders unless demonstrated."""
     rng = np.random.default_rng(seed)
     forward = np.linspace(0, 1, steps + 1)
     wander = np.clip(0.2 + np.cumsum(rng.normal(0, 0.05, steps + 1)), 0, 1)
@@ -57,7 +57,7 @@ def moving_square(
     )
 
 
-# --- reward models -------------------------------------------------------------------------------------------------------
+# --- reward models ----------------------------------------------------------------------------------------------------
 
 
 def check_estimates(model: RewardModel, episode: Trace) -> None:
@@ -97,11 +97,13 @@ def check_saved(model: RewardModel, loaded: RewardModel, episode: Trace) -> None
     _check_equal(there, back, "the loaded model prices differently", 1e-6)
 
 
-def step_through(model: RewardModel, episodes: Sequence[Trace], swap: tuple[int, Trace] | None = None) -> list[Estimate]:
+def step_through(
+    model: RewardModel, episodes: Sequence[Trace], swap: tuple[int, Trace] | None = None
+) -> list[Estimate]:
     """Estimates (N,) at every frame of N equally long episodes, stepped side by side.
 
-    ``swap``: (step, episode): at that step the last world has been reset and goes on with another episode; its estimate there
-    is that of ``begin``.
+    ``swap``: (step, episode): at that step the last world has been reset and goes on with another episode; its estimate
+    there is that of ``begin``.
     """
     everywhere = np.ones(len(episodes), bool)
     rows = [(episode, 0) for episode in episodes]
@@ -136,7 +138,7 @@ def frame_transition(before: Observation, after: Observation, rows: Sequence[tup
     return Transition(before, action, after, np.full(len(rows), np.nan, np.float32), no, no)
 
 
-# --- transforms and policies ---------------------------------------------------------------------------------------------
+# --- transforms and policies ------------------------------------------------------------------------------------------
 
 
 def check_transform(make: Callable[[], RewardTransform], seed: int = 0, worlds: int = 3, steps: int = 12) -> None:
@@ -157,7 +159,9 @@ def check_transform(make: Callable[[], RewardTransform], seed: int = 0, worlds: 
             assert np.allclose(both[world], single[0], atol=1e-6), "a world's rewards depend on the other worlds"
 
 
-def check_policy(policy: Policy, load: Callable[[Path], Policy], space: spaces.Box, states: Floats, folder: Path) -> None:
+def check_policy(
+    policy: Policy, load: Callable[[Path], Policy], space: spaces.Box, states: Floats, folder: Path
+) -> None:
     """Chunks (N, K, A) float32 within bounds, deterministic; the same after saving and loading."""
     observation = Observation({}, states, ("any",) * len(states))
     policy.reset(np.ones(len(states), bool))
@@ -174,7 +178,7 @@ def check_policy(policy: Policy, load: Callable[[Path], Policy], space: spaces.B
     assert np.allclose(loaded.act(observation), acted, atol=1e-6), "the loaded policy acts differently"
 
 
-# --- inside --------------------------------------------------------------------------------------------------------------
+# --- inside -----------------------------------------------------------------------------------------------------------
 
 
 def _check_form(estimate: Estimate, count: int) -> None:

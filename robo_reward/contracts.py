@@ -63,8 +63,8 @@ class Estimate:
     """What a reward model says, each (N,) float32.
 
     ``progress`` in [0, 1]; ``gain`` (signed hop from the previous priced frame) in [-1, 1]; ``success`` probability in
-    [0, 1]; ``uncertainty`` >= 0 in units of progress. ``match`` in [-1, 1]: how well the frame fits the demonstrations as
-    part of its episode, 0 being a random episode; None from models that do not match episodes.
+    [0, 1]; ``uncertainty`` >= 0 in units of progress. ``match`` in [-1, 1]: how well the frame fits the demonstrations
+    as part of its episode, 0 being a random episode; None from models that do not match episodes.
     """
 
     progress: Floats
@@ -92,8 +92,8 @@ class Step:
 class Needs:
     """What a reward model must be given.
 
-    ``views``: the cameras it reads (empty: none). ``stride``: it looks at every stride-th step. ``episode``: it can price
-    whole episodes only. ``oracle``: which of the simulator's own signals it uses, if any.
+    ``views``: the cameras it reads (empty: none). ``stride``: it looks at every stride-th step. ``episode``: it can
+    price whole episodes only. ``oracle``: which of the simulator's own signals it uses, if any.
     """
 
     views: tuple[str, ...] = ()
@@ -106,8 +106,8 @@ class Needs:
 class Landmarks:
     """Where a world's state vector tells positions: the first index of x, y, z of each, and the scale.
 
-    ``scale``: state units per metre. ``follows``: first indices of differences that change with the hand, and by how many
-    state units per metre (signed), so that a state can be rewritten for a hand that is somewhere else.
+    ``scale``: state units per metre. ``follows``: first indices of differences that change with the hand, and by how
+    many state units per metre (signed), so that a state can be rewritten for a hand that is somewhere else.
     """
 
     hand: int
@@ -264,7 +264,9 @@ class Budget:
 
     def spent(self, rollouts: int, steps: int) -> bool:
         """True once either bound is reached."""
-        return (self.rollouts is not None and rollouts >= self.rollouts) or (self.steps is not None and steps >= self.steps)
+        return (self.rollouts is not None and rollouts >= self.rollouts) or (
+            self.steps is not None and steps >= self.steps
+        )
 
 
 @dataclass(slots=True)

@@ -28,13 +28,15 @@ class Sized(Protocol):
         ...
 
 
-def dataset_traces(path: str, model: RewardModel, episodes: Sequence[int] | None) -> dict[str, Trace]:
-    """The episodes of a LeRobotDataset v3 with what the model reads, by title.
+def dataset_traces(
+    path: str, model: RewardModel, episodes: Sequence[int] | None, stride: int | None = None
+) -> dict[str, Trace]:
+    """The episodes of a LeRobotDataset v3 with what the model reads, by title; ``stride`` None is the model's own.
 
     Raises:
         UserError: as ``read_dataset``; in particular where a view of the model is missing.
     """
-    stride = model.needs.stride
+    stride = model.needs.stride if stride is None else stride
     traces = read_dataset(path, model.needs.views, episodes, stride, assume_success_at_end=False, source="dataset")
     numbers = range(len(traces)) if episodes is None else episodes
     return {f"episode {number}": trace for number, trace in zip(numbers, traces, strict=True)}

@@ -16,7 +16,9 @@ class MissingExtra(UserError):
     """An optional dependency is absent; the message says the install line."""
 
     def __init__(self, package: str, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs the package '{package}', which is not installed: pip install 'robo-reward[{extra}]'")
+        super().__init__(
+            f"{purpose} needs the package '{package}', which is not installed: pip install 'robo-reward[{extra}]'"
+        )
 
 
 class Interrupted(Exception):
@@ -31,6 +33,6 @@ def unknown_name(kind: str, value: str, known: Iterable[str]) -> UserError:
     """A user error for a name that does not exist, with the nearest valid one."""
     names = sorted(known)
     near = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
+    hint = f"; did you mean '{near[0]}'?" if near else "."
     listed = ", ".join(names) if len(names) <= 60 else ", ".join(names[:60]) + ", ..."
     return UserError(f"unknown {kind} '{value}'{hint} Known: {listed}")

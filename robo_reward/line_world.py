@@ -22,9 +22,9 @@ GOAL = 0.9
 class LineWorld:
     """N points on the line from 0 to 1; an action in [-1, 1] moves a point by a tenth of it, 0.9 and more is success.
 
-    State (N, 2): position and time / horizon. The view ``front`` (8, 8) is as bright as the point is far. Starts are drawn
-    from (seed, world, episode) in [0, 0.5]. ``ends``: (length, terminated) of the episodes, episode k of world i takes entry
-    (i + k) modulo their number; without it all are truncated at ``horizon``.
+    State (N, 2): position and time / horizon. The view ``front`` (8, 8) is as bright as the point is far. Starts are
+    drawn from (seed, world, episode) in [0, 0.5]. ``ends``: (length, terminated) of the episodes, episode k of world i
+    takes entry (i + k) modulo their number; without it all are truncated at ``horizon``.
     """
 
     view_names: tuple[str, ...] = (VIEW,)

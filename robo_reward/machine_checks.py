@@ -219,7 +219,9 @@ def _extra(name: str, modules: Sequence[str], extra: str, purpose: str) -> Findi
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if not missing:
         return Finding(name, "ok", f"installed ({purpose})")
-    return Finding(name, "info", f"{', '.join(missing)} not installed ({purpose})", f"pip install 'robo-reward[{extra}]'")
+    return Finding(
+        name, "info", f"{', '.join(missing)} not installed ({purpose})", f"pip install 'robo-reward[{extra}]'"
+    )
 
 
 def _version(distribution: str) -> str | None:
@@ -235,4 +237,6 @@ def _safely(check: Callable[[], Finding]) -> Finding:
     except Exception as error:  # a doctor that dies of the illness helps nobody
         name = getattr(check, "__name__", "").removeprefix("check_")
         name = "renderer" if name == "<lambda>" else name
-        return Finding(name, "fail", f"{type(error).__name__}: {error}", "set everything up anew: rm -r .venv; make demo")
+        return Finding(
+            name, "fail", f"{type(error).__name__}: {error}", "set everything up anew: rm -r .venv; make demo"
+        )

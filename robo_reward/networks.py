@@ -1,4 +1,4 @@
-"""Small networks for a CPU that both wings with networks use: a layer-normalised MLP and an ensemble of them in one pass."""
+"""Small networks that both wings with networks use: a layer-normalised MLP and an ensemble of them in one pass."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class EnsembleMlp(nn.Module):
         sizes = [inputs] + [width] * depth + [outputs]
         pairs = list(itertools.pairwise(sizes))
         self.members, self.width = members, width
-        self.weights = nn.ParameterList([nn.Parameter((torch.rand(members, a, b) * 2 - 1) / math.sqrt(a)) for a, b in pairs])
+        self.weights = nn.ParameterList(
+            [nn.Parameter((torch.rand(members, a, b) * 2 - 1) / math.sqrt(a)) for a, b in pairs]
+        )
         self.biases = nn.ParameterList([nn.Parameter(torch.zeros(members, 1, b)) for _, b in pairs])
 
     def forward(self, x: Tensor) -> Tensor:

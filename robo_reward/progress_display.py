@@ -11,7 +11,7 @@ from robo_reward.trace import Trace
 
 
 class ProgressDisplay:
-    """A hook that counts rollouts; ``total`` None shows no end. On a terminal tqdm draws, elsewhere there are about 15 lines."""
+    """A hook that counts rollouts; ``total`` None shows no end. A terminal sees tqdm, a log about 15 lines."""
 
     def __init__(self, total: int | None, done: int = 0) -> None:
         self._total, self._count = total, done

@@ -151,7 +151,9 @@ def table(rows: Sequence[Mapping[str, object]]) -> str:
     numeric = {c for c in columns if all(_is_number(row.get(c)) or row.get(c) is None for row in rows)}
     kind = {c: ' class="n"' if c in numeric else "" for c in columns}
     head = "".join(f"<th{kind[c]}>{escape(label(c))}</th>" for c in columns)
-    lines = ["<tr>" + "".join(f"<td{kind[c]}>{escape(show(row.get(c)))}</td>" for c in columns) + "</tr>" for row in rows]
+    lines = [
+        "<tr>" + "".join(f"<td{kind[c]}>{escape(show(row.get(c)))}</td>" for c in columns) + "</tr>" for row in rows
+    ]
     body = "".join(lines)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 

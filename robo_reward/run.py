@@ -28,7 +28,8 @@ class RunFolder:
     """One run on the disk. Use it as a context manager: whatever ends the block ends up in ``summary.json``.
 
     ``path``: the folder. ``summary``: fill in what is known. ``resumed``: whether it goes on from a
-    checkpoint, and ``step`` from which (0 without one).
+    checkpoint, and ``step`` from which (0 without one). A new folder vanishes if a user's error ends the run before
+    anything was logged: the mended command can then be given as it is.
     """
 
     def __init__(self, path: Path, summary: Summary, metrics: MetricsLog, keep: int = 2) -> None:
@@ -41,6 +42,7 @@ class RunFolder:
         self._start = (time.monotonic(), _cpu_seconds())
         self._earlier = (0.0, 0.0)
         self._ended = False
+        self._new = False
 
     @classmethod
     def create(
@@ -64,8 +66,9 @@ class RunFolder:
         plain = _resolved(config)
         path = _choose(verb, name, run_dir, resume)
         path.mkdir(parents=True, exist_ok=True)
-        if resume and (path / "config.yaml").exists():
-            _check_same(path, plain)
+        new = not (path / "config.yaml").exists()
+        if not new:
+            check_same(path, plain)
         else:
             atomic.write_text(path / "config.yaml", _yaml(plain))
         seed = plain.get("seed")
@@ -73,6 +76,7 @@ class RunFolder:
         events = EventFile(path) if tensorboard else None
         run = cls(path, summary, MetricsLog(path / "metrics.jsonl", events), keep)
         run._open(events)
+        run._new = new
         return run
 
     def log(self, step: int, values: Mapping[str, Value]) -> None:
@@ -118,6 +122,10 @@ class RunFolder:
             return
         if error is None:
             self.finish()
+            return
+        if isinstance(error, UserError) and self._new and self._metrics.size == 0 and self.latest_checkpoint() is None:
+            self._metrics.close()
+            shutil.rmtree(self.path, ignore_errors=True)
             return
         stopped = isinstance(error, KeyboardInterrupt | Interrupted) or signals.received() is not None
         try:
@@ -203,9 +211,15 @@ def _yaml(config: Mapping[str, Any]) -> str:
     return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
 
 
-def _check_same(path: Path, config: Mapping[str, Any]) -> None:
+def check_same(path: Path, config: Mapping[str, Any] | Any) -> None:
+    """Refuses to go on with a run that was made with another config.
+
+    Raises:
+        UserError: that names the key and both values.
+    """
     from omegaconf import OmegaConf
 
+    config = _resolved(config)
     there, here = OmegaConf.load(path / "config.yaml"), OmegaConf.create(dict(config))
     old, new = _flat(OmegaConf.to_container(there)), _flat(OmegaConf.to_container(here))
     for key in sorted(old.keys() | new.keys()):

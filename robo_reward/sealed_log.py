@@ -35,11 +35,15 @@ class SealedLog:
 
     def dump(self) -> list[list[float | None]]:
         """For a checkpoint only: rows (success 1, 0 or None; env return; length)."""
-        return [[None if o.success is None else float(o.success), o.env_return, float(o.length)] for o in self._outcomes]
+        return [
+            [None if o.success is None else float(o.success), o.env_return, float(o.length)] for o in self._outcomes
+        ]
 
     def restore(self, rows: list[list[float | None]]) -> None:
         """Takes back what ``dump`` gave."""
-        self._outcomes = [Outcome(None if r[0] is None else bool(r[0]), float(r[1] or 0.0), int(r[2] or 0)) for r in rows]
+        self._outcomes = [
+            Outcome(None if r[0] is None else bool(r[0]), float(r[1] or 0.0), int(r[2] or 0)) for r in rows
+        ]
 
     def mark(self) -> int:
         """How many episodes were written: a position, not a verdict, so it may be read at any time."""
@@ -52,5 +56,7 @@ class SealedLog:
             SealedError: before ``unseal``.
         """
         if self._sealed:
-            raise SealedError("the simulator's success was read before the last update; oracle-free training must not see it")
+            raise SealedError(
+                "the simulator's success was read before the last update; oracle-free training must not see it"
+            )
         return self._outcomes[start:stop]

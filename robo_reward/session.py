@@ -45,11 +45,11 @@ class Session:
     """One training run from the learner's side.
 
     ``experience``: episodes that were stepped before the learner started (random actions, replays), already counted.
-    ``evaluate``: runs the policy for the report at a number of rollouts; its verdicts go to a sealed log. ``outcomes``: for
-    each rollout the position of its verdict in the training world's sealed log. ``during``: (rollouts, positions in the
-    test world's sealed log) of the evaluations while training. ``restored``: what the learner saved in
-    the checkpoint that the run goes on from. The learner leaves ``played``, its own episodes with kind, the judge's
-    verdict and the mean reward, and ``notes`` for the summary.
+    ``evaluate``: runs the policy for the report at a number of rollouts; its verdicts go to a sealed log. ``outcomes``:
+    for each rollout the position of its verdict in the training world's sealed log. ``during``: (rollouts, positions in
+    the test world's sealed log) of the evaluations while training. ``restored``: what the learner saved in the
+    checkpoint that the run goes on from. The learner leaves ``played``, its own episodes with kind, the judge's verdict
+    and the mean reward, and ``notes`` for the summary.
     """
 
     world: World
@@ -133,6 +133,7 @@ class Session:
             self.test_world.sealed.restore(state["tests"])
         self.during = [(rollouts, positions) for rollouts, positions in state["during"]]
         self.audit, self.verdict = state["audit"], state["verdict"]
+        self.alarm.restore(state["alarm"])
         self._rendered = (int(state["rendered"][0]), float(state["rendered"][1]))
         for part in (self.stack.model, self.judge):
             if isinstance(part, Saveable):
@@ -168,6 +169,7 @@ class Session:
             "during": [[rollouts, positions] for rollouts, positions in self.during],
             "audit": self.audit,
             "verdict": self.verdict,
+            "alarm": self.alarm.dump(),
             "rendered": [self.frames_rendered, self.render_seconds],
         }
 

@@ -19,9 +19,10 @@ Source = Literal["demonstration", "random", "replay", "policy", "evaluation", "d
 class Trace:
     """One episode of T steps with F kept frames per view.
 
-    ``state`` (T+1, S) float32; ``action`` (T, A) float32; ``frames``: view -> (F, H, W, 3) uint8; ``frame_steps`` (F,) the
-    step index in 0..T that each frame shows, ascending. ``success`` (T+1,) bool is the annotation of a demonstration;
-    None where nobody annotated it (a policy's own episode). ``estimate`` (F,) and ``reward`` (T,) once priced.
+    ``state`` (T+1, S) float32; ``action`` (T, A) float32; ``frames``: view -> (F, H, W, 3) uint8; ``frame_steps`` (F,)
+    the step index in 0..T that each frame shows, ascending. ``success`` (T+1,) bool is the annotation of a
+    demonstration; None where nobody annotated it (a policy's own episode). ``estimate`` (F,) and ``reward`` (T,) once
+    priced.
     """
 
     task: str

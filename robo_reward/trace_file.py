@@ -1,4 +1,4 @@
-"""One trace as one file, exact to the bit: what a resumed run needs, where a dataset's video would change the pixels."""
+"""One trace as one file, exact to the bit: what a resumed run needs; a dataset's video changes the pixels."""
 
 from __future__ import annotations
 

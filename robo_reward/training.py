@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +14,7 @@ from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Policy, 
 from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
+from robo_reward.fitting import episode_horizon
 from robo_reward.run import RunFolder
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.session import Saveable, Session
@@ -100,10 +100,11 @@ class Job:
             if not getattr(world, "has_expert", True):
                 raise UserError(
                     f"'{world.name}' has no scripted expert to learn from: give demonstrations with data=DATASET "
-                    "(robo-reward collect teleop=keyboard records some), or use reward_model=env_dense learner=ppo"
+                    "(robo-reward collect teleop=keyboard records some), or use learner=ppo "
+                    "reward_model=env_dense transform=none"
                 )
             self.demonstrations, self.dropped = collect_demonstrations(
-                world, config.demos, derive_seed(config.seed, "demonstrations"), config.hold, views
+                world, config.demos or 1, derive_seed(config.seed, "demonstrations"), config.hold, views
             )
         finally:
             world.close()
@@ -115,12 +116,7 @@ class Job:
 
     def horizon(self) -> int | None:
         """The training horizon in simulator steps: as configured, else 150, or what the demonstrations need."""
-        chosen = self.config.env.get("horizon")
-        if chosen is not None or not self.demonstrations:
-            return None if chosen is None else int(chosen)
-        repeat = self.config.env.get("action_repeat") or 1
-        longest = max((d.success_step or len(d)) * repeat for d in self.demonstrations)
-        return max(150, min(EXPERT_HORIZON, 50 * math.ceil(1.5 * longest / 50)))
+        return episode_horizon(self.config.env, self.demonstrations)
 
     def views(self) -> tuple[str, ...]:
         """The views that reward and judge read."""

@@ -67,7 +67,7 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
         "demonstration_attempts_dropped": job.dropped,
         **session.audit,
     }
-    summary.alarm = session.alarm.fired if session.alarm.fired else False
+    summary.alarm = session.alarm.verdict()
     summary.nan_resets = world.nan_resets
     summary.stand_in_visuals = False
     _compare_with_truth(summary, job, session, truths)
@@ -174,4 +174,5 @@ def _say(job: Job, result: Result) -> None:
             f"success {evaluation.success_rate:.2f} (95% {low:.2f}-{high:.2f}, {evaluation.episodes} episodes)"
             f"{cloned}; audit {summary.reward_audit}"
         )
-    print(f"report: {job.run.path / 'report' / 'index.html'}", flush=True)
+    if job.config.report:
+        print(f"report: {job.run.path / 'report' / 'index.html'}", flush=True)

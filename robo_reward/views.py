@@ -12,7 +12,9 @@ class StaleView(RuntimeError):
     """A view was read for the first time after its world had moved on."""
 
     def __init__(self, name: str, way_out: str = "read it, or pin(observation.views, names), in time") -> None:
-        super().__init__(f"view '{name}' was not read before its world stepped or was reset, so its picture is gone; {way_out}")
+        super().__init__(
+            f"view '{name}' was not read before its world stepped or was reset, so its picture is gone; {way_out}"
+        )
 
 
 class LazyViews(Mapping[str, Frames]):

@@ -45,7 +45,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-# --- reward models -------------------------------------------------------------------------------------------------------
+# --- reward models ----------------------------------------------------------------------------------------------------
 
 
 def small(name: str) -> Any:
@@ -154,7 +154,7 @@ def test_the_contract_finds_what_breaks_it() -> None:
         contract.check_estimates(Loud(), steady)
 
 
-# --- transforms, learners, worlds ----------------------------------------------------------------------------------------
+# --- transforms, learners, worlds -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", names("transform"))

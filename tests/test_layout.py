@@ -72,7 +72,9 @@ def test_the_wheel_installs_one_package_under_its_own_name() -> None:
 
 
 def test_no_file_is_a_drawer() -> None:
-    drawers = [named(path) for path in python_files() if path.stem in ("utils", "util", "common", "base", "helpers", "misc")]
+    drawers = [
+        named(path) for path in python_files() if path.stem in ("utils", "util", "common", "base", "helpers", "misc")
+    ]
     assert drawers == []
 
 
@@ -91,7 +93,9 @@ def test_nothing_pickles() -> None:
         r"^\s*(import pickle|from pickle|import dill|import joblib)|torch\.(save|load)\(|allow_pickle=True",
         re.M,
     )
-    guilty = [named(path) for path in python_files() if path != Path(__file__) and loads.search(path.read_text("utf-8"))]
+    guilty = [
+        named(path) for path in python_files() if path != Path(__file__) and loads.search(path.read_text("utf-8"))
+    ]
     assert guilty == []
 
 

@@ -17,7 +17,7 @@ def value_order_correlation(values: ArrayLike) -> float:
     v = np.asarray(values, float)
     if len(v) < 2 or np.ptp(v) == 0:
         return 0.0
-    return float(spearmanr(np.arange(len(v)), v)[0])
+    return float(spearmanr(np.arange(len(v)), v).statistic)
 
 
 def auroc(positive: ArrayLike, negative: ArrayLike) -> float:

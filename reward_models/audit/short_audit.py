@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from robo_reward.contracts import RewardModel
 from robo_reward.reward_models.audit.metrics import auroc, mean_or_none, value_order_correlation
+from robo_reward.reward_models.audit.probes import frozen, rewound
 from robo_reward.summary import Audit
 from robo_reward.trace import Trace
 
@@ -25,10 +24,10 @@ class AuditReport:
 class ShortAudit:
     """Checks a fitted reward in about a second.
 
-    Bounds: order on the demonstrations (VOC+) >= ``order``; mean final progress of held-out random episodes and of a frozen
-    robot <= ``idle``; demonstrated final frames against all held-out frames by success probability, AUROC >= ``separation``;
-    a rewound demonstration must end at least ``rewind`` below its peak. One check missed: care. More, or an
-    order below 0.5: refuse. The verdict is shown and stored; it does not stop the training.
+    Bounds: order on the demonstrations (VOC+) >= ``order``; mean final progress of held-out random episodes and of a
+    frozen robot <= ``idle``; demonstrated final frames against all held-out frames by success probability, AUROC >=
+    ``separation``; a rewound demonstration must end at least ``rewind`` below its peak. One check missed: care. More,
+    or an order below 0.5: refuse. The verdict is shown and stored; it does not stop the training.
     """
 
     def __init__(self, order: float = 0.95, idle: float = 0.3, separation: float = 0.97, rewind: float = 0.3) -> None:
@@ -44,16 +43,16 @@ class ShortAudit:
             first = demonstration.success_step or len(demonstration)
             orders.append(value_order_correlation(seen.progress[demonstration.frame_steps <= first + 1]))
             final_success += list(seen.success[demonstration.frame_steps >= first])
-            back = model.estimate_episode(_rewound(demonstration))
+            back = model.estimate_episode(rewound(demonstration))
             drops.append(float(back.progress.max() - back.progress[-1]))
-        frozen = [float(model.estimate_episode(_frozen(d)).progress[-1]) for d in thin]
+        still = [float(model.estimate_episode(frozen(d)).progress[-1]) for d in thin]
         random = [t for t in held_out if t.source == "random"]
         idle = [float(model.estimate_episode(t).progress[-3:].mean()) for t in random]
         others = [p for t in held_out for p in model.estimate_episode(t).success]
         values = {
             "audit/voc_demonstrations": mean_or_none(orders),
             "audit/random_final_progress": mean_or_none(idle),
-            "audit/frozen_final_progress": mean_or_none(frozen),
+            "audit/frozen_final_progress": mean_or_none(still),
             "audit/success_auroc": auroc(final_success, others) if others else None,
             "audit/rewind_drop": mean_or_none(drops),
         }
@@ -76,29 +75,3 @@ class ShortAudit:
         refused = len(failed) > 1 or (order is not None and order < 0.5)
         verdict: Audit = "refuse" if refused else "care" if failed else "pass"
         return AuditReport(values, failed, verdict)
-
-
-def _frozen(trace: Trace) -> Trace:
-    """The episode of a robot that does not move: its first frame, again and again."""
-    index = np.zeros(len(trace.frame_steps), np.int64)
-    return replace(
-        trace,
-        frames={k: v[index] for k, v in trace.frames.items()},
-        state=trace.state[:1].repeat(len(trace.state), 0),
-    )
-
-
-def _rewound(trace: Trace) -> Trace:
-    """The episode run forward and then backward to its start, one frame per step."""
-    forward = np.arange(len(trace.frame_steps))
-    index = np.concatenate([forward, forward[-2::-1]])
-    steps = trace.frame_steps[index]
-    return replace(
-        trace,
-        frames={k: v[index] for k, v in trace.frames.items()},
-        frame_steps=np.arange(len(index)),
-        state=trace.state[steps],
-        action=np.zeros((len(index) - 1, trace.action.shape[1]), np.float32),
-        success=None,
-        env_reward=None,
-    )

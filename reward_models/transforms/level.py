@@ -33,7 +33,8 @@ class Level:
         if value is None:
             raise UserError(
                 f"transform level(source={self._source}): this reward model gives no {self._source}; "
-                "use reward_model=transport for match, or source=progress"
+                "use reward_model=transport for match, or source=progress; "
+                "plain RL (reward_model=env_dense) takes transform=none"
             )
         if self._conservatism and self._source == "progress":
             value = np.maximum(value - self._conservatism * estimate.uncertainty, 0)

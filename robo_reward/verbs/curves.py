@@ -72,7 +72,8 @@ def _traces(cfg: DictConfig, model: RewardModel) -> dict[str, Trace]:
     if episodes is None:
         known = [int(row["episode_index"]) for row in open_dataset(data).episodes]
         episodes = known[: int(cfg.max_episodes)]
-    return dataset_traces(data, model, episodes)
+    # a run keeps only the frames that its reward looked at
+    return dataset_traces(data, model, episodes, stride=1 if cfg.run is not None else None)
 
 
 def _write(folder: Path, title: str, subtitle: str, traces: Mapping[str, Trace], curves: Mapping[str, Curve]) -> None:

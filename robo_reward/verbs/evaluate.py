@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robo_reward.bounds import check_seeds
 from robo_reward.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ def _trained(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any]]:
     source = json.loads((folder / "summary.json").read_text("utf-8"))
     if not isinstance(trained, DictConfig) or source.get("verb") != "train":
         raise UserError(f"run='{folder}' is a run of '{source.get('verb')}': give the folder of a train run")
+    if source.get("status", "done") != "done":
+        raise UserError(
+            f"run='{folder}' is not finished ('{source['status']}'): go on with "
+            f"robo-reward train run_dir='{folder}' resume=true and the same settings"
+        )
     for key in ("episodes", "evaluation_seeds"):
         cfg[key] = trained[key] if cfg[key] is None else cfg[key]
     cfg.horizon = _horizon(trained, source, folder) if cfg.horizon is None else cfg.horizon
@@ -70,7 +76,10 @@ def _horizon(trained: Any, source: Mapping[str, Any], folder: Path) -> int:
     chosen = trained.env.get("horizon")
     if chosen is not None:
         return int(chosen)
-    decisions = (source.get("notes") or {}).get("horizon")
+    notes = source.get("notes") or {}
+    if notes.get("horizon_steps") is not None:
+        return int(notes["horizon_steps"])
+    decisions = notes.get("horizon")
     if decisions is None:
         raise UserError(
             f"'{folder / 'summary.json'}' does not say how long episodes were: give horizon=150, or whatever it was"
@@ -81,8 +90,7 @@ def _horizon(trained: Any, source: Mapping[str, Any], folder: Path) -> int:
 def _check(cfg: DictConfig) -> None:
     if cfg.episodes < 1:
         raise UserError(f"episodes={cfg.episodes} must be 1 or more")
-    if not cfg.evaluation_seeds:
-        raise UserError("evaluation_seeds=[] names no seed: give at least one, e.g. evaluation_seeds=[1,2]")
+    check_seeds(cfg.evaluation_seeds)
     if cfg.horizon < 1:
         raise UserError(f"horizon={cfg.horizon} must be 1 or more simulator steps")
     if cfg.video and (cfg.video_episodes < 1 or min(cfg.height, cfg.width) < 16):
@@ -118,7 +126,9 @@ def _measure(cfg: DictConfig, world: World, policy: Policy) -> list[Evaluation]:
     return [judge_episodes(world, positions) for positions in played]
 
 
-def _describe(summary: Summary, cfg: DictConfig, source: Mapping[str, Any], world: World, parts: list[Evaluation]) -> None:
+def _describe(
+    summary: Summary, cfg: DictConfig, source: Mapping[str, Any], world: World, parts: list[Evaluation]
+) -> None:
     from robo_reward.evaluation import merge
 
     whole = merge(parts)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robo_reward.bounds import check_bounds
 from robo_reward.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from robo_reward.run import RunFolder
 
 NO_WORLD = "robo_reward.envs.no_env.make_world"
+LEAST = {
+    "seed": 0,
+    "threads": 1,
+    "demos": 1,
+    "hold": 0,
+    "negatives.random": 0,
+    "negatives.replay": 0,
+    "negatives.stopped": 0,
+}
+"""The least that a number may be."""
 EXPERT_DEMOS = 5
 EXPERT_HORIZON = 500
 
@@ -27,6 +38,7 @@ def run(cfg: DictConfig) -> None:
     Raises:
         UserError: neither env nor data, a reward model that is not learned, unknown views, unusable demonstrations.
     """
+    check_bounds(cfg, LEAST)
     sources = _sources(cfg)
     import torch
 
@@ -54,8 +66,6 @@ def _sources(cfg: DictConfig) -> list[str]:
             "fit needs demonstrations: env=metaworld env.task=door-open (its scripted expert gives them), "
             "or data=DATASET (a LeRobotDataset, local folder or hub id)"
         )
-    if cfg.demos is not None and cfg.demos < 1:
-        raise UserError(f"demos={cfg.demos} must be 1 or more")
     if cfg.reward_model.get("path") is not None:
         raise UserError(
             f"reward_model.path={cfg.reward_model.path} is a model that is fitted already; "
@@ -159,7 +169,9 @@ def _stepped_negatives(
     world: World = build_world(cfg.env, num_worlds=1, workers="in_process", **more)
     try:
         wanted, needs = cfg.negatives, model.needs
-        negatives = step_negatives(world, demonstrations, wanted.random, wanted.replay, cfg.seed, needs.views, needs.stride)
+        negatives = step_negatives(
+            world, demonstrations, wanted.random, wanted.replay, cfg.seed, needs.views, needs.stride
+        )
         summary = folder.summary
         summary.env, summary.rollouts = world.name, len(negatives)
         summary.env_steps = sum(len(e.trace) for e in negatives)

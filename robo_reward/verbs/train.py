@@ -6,11 +6,43 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from robo_reward.run import RunFolder, is_finished
+from robo_reward.bounds import check_bounds, check_seeds
+from robo_reward.run import RunFolder, check_same, is_finished
+
+LEAST = {
+    "seed": 0,
+    "threads": 1,
+    "demos": 1,
+    "hold": 0,
+    "rollouts": 1,
+    "steps": 1,
+    "negatives.random": 0,
+    "negatives.replay": 0,
+    "episodes": 1,
+    "evaluate_every_episodes": 1,
+    "env.num_worlds": 1,
+    "env.horizon": 1,
+    "env.action_repeat": 1,
+    "reward_model.fit.steps": 1,
+    "judge.steps": 1,
+    "learner.batch": 1,
+    "learner.audition": 0,
+    "learner.trial": 0,
+    "learner.refit_every": 1,
+    "learner.evaluate_every": 1,
+    "learner.checkpoint_every": 1,
+}
+"""The least that a number may be."""
 
 
 def run(config: DictConfig) -> None:
-    """Trains as configured and fills the run folder."""
+    """Trains as configured and fills the run folder.
+
+    Raises:
+        UserError: a number out of range, no list of evaluation seeds, a run folder that is taken, or what a stage says.
+    """
+    check_bounds(config, LEAST)
+    check_seeds(config.evaluation_seeds)
     import torch
 
     from robo_reward.progress_display import ProgressDisplay
@@ -18,6 +50,7 @@ def run(config: DictConfig) -> None:
     from robo_reward.training_report import describe, write_outputs
 
     if config.resume and config.run_dir is not None and is_finished(Path(config.run_dir)):
+        check_same(Path(config.run_dir), config)
         print(f"'{config.run_dir}' is finished: there is nothing to resume (give another run_dir to train again)")
         return
     torch.set_num_threads(config.threads)

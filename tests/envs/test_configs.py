@@ -42,7 +42,7 @@ def test_mjcf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = build(
         "env=mjcf",
         f"env.xml={tmp_path / 'slider.xml'}",
-        "+env.cameras.front={pos: [0, -2, 0.5], target: [0, 0, 0.1]}",
+        "env.cameras={front: {pos: [0, -2, 0.5], target: [0, 0, 0.1]}}",  # as docs/worlds.md writes it
         "env.success=slider_task:success",
         "env.instruction=push the block",
     )

@@ -8,7 +8,8 @@ from robo_reward.envs.light_meshes import light_meshes
 
 SPHERE = """
 <mujoco><asset><mesh name="ball" builtin="sphere" params="4" scale=".1 .1 .1"/></asset>
-<worldbody><light pos="0 0 2"/><geom type="mesh" mesh="ball"/><camera name="c" pos="0 -1 0" xyaxes="1 0 0 0 0 1"/></worldbody></mujoco>
+<worldbody><light pos="0 0 2"/><geom type="mesh" mesh="ball"/>
+<camera name="c" pos="0 -1 0" xyaxes="1 0 0 0 0 1"/></worldbody></mujoco>
 """
 
 
@@ -18,7 +19,9 @@ def model() -> mujoco.MjModel:
 
 
 def test_faces_are_fewer_inside_and_as_before_outside(model: mujoco.MjModel) -> None:
-    before = {n: getattr(model, n).copy() for n in ("mesh_face", "mesh_facenum", "mesh_facenormal", "mesh_facetexcoord")}
+    before = {
+        n: getattr(model, n).copy() for n in ("mesh_face", "mesh_facenum", "mesh_facenormal", "mesh_facetexcoord")
+    }
     with light_meshes(model, 0.03):
         assert 20 < model.mesh_facenum[0] < before["mesh_facenum"][0] / 2
         used = model.mesh_face[: model.mesh_facenum[0]]

@@ -11,6 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
+from robo_reward.contracts import Oracle
 from robo_reward.envs.mjcf_env import MjcfEnv, make_world
 from robo_reward.envs.rendering import ExtraCamera
 from robo_reward.envs.task_settings import Camerawork, Clock
@@ -63,7 +64,9 @@ def test_actions_span_the_control_range(xml: Path, action: float, force: float) 
 
 
 def test_success_and_reward_come_from_the_users_functions(xml: Path) -> None:
-    world = make_world(str(xml), cameras=FRONT, success="slider_task:success", reward="slider_task:reward", oracle="reward")
+    world = make_world(
+        str(xml), cameras=FRONT, success="slider_task:success", reward="slider_task:reward", oracle="reward"
+    )
     world.reset(0)
     assert not world.annotated_success()[0]
     for _ in range(20):
@@ -116,3 +119,9 @@ def test_a_task_without_a_test_says_so(xml: Path) -> None:
     with pytest.raises(UserError, match="no scripted expert"):
         world.expert_action()
     world.close()
+
+
+@pytest.mark.parametrize(("oracle", "missing"), [("reward", "env.reward"), ("success", "env.success")])
+def test_an_oracle_that_nobody_gave_is_refused(xml: Path, oracle: Oracle, missing: str) -> None:
+    with pytest.raises(UserError, match=missing):
+        make_world(str(xml), cameras=FRONT, oracle=oracle)

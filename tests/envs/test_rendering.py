@@ -121,7 +121,9 @@ def test_a_wrong_size_or_profile_is_explained() -> None:
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     kept = {k: v for k, v in os.environ.items() if k != "MUJOCO_GL"}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=kept | environment, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=kept | environment, timeout=120
+    )
 
 
 RENDER = f"""

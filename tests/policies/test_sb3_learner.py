@@ -34,7 +34,13 @@ from robo_reward.session import Session
 from robo_reward.trace import Trace
 
 SMALL: dict[str, Any] = {"layers": (16,), "n_steps": 20, "batch_size": 20, "n_epochs": 2}
-SAC: dict[str, Any] = {"algorithm": "sac", "layers": (16,), "learning_starts": 20, "batch_size": 16, "activation": "relu"}
+SAC: dict[str, Any] = {
+    "algorithm": "sac",
+    "layers": (16,),
+    "learning_starts": 20,
+    "batch_size": 16,
+    "activation": "relu",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +80,10 @@ def first_iteration(pricing: Any, transforms: list[Any], ends: list[tuple[int, b
     env = RewardedEnv(LineWorld(2, ends=ends), RewardStack(LineReward(), transforms), 0, pricing=pricing)
     more: dict[str, Any] = {}
     if env.deferred:
-        more = {"rollout_buffer_class": DeferredRolloutBuffer, "rollout_buffer_kwargs": {"take_priced": env.take_priced}}
+        more = {
+            "rollout_buffer_class": DeferredRolloutBuffer,
+            "rollout_buffer_kwargs": {"take_priced": env.take_priced},
+        }
     watch = FirstBuffer()
     PPO("MlpPolicy", env, n_steps=12, batch_size=24, seed=3, device="cpu", **more).learn(12, watch)
     return watch.found

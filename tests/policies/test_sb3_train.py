@@ -1,8 +1,10 @@
-"""The train verb with PPO and SAC on real simulators, very short: plain RL, and learned rewards in both pricing modes."""
+"""The train verb with PPO and SAC on real simulators, very short: plain RL, learned rewards in both pricing modes."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import hydra
 import pytest
 
 from robo_reward.errors import UserError
+from robo_reward.run import RunFolder
 from robo_reward.verbs.train import run
 
 QUICK = ("episodes=1", "evaluation_seeds=[1]", "evaluate_every_episodes=1", "report=false", "video=false")
@@ -33,11 +36,22 @@ def test_plain_rl_is_marked_as_oracle(tmp_path: Path) -> None:
     assert (tmp_path / "run/policy/policy.yaml").exists()
 
 
-def test_sac_resumes_through_the_verb(tmp_path: Path) -> None:
-    sac = (*PENDULUM, "learner=sac", "learner.learning_starts=50", "learner.checkpoint_every=100")
-    train(tmp_path / "whole", *sac, "steps=200")
-    train(tmp_path / "parts", *sac, "steps=150")
-    summary = train(tmp_path / "parts", *sac, "steps=200", "resume=true")
+def test_sac_resumes_through_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sac = (*PENDULUM, "learner=sac", "learner.learning_starts=50", "learner.checkpoint_every=100", "steps=200")
+    train(tmp_path / "whole", *sac)
+    checkpoint = RunFolder.checkpoint
+
+    @contextmanager
+    def stop(self: RunFolder, step: int) -> Iterator[Path]:
+        with checkpoint(self, step) as folder:
+            yield folder
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(RunFolder, "checkpoint", stop)
+        train(tmp_path / "parts", *sac)
+    assert json.loads((tmp_path / "parts/summary.json").read_text())["status"] == "interrupted"
+    summary = train(tmp_path / "parts", *sac, "resume=true")
     assert summary["env_steps"] == 200
 
     def rows(name: str) -> list[dict[str, Any]]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from robo_reward.errors import UserError
-from robo_reward.reward_models.hops import RULES, Rule, accumulate, accumulate_all, fuse, hop_label
+from robo_reward.reward_models.hops import RULES, Rule, accumulate, fuse, hop_label
+
+
+def accumulate_all(hops: list[float], rule: Rule) -> list[float]:
+    """Progress after each of the hops, from 0 on."""
+    return list(itertools.accumulate(hops, lambda value, hop: accumulate(value, hop, rule), initial=0.0))[1:]
 
 
 @pytest.mark.parametrize(
@@ -60,8 +65,8 @@ def test_the_reciprocal_rule_undoes_a_forward_hop(progress: float, hop: float) -
 
 
 def test_fusion_of_two_anchored_hops() -> None:
-    forward, backward = np.asarray([0.5, 0.0, 1.0], np.float32), np.asarray([-0.3, -1.0, 0.0], np.float32)
-    assert fuse(forward, backward) == pytest.approx([0.6, 0.0, 1.0])
+    forward, backward = torch.tensor([0.5, 0.0, 1.0]), torch.tensor([-0.3, -1.0, 0.0])
+    assert fuse(forward, backward).tolist() == pytest.approx([0.6, 0.0, 1.0])
 
 
 def test_an_unknown_rule_names_the_nearest() -> None:

@@ -76,3 +76,14 @@ def test_a_pretrained_encoder_stays_frozen() -> None:
     assert not encoder.backbone.training
     with pytest.raises(UserError, match="no model 'resnet-none'"):
         FrozenEncoder("timm:resnet-none", 1, pretrained=False)
+
+
+def test_weights_that_cannot_be_fetched_are_a_users_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    timm = pytest.importorskip("timm")
+
+    def offline(*args: object, **settings: object) -> None:
+        raise FileNotFoundError("cannot find the requested files in the local cache")
+
+    monkeypatch.setattr(timm, "create_model", offline)
+    with pytest.raises(UserError, match=r"encoder=timm:resnet10t could not be loaded: cannot find .* encoder=conv"):
+        FrozenEncoder("timm:resnet10t", 1)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from robo_reward.errors import UserError
-from robo_reward.reward_models.milestones import milestone_progress, reached
+from robo_reward.reward_models.milestones import milestone_progress
 
 
 def test_every_frame_a_milestone_is_the_plain_recursion() -> None:
@@ -31,10 +30,3 @@ def test_between_milestones_values_are_provisional() -> None:
 def test_an_interval_below_one_is_refused() -> None:
     with pytest.raises(UserError, match="interval 0 must be at least 1"):
         milestone_progress(lambda i, j: 0.0, 3, interval=0)
-
-
-def test_reached_wants_several_in_a_row() -> None:
-    values = np.asarray([0.1, 0.9, 0.2, 0.8, 0.9, 0.95], np.float32)
-    assert reached(values, 0.8, 2) == 4
-    assert reached(values, 0.8, 1) == 1
-    assert reached(values, 0.8, 4) is None

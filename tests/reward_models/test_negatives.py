@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robo_reward.reward_models.negatives import demonstrated, mismatched_instruction, rewound, stopped_early
+from robo_reward.reward_models.negatives import demonstrated, rewound, stopped_early
 from robo_reward.trace import Trace
 
 
@@ -42,14 +42,6 @@ def test_stopped_early_freezes_before_the_end(steps: int, stride: int, seed: int
     assert made.progress[-1] < 1
     stop = int(made.index[-1])
     assert made.index.tolist() == [min(k, stop) for k in range(len(source.index))]
-
-
-def test_mismatched_instructions_are_those_of_other_tasks() -> None:
-    rng = np.random.default_rng(0)
-    tasks = ["open", "close", "push", "open"]
-    drawn = {mismatched_instruction(tasks, "open", rng) for _ in range(50)}
-    assert drawn == {"close", "push"}
-    assert mismatched_instruction(["open", "open"], "open", rng) is None
 
 
 @pytest.mark.parametrize("make", [rewound, stopped_early])

@@ -1,6 +1,7 @@
 """The progress, transport and guard models on a small world of our own: a bright square that moves to a corner."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,7 +29,9 @@ def picture(position: float, seed: int = 0) -> NDArray[np.uint8]:
     return frame
 
 
-def episode(positions: NDArray[np.float64], source: Source, success_at: int | None = None, task: str = "push") -> Trace:
+def episode(
+    positions: NDArray[np.floating[Any]], source: Source, success_at: int | None = None, task: str = "push"
+) -> Trace:
     steps = len(positions) - 1
     success = None if success_at is None else np.arange(steps + 1) >= success_at
     return Trace(
@@ -126,7 +129,11 @@ def test_own_successes_teach_progress_in_new_scenes() -> None:
 
 @pytest.mark.parametrize(
     ("demonstrations", "words"),
-    [([], "at least 1 demonstration"), ([demonstration().cut(3)], "two strides"), ([wandering(0)], "nowhere annotated")],
+    [
+        ([], "at least 1 demonstration"),
+        ([demonstration().cut(3)], "two strides"),
+        ([wandering(0)], "nowhere annotated"),
+    ],
 )
 def test_useless_demonstrations_are_refused(demonstrations: list[Trace], words: str) -> None:
     with pytest.raises(UserError, match=words):

@@ -34,3 +34,18 @@ def test_without_a_judge_nothing_is_claimed() -> None:
 def test_it_reports_once() -> None:
     alarm = run([0.1] * 10 + [0.9] * 10, [0.0] * 20)
     assert alarm.hear(0.9, 0.0) is None
+
+
+def test_it_goes_on_from_a_checkpoint_with_the_prices_that_it_heard() -> None:
+    unbroken = run([0.1, 0.2] * 5, [0.9] * 10)
+    resumed = HackingAlarm(window=5)
+    resumed.restore(unbroken.dump())
+    for alarm in (unbroken, resumed):
+        for _ in range(10):
+            alarm.hear(0.9, 0.1)
+    assert resumed.fired == unbroken.fired is not None
+
+
+def test_silence_is_a_verdict_only_where_something_was_heard() -> None:
+    assert HackingAlarm().verdict() is None
+    assert run([0.5] * 3, [0.9] * 3).verdict() is False

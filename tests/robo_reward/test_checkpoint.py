@@ -18,10 +18,14 @@ DTYPES = st.sampled_from(["f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", 
 ARRAYS = DTYPES.flatmap(lambda d: hnp.arrays(np.dtype(d), hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)))
 TENSORS = hnp.arrays(np.float32, hnp.array_shapes(max_dims=3)).map(lambda a: torch.from_numpy(a).to(torch.bfloat16))
 KEYS = st.one_of(st.text(max_size=5), st.integers(), st.booleans(), st.none())
-LEAVES = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(max_size=9), ARRAYS, TENSORS)
+LEAVES = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(max_size=9), ARRAYS, TENSORS
+)
 STATES = st.recursive(
     LEAVES,
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3), st.tuples(inner, inner)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=3), st.tuples(inner, inner)
+    ),
     max_leaves=8,
 )
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -38,18 +39,20 @@ def raises(error: BaseException) -> Callable[[Any], None]:
 @pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in cli_help.verbs())], ids=" ".join)
 def test_help_answers_within_a_second(words: list[str]) -> None:
     best = 9.0
-    for _ in range(3):  # the machine may be busy with other things
-        start = time.perf_counter()
+    for _ in range(3):  # processor seconds: the machine may be busy with other things
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run([*PROGRAM, *words], capture_output=True, text=True, check=True)
-        best = min(best, time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert best < 1.0
     assert "Usage: robo-reward" in done.stdout
     assert done.stderr == ""
 
 
-def test_help_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in cli_help.verbs())], ids=" ".join)
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (
-        "import sys; from robo_reward import cli; cli.run(['doctor', '--help']);"
+        f"import sys; from robo_reward import cli; cli.run({words});"
         "print(sorted({'hydra', 'omegaconf', 'torch', 'numpy', 'mujoco'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -82,7 +85,9 @@ def test_every_verb_of_the_help_has_a_summary() -> None:
         (["completion", "bsh"], "did you mean 'bash'"),
     ],
 )
-def test_a_users_mistake_exits_with_2_and_one_message(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_users_mistake_exits_with_2_and_one_message(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.run(words) == 2
     told = capsys.readouterr()
     assert said in told.err
@@ -131,7 +136,9 @@ def test_a_fault_of_ours_shows_its_traceback(verb: Any, capsys: pytest.CaptureFi
     assert "ZeroDivisionError: ours" in capsys.readouterr().err
 
 
-def test_a_users_mistake_inside_a_built_component_is_still_theirs(verb: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_users_mistake_inside_a_built_component_is_still_theirs(
+    verb: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     from hydra.utils import instantiate
 
     verb(lambda cfg: instantiate({"_target_": "robo_reward.errors.MissingExtra", "packge": 1}))

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -83,11 +84,12 @@ def test_lerobot_reads_it(written: tuple[list[Trace], Path], monkeypatch: pytest
     traces, folder = written
     dataset = LeRobotDataset("local/drawer", root=folder, video_backend="pyav")
     assert (len(dataset), dataset.num_episodes, dataset.fps) == (12 + 17, 2, 20)
-    frame = dataset[12 + 5]
+    rows: Any = dataset  # LeRobot leaves its rows to torch's untyped Dataset
+    frame = rows[12 + 5]
     assert frame["task"] == "close the drawer"
     np.testing.assert_array_equal(frame["action"], traces[1].action[5])
     np.testing.assert_array_equal(frame["observation.state"], traces[1].state[5])
-    assert [bool(dataset[i]["next.success"]) for i in range(12)] == [False] * 8 + [True] * 4
+    assert [bool(rows[i]["next.success"]) for i in range(12)] == [False] * 8 + [True] * 4
     assert float(frame["next.reward"]) == 5.0
     shown = frame["observation.images.wrist"].numpy().transpose(1, 2, 0) * 255
     assert np.abs(shown - traces[1].frames["wrist"][5]).mean() < 4

@@ -11,7 +11,8 @@ from robo_reward.sealed_log import Outcome
 
 
 def test_wilson_of_47_of_50() -> None:
-    # p = .94, z^2 = 3.841459: centre (.94 + .03841459) / 1.0768292, half 1.959964 sqrt(.0011280 + .00038415) / 1.0768292
+    # p = .94, z^2 = 3.841459: centre (.94 + .03841459) / 1.0768292,
+    # half 1.959964 sqrt(.0011280 + .00038415) / 1.0768292
     low, high = wilson(47, 50)
     assert low == pytest.approx(0.8378, abs=1e-4)
     assert high == pytest.approx(0.9794, abs=1e-4)

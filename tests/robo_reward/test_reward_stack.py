@@ -57,7 +57,9 @@ def test_shaping_alone_is_no_objective() -> None:
     st.integers(0, 99),
     st.sampled_from([0.9, 0.99]),
 )
-def test_shaped_returns_telescope_through_resets(ends: list[tuple[int, bool]], worlds: int, seed: int, gamma: float) -> None:
+def test_shaped_returns_telescope_through_resets(
+    ends: list[tuple[int, bool]], worlds: int, seed: int, gamma: float
+) -> None:
     """Every finished episode of every world: gamma^T phi_T - phi_0, phi_T counting 0 only after a termination."""
     world = LineWorld(worlds, ends=ends, oracle="success")
     stack = RewardStack(EnvReward("success"), [Potential(gamma=gamma)])

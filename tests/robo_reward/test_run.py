@@ -34,7 +34,9 @@ def test_a_run_leaves_config_metrics_and_a_summary_with_every_key(tmp_path: Path
     with make(tmp_path / "r") as run:
         run.log(1, {"loss": float("nan"), "a": 0.1, "timing/wall_seconds": 3.0})
         run.summary.success_rate = 0.5
-    assert OmegaConf.load(tmp_path / "r" / "config.yaml") == OmegaConf.create(OmegaConf.to_container(CONFIG, resolve=True))
+    assert OmegaConf.load(tmp_path / "r" / "config.yaml") == OmegaConf.create(
+        OmegaConf.to_container(CONFIG, resolve=True)
+    )
     assert (tmp_path / "r" / "metrics.jsonl").read_text() == (
         '{"step": 1, "a": 0.1, "loss": null, "timing/wall_seconds": 3.0}\n'
     )
@@ -61,9 +63,21 @@ def test_the_default_folder_is_named_after_verb_time_and_name(tmp_path: Path, mo
     ("error", "status"), [(KeyboardInterrupt, "interrupted"), (ValueError, "failed"), (UserError, "failed")]
 )
 def test_what_ends_a_run_is_its_status(tmp_path: Path, error: type[BaseException], status: str) -> None:
-    with pytest.raises(error), make(tmp_path / "r"):
+    with pytest.raises(error), make(tmp_path / "r") as run:
+        run.log(0, {"x": 1})
         raise error("x")
     assert summary(tmp_path / "r")["status"] == status
+
+
+def test_a_users_error_before_anything_was_logged_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError), make(tmp_path / "r"):
+        raise UserError("unknown task")
+    assert not (tmp_path / "r").exists(), "the mended command can be given as it is"
+    with pytest.raises(KeyboardInterrupt), make(tmp_path / "r"):
+        raise KeyboardInterrupt
+    with pytest.raises(UserError), make(tmp_path / "r", resume=True):
+        raise UserError("x")
+    assert (tmp_path / "r" / "config.yaml").exists(), "a run that was there before stays"
 
 
 def test_a_full_folder_is_refused_without_resume(tmp_path: Path) -> None:
@@ -138,7 +152,9 @@ def test_a_checkpoint_that_fails_leaves_the_one_before(tmp_path: Path, error: Ba
 
 
 @pytest.mark.parametrize("stop_at", range(4))
-def test_wherever_a_checkpoint_stops_a_whole_one_remains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int) -> None:
+def test_wherever_a_checkpoint_stops_a_whole_one_remains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop_at: int
+) -> None:
     run = make(tmp_path / "r")
     with run.checkpoint(1) as folder:
         (folder / "w").write_text("old")

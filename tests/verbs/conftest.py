@@ -1,13 +1,9 @@
 """One tiny training run on Meta-World that the tests of several verbs look at."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-
-os.environ.setdefault("MUJOCO_GL", "egl")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 OVERRIDES = (
     "seed=3 rollouts=16 negatives.random=3 negatives.replay=3 episodes=1 evaluate_every_episodes=1 video=false "

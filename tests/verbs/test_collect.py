@@ -26,9 +26,11 @@ def paper(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def settings(folder: Path, **changes: Any) -> DictConfig:
     here = OmegaConf.load(Path(__file__).parents[2] / "configs" / "collect.yaml")
-    del here["defaults"]
     env = {"_target_": "paper_world.PaperWorld"}
-    return OmegaConf.merge(here, {"env": env, "data_dir": str(folder), "demos": 2}, changes)  # type: ignore[return-value]
+    merged = OmegaConf.merge(here, {"env": env, "data_dir": str(folder), "demos": 2}, changes)
+    assert isinstance(merged, DictConfig)
+    del merged["defaults"]
+    return merged
 
 
 def test_an_episode_ends_hold_decisions_after_success(paper: Any) -> None:
@@ -75,7 +77,7 @@ def test_noise_is_seeded_bounded_and_recorded(paper: Any) -> None:
 )
 def test_bad_numbers(paper: Any, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        collect_demonstrations(paper.PaperWorld(), **({"count": 1, "seed": 0} | changes))
+        collect_demonstrations(paper.PaperWorld(), **(dict[str, Any](count=1, seed=0) | changes))
 
 
 def test_the_verb_writes_a_dataset(paper: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,7 +165,8 @@ def test_a_person_collects(paper: Any, hands: Hands, tmp_path: Path) -> None:
 
 
 def test_teleop_without_device(monkeypatch: pytest.MonkeyPatch, hands: Hands) -> None:
-    with pytest.raises(UserError, match="gamepad"), teleop.Teleop("gamepad", "front", 10, *[np.ones(1)] * 2):
+    one = np.ones(1, np.float32)
+    with pytest.raises(UserError, match="gamepad"), teleop.Teleop("gamepad", "front", 10, one, one):
         pass
     with pytest.raises(UserError, match="unknown teleop device"):
-        teleop.Teleop("gamepd", "front", 10, *[np.ones(1)] * 2)  # type: ignore[arg-type]
+        teleop.Teleop("gamepd", "front", 10, one, one)  # type: ignore[arg-type]

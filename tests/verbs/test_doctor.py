@@ -25,7 +25,9 @@ def test_a_failed_check_exits_with_2_and_says_how_to_mend(
     assert "to mend: apt-get install libegl1" in told.out
 
 
-def test_warnings_do_not_fail_and_json_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_do_not_fail_and_json_is_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(doctor, "check_all", lambda size: found("warn"))
     assert cli.run(["doctor", "json=true"]) == 0
     read = json.loads(capsys.readouterr().out)

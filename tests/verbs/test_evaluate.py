@@ -47,13 +47,20 @@ def test_other_episodes_are_measured_without_a_claim_to_reproduce(tiny_run: Path
     assert not (tmp_path / "e" / "video.mp4").exists()
 
 
+def test_a_run_that_is_not_finished_is_named_as_such(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "config.yaml").write_text("episodes: 1\n")
+    (tmp_path / "summary.json").write_text('{"verb": "train", "status": "interrupted"}')
+    assert cli.run(["evaluate", f"run={tmp_path}"]) == 2
+    assert "not finished ('interrupted')" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "evaluate needs run=DIR"),
         (["run=nowhere"], "no config.yaml"),
         (["run=RUN", "episodes=0"], "episodes=0 must be 1 or more"),
-        (["run=RUN", "evaluation_seeds=[]"], "names no seed"),
+        (["run=RUN", "evaluation_seeds=[]"], "at least one whole number"),
         (["run=RUN", "horizon=0"], "horizon=0 must be 1 or more"),
         (["run=RUN", "height=4"], "16 or more pixels"),
     ],

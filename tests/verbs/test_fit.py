@@ -63,7 +63,9 @@ def fit(words: Sequence[str], folder: Path) -> int:
     return cli.run(["fit", *QUICK, *words, f"run_dir={folder}"])
 
 
-def test_the_expert_demonstrates_and_held_out_episodes_stay_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_expert_demonstrates_and_held_out_episodes_stay_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     size = ["env.height=32", "env.width=32", "env.horizon=60"]
     words = ["env=metaworld", "env.task=door-open", "demos=4", "negatives.random=4", "negatives.replay=4", *size]
     assert fit(words, tmp_path / "run") == 0
@@ -74,7 +76,10 @@ def test_the_expert_demonstrates_and_held_out_episodes_stay_out(tmp_path: Path, 
     assert told["reward_audit"] in ("pass", "care", "refuse")
     stored = json.loads((tmp_path / "run" / "reward_model" / "split.json").read_text())
     for part, count in (("demonstrations", 4), ("negatives", 8)):
-        names = {side: {(e["origin"], e["source"], e["number"]) for e in stored[part][side]} for side in ("fitted", "held_out")}
+        names = {
+            side: {(e["origin"], e["source"], e["number"]) for e in stored[part][side]}
+            for side in ("fitted", "held_out")
+        }
         assert len(names["fitted"] | names["held_out"]) == count
         assert not names["fitted"] & names["held_out"]
         assert len(names["held_out"]) == count // 4
@@ -116,7 +121,8 @@ def test_states_serve_where_there_are_no_pictures(right: Path, tmp_path: Path) -
         ([], "fit needs demonstrations"),
         (["data=DATA", "reward_model.views=[frnt]"], "Known: front, top"),
         (["data=nowhere/at/all"], "no dataset folder"),
-        (["data=DATA", "demos=0"], "demos=0 must be 1 or more"),
+        (["data=DATA", "demos=0"], "demos=0 must be a whole number of 1 or more"),
+        (["data=DATA", "negatives.stopped=-1"], "negatives.stopped=-1 must be"),
         (["data=DATA", "held_out=1"], "held_out=1 must be"),
         (["data=DATA", "reward_model.stride=20"], "two strides"),
         (["data=DATA", "reward_model=transport"], "no simulator (env=none)"),
@@ -133,7 +139,9 @@ def test_what_cannot_be_fitted(
     assert message in capsys.readouterr().err
 
 
-def test_a_verb_that_steps_refuses_to_go_without_a_simulator(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_verb_that_steps_refuses_to_go_without_a_simulator(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert cli.run(["collect", "env=none", f"data_dir={tmp_path / 'data'}"]) == 2
     assert "env=none has no simulator" in capsys.readouterr().err
 

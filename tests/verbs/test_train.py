@@ -104,3 +104,18 @@ def test_a_full_run_folder_is_refused(tiny_run: Path, capsys: pytest.CaptureFixt
 def test_a_task_that_does_not_exist_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "env.task=drawer-opne", f"run_dir={tmp_path / 'run'}"]) == 2
     assert "did you mean 'drawer-open'?" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists(), "the mended command may use the same folder"
+
+
+@pytest.mark.parametrize("word", ["rollouts=0", "learner.refit_every=0", "evaluation_seeds=3", "negatives.random=-1"])
+def test_numbers_out_of_range_are_refused_at_once(
+    word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["train", word, f"run_dir={tmp_path / 'run'}"]) == 2
+    assert f"robo-reward: {word} must" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_is_not_resumed_with_another_config(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", f"run_dir={tiny_run}", "resume=true", "seed=99"]) == 2
+    assert "was made with" in capsys.readouterr().err

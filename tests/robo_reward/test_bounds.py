@@ -1,0 +1,31 @@
+"""Numbers out of range are refused before anything runs, by their own key."""
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from robo_reward.bounds import check_bounds, check_seeds
+from robo_reward.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("value", "bad"), [(1, False), (None, False), (0, True), ("abc", True), (1.5, True), (True, True)]
+)
+def test_a_bound_holds_for_whole_numbers_and_null(value: Any, bad: bool) -> None:
+    config = OmegaConf.create({"negatives": {"random": value}})
+    if not bad:
+        check_bounds(config, {"negatives.random": 1, "not.there": 1})
+        return
+    with pytest.raises(UserError, match=rf"negatives\.random={value} must be a whole number of 1 or more"):
+        check_bounds(config, {"negatives.random": 1})
+
+
+@pytest.mark.parametrize("seeds", [5, "abc", None, [], ["a"]])
+def test_evaluation_seeds_must_be_a_list_of_whole_numbers(seeds: Any) -> None:
+    with pytest.raises(UserError, match=r"e\.g\. evaluation_seeds=\[1,2\]"):
+        check_seeds(OmegaConf.create({"seeds": seeds}).seeds)
+
+
+def test_seeds_in_a_list_are_fine() -> None:
+    check_seeds(OmegaConf.create([1, 2]))
