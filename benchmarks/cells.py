@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from robo_reward import atomic
-from robo_reward.summary import installed_versions
+from robo_reward.runs import atomic
+from robo_reward.runs.summary import installed_versions
 
 RESULTS = Path(__file__).parent / "results"
 Row = dict[str, Any]

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from robo_reward import atomic
 from robo_reward.build import load_reward_model
-from robo_reward.curve_sources import price
-from robo_reward.datasets import read_dataset
-from robo_reward.plots import curves_figure, strip_figure, to_png
-from robo_reward.report import pick_frames
+from robo_reward.data.datasets import read_dataset
+from robo_reward.report.curve_sources import price
+from robo_reward.report.pages import pick_frames
+from robo_reward.report.plots import curves_figure, strip_figure, to_png
+from robo_reward.runs import atomic
 
 
 def picture(run: Path) -> bytes:

@@ -93,7 +93,7 @@ def collect(world: World, policy: Any, episodes: int, seed: int) -> tuple[list[T
 
 def success_steps(world: World, episodes: int, seed: int) -> tuple[list[Trace], list[int]]:
     """Expert episodes cut 8 decisions after success, with the decision at which they succeeded."""
-    from robo_reward.demonstrations import collect_demonstrations
+    from robo_reward.data.demonstrations import collect_demonstrations
 
     traces, _ = collect_demonstrations(world, episodes, seed, hold=8, views=world.view_names)
     return [t.every(STRIDE) for t in traces], [int(t.success_step or len(t)) for t in traces]

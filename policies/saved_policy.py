@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from robo_reward import atomic
-from robo_reward.checkpoint import load_state, save_state
 from robo_reward.contracts import Landmarks
 from robo_reward.policies.anchored_policy import AnchoredPolicy
 from robo_reward.policies.cloning import Clone, CloneSettings
@@ -17,6 +15,8 @@ from robo_reward.policies.priors import Prior
 from robo_reward.policies.soft_actor_critic import SacSettings, SoftActorCritic
 from robo_reward.policies.warp_plan import WarpPlan
 from robo_reward.policies.warped_replay import TrackSettings, WarpedReplay
+from robo_reward.runs import atomic
+from robo_reward.runs.checkpoint import load_state, save_state
 
 NAME = "policy"
 

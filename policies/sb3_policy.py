@@ -12,10 +12,10 @@ from gymnasium import spaces
 from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.sac.policies import SACPolicy
 
-from robo_reward import atomic
-from robo_reward.checkpoint import load_state, save_state
 from robo_reward.contracts import Flags, Floats, Observation
 from robo_reward.errors import unknown_name
+from robo_reward.runs import atomic
+from robo_reward.runs.checkpoint import load_state, save_state
 
 Algorithm = Literal["ppo", "sac"]
 ALGORITHMS: tuple[Algorithm, ...] = ("ppo", "sac")

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from robo_reward.checkpoint import load_state, save_state
 from robo_reward.contracts import Estimate, Flags, Floats, Needs, Observation, Transition
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.reward_models.demonstration_memory import DemonstrationMemory, blank_memory, remember
@@ -24,6 +23,7 @@ from robo_reward.reward_models.progress_fit import FitSettings, fit_progress
 from robo_reward.reward_models.progress_net import EMBEDDING, ProgressNet, StateEncoder, make_encoder
 from robo_reward.reward_models.success_detector import SuccessDetector
 from robo_reward.reward_models.training_frames import training_frames
+from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.seeding import seed_everything
 from robo_reward.trace import Trace
 

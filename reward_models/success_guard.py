@@ -77,13 +77,13 @@ class SuccessGuard:
 
     def save(self, folder: Path) -> None:
         """Writes weights and threshold into ``folder``."""
-        from robo_reward.checkpoint import save_state
+        from robo_reward.runs.checkpoint import save_state
 
         save_state(folder, "guard", self.state())
 
     def load(self, folder: Path) -> None:
         """Reads what ``save`` wrote."""
-        from robo_reward.checkpoint import load_state
+        from robo_reward.runs.checkpoint import load_state
 
         self.load_state(load_state(folder, "guard"))
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from robo_reward import atomic
 from robo_reward.contracts import Policy, RewardModel, RewardTransform, World
 from robo_reward.errors import UserError
 from robo_reward.reward_stack import RewardStack
+from robo_reward.runs import atomic
 from robo_reward.session import Saveable
 
 MODEL_YAML = "model.yaml"

@@ -9,8 +9,9 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from robo_reward import cli_help, signals
+from robo_reward import cli_help
 from robo_reward.errors import Interrupted, unknown_name
+from robo_reward.runs import signals
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

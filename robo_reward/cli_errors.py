@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from robo_reward import cli_help, signals
+from robo_reward import cli_help
 from robo_reward.errors import Interrupted, UserError, unknown_name
+from robo_reward.runs import signals
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from robo_reward.alarm import HackingAlarm
-from robo_reward.checkpoint import load_state, save_state
 from robo_reward.contracts import Budget, Hook, Needs, Policy, Tally, World
-from robo_reward.metrics import Value
+from robo_reward.data.trace_file import read_trace, write_trace
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import rollout
-from robo_reward.run import RunFolder
+from robo_reward.runs.checkpoint import load_state, save_state
+from robo_reward.runs.folder import RunFolder
+from robo_reward.runs.metrics import Value
 from robo_reward.trace import Source, Trace
-from robo_reward.trace_file import read_trace, write_trace
 
 
 @runtime_checkable

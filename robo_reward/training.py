@@ -15,7 +15,7 @@ from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting import episode_horizon
-from robo_reward.run import RunFolder
+from robo_reward.runs.folder import RunFolder
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.session import Saveable, Session
 from robo_reward.trace import Source, Trace
@@ -82,14 +82,14 @@ class Job:
 
     def gather_demonstrations(self) -> None:
         """From ``data``, or by the scripted expert; none if neither the reward nor the learner wants any."""
-        from robo_reward.demonstrations import collect_demonstrations
+        from robo_reward.data.demonstrations import collect_demonstrations
 
         config, stride = self.config, 1
         if not self.wants_demonstrations:
             return
         views = self.views()
         if config.data is not None:
-            from robo_reward.datasets import read_dataset
+            from robo_reward.data.datasets import read_dataset
 
             traces = read_dataset(config.data, views=views or None, stride=stride)
             self.demonstrations = traces[: config.demos] if config.demos else traces

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from robo_reward.contracts import RewardModel
 from robo_reward.reward_models.audit.metrics import auroc, mean_or_none, value_order_correlation
 from robo_reward.reward_models.audit.probes import frozen, rewound
-from robo_reward.summary import Audit
+from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from robo_reward.contracts import World
-    from robo_reward.demonstrations import Demonstrator
+    from robo_reward.data.demonstrations import Demonstrator
     from robo_reward.trace import Trace
 
 
@@ -27,8 +27,8 @@ def run(cfg: DictConfig) -> None:
     if cfg.data_dir is not None and Path(cfg.data_dir).exists():
         raise UserError(f"data_dir='{cfg.data_dir}' exists already; give another folder or delete it first")
     from robo_reward.build import build_world
-    from robo_reward.datasets import write_dataset
-    from robo_reward.demonstrations import collect_demonstrations
+    from robo_reward.data.datasets import write_dataset
+    from robo_reward.data.demonstrations import collect_demonstrations
 
     world = build_world(cfg.env, num_worlds=1)
     with ExitStack() as stack:
@@ -64,7 +64,7 @@ def _demonstrator(cfg: DictConfig, world: World, stack: ExitStack) -> Demonstrat
         return None
     import numpy as np
 
-    from robo_reward.teleop import Teleop
+    from robo_reward.data.teleop import Teleop
 
     if not world.view_names:
         raise UserError("teleop needs a view to show; name one with env.views=[...]")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from robo_reward.contracts import RewardModel
-    from robo_reward.plots import Curve
+    from robo_reward.report.plots import Curve
     from robo_reward.trace import Trace
 
 SOURCES = ("run", "data", "video")
@@ -29,8 +29,8 @@ def run(cfg: DictConfig) -> None:
     if len(given) != 1:
         raise UserError(f"curves needs exactly one of run=, data= and video=, got {', '.join(given) or 'none'}")
     from robo_reward.build import load_reward_model
-    from robo_reward.curve_sources import price
-    from robo_reward.run import RunFolder
+    from robo_reward.report.curve_sources import price
+    from robo_reward.runs.folder import RunFolder
 
     path = _model_path(cfg)
     model = load_reward_model(path)
@@ -59,8 +59,8 @@ def _model_path(cfg: DictConfig) -> Path:
 
 
 def _traces(cfg: DictConfig, model: RewardModel) -> dict[str, Trace]:
-    from robo_reward.curve_sources import dataset_traces, video_trace
-    from robo_reward.dataset_source import open_dataset
+    from robo_reward.data.dataset_source import open_dataset
+    from robo_reward.report.curve_sources import dataset_traces, video_trace
 
     if cfg.video is not None:
         trace = video_trace(Path(cfg.video), str(cfg.task), cfg.view, model, int(cfg.max_frames))
@@ -77,9 +77,9 @@ def _traces(cfg: DictConfig, model: RewardModel) -> dict[str, Trace]:
 
 
 def _write(folder: Path, title: str, subtitle: str, traces: Mapping[str, Trace], curves: Mapping[str, Curve]) -> None:
-    from robo_reward import atomic
-    from robo_reward.plots import curves_figure, strip_figure, to_png, to_svg
-    from robo_reward.report import pick_frames, write_curves_page
+    from robo_reward.report.pages import pick_frames, write_curves_page
+    from robo_reward.report.plots import curves_figure, strip_figure, to_png, to_svg
+    from robo_reward.runs import atomic
 
     strips = {}
     for name, trace in traces.items():
@@ -104,8 +104,8 @@ def _line(name: str, task: str, curve: Curve) -> str:
 
 
 def _write_overlays(folder: Path, traces: Mapping[str, Trace], curves: Mapping[str, Curve]) -> None:
-    from robo_reward.overlay import overlay
-    from robo_reward.video import write_video
+    from robo_reward.data.video import write_video
+    from robo_reward.report.overlay import overlay
 
     for name, trace in traces.items():
         if trace.frames:

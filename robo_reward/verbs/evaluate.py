@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from robo_reward.contracts import Policy, World
     from robo_reward.evaluation import Evaluation
-    from robo_reward.summary import Summary
+    from robo_reward.runs.summary import Summary
 
 
 def run(cfg: DictConfig) -> None:
@@ -29,7 +29,7 @@ def run(cfg: DictConfig) -> None:
     import torch
 
     from robo_reward.build import load_policy
-    from robo_reward.run import RunFolder
+    from robo_reward.runs.folder import RunFolder
 
     torch.set_num_threads(int(trained.get("threads") or 1))
     policy = load_policy(Path(cfg.run) / "policy")
@@ -161,9 +161,9 @@ def _record(cfg: DictConfig, world: World, policy: Policy, path: Path) -> None:
     """The first episodes of the first seed once more, in good quality: drawing during the measurement would slow it."""
     import numpy as np
 
-    from robo_reward import atomic
+    from robo_reward.data.video import encode_video
     from robo_reward.evaluation import run_episodes
-    from robo_reward.video import encode_video
+    from robo_reward.runs import atomic
 
     picture = getattr(world, "picture", None)
     if picture is None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from robo_reward.contracts import LearnedRewardModel, World
     from robo_reward.fitting import Episode, Split
-    from robo_reward.run import RunFolder
+    from robo_reward.runs.folder import RunFolder
 
 NO_WORLD = "robo_reward.envs.no_env.make_world"
 LEAST = {
@@ -42,7 +42,7 @@ def run(cfg: DictConfig) -> None:
     sources = _sources(cfg)
     import torch
 
-    from robo_reward.run import RunFolder
+    from robo_reward.runs.folder import RunFolder
 
     torch.set_num_threads(cfg.threads)
     model = _model(cfg, sources)
@@ -93,7 +93,7 @@ def _model(cfg: DictConfig, sources: Sequence[str]) -> LearnedRewardModel:
 def _all_views(cfg: DictConfig, sources: Sequence[str]) -> list[str]:
     """Every view of the datasets that all of them have, or of the world."""
     if sources:
-        from robo_reward.dataset_source import open_dataset
+        from robo_reward.data.dataset_source import open_dataset
 
         known = [open_dataset(source).image_keys() for source in sources]
         return [view for view in known[0] if all(view in keys for keys in known)]
@@ -110,7 +110,7 @@ def _demonstrations(cfg: DictConfig, model: LearnedRewardModel, sources: Sequenc
 
     if not sources:
         return _expert(cfg, model)
-    from robo_reward.datasets import read_dataset
+    from robo_reward.data.datasets import read_dataset
 
     episodes = []
     for source in sources:
@@ -121,7 +121,7 @@ def _demonstrations(cfg: DictConfig, model: LearnedRewardModel, sources: Sequenc
 
 def _expert(cfg: DictConfig, model: LearnedRewardModel) -> list[Episode]:
     from robo_reward.build import build_world
-    from robo_reward.demonstrations import collect_demonstrations
+    from robo_reward.data.demonstrations import collect_demonstrations
     from robo_reward.fitting import Episode
     from robo_reward.seeding import derive_seed
 
@@ -212,8 +212,8 @@ def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative
 
 
 def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
-    from robo_reward import atomic
     from robo_reward.build import save_reward_model
+    from robo_reward.runs import atomic
 
     target = folder.path / "reward_model"
     save_reward_model(model, cfg.reward_model, target)

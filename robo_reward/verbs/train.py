@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from robo_reward.bounds import check_bounds, check_seeds
-from robo_reward.run import RunFolder, check_same, is_finished
+from robo_reward.runs.folder import RunFolder, check_same, is_finished
 
 LEAST = {
     "seed": 0,
@@ -45,9 +45,9 @@ def run(config: DictConfig) -> None:
     check_seeds(config.evaluation_seeds)
     import torch
 
-    from robo_reward.progress_display import ProgressDisplay
+    from robo_reward.report.training_report import describe, write_outputs
+    from robo_reward.runs.progress_display import ProgressDisplay
     from robo_reward.training import Job
-    from robo_reward.training_report import describe, write_outputs
 
     if config.resume and config.run_dir is not None and is_finished(Path(config.run_dir)):
         check_same(Path(config.run_dir), config)

@@ -29,7 +29,7 @@ from robo_reward.reward_models.transforms.level import Level
 from robo_reward.reward_models.transforms.potential import Potential
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rewarded_env import RewardedEnv
-from robo_reward.run import RunFolder
+from robo_reward.runs.folder import RunFolder
 from robo_reward.session import Session
 from robo_reward.trace import Trace
 

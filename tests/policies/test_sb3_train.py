@@ -12,7 +12,7 @@ import hydra
 import pytest
 
 from robo_reward.errors import UserError
-from robo_reward.run import RunFolder
+from robo_reward.runs.folder import RunFolder
 from robo_reward.verbs.train import run
 
 QUICK = ("episodes=1", "evaluation_seeds=[1]", "evaluate_every_episodes=1", "report=false", "video=false")

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robo_reward import dataset_writer
-from robo_reward.dataset_writer import write_dataset
-from robo_reward.datasets import read_dataset
+from robo_reward.data import dataset_writer
+from robo_reward.data.dataset_writer import write_dataset
+from robo_reward.data.datasets import read_dataset
 from robo_reward.errors import UserError
 from robo_reward.trace import Trace
 

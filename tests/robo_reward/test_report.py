@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from robo_reward import plots, report_page
-from robo_reward.overlay import HEIGHT, overlay
-from robo_reward.report import (
+from robo_reward.data.video import encode_video
+from robo_reward.report import html as report_page
+from robo_reward.report import plots
+from robo_reward.report.overlay import HEIGHT, overlay
+from robo_reward.report.pages import (
     Curve,
     Episode,
     ReportData,
@@ -20,7 +22,6 @@ from robo_reward.report import (
     write_curves_page,
     write_report,
 )
-from robo_reward.video import encode_video
 
 VOID = {"meta", "link", "img", "br", "path", "use", "rect", "image"}
 

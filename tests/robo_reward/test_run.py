@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from robo_reward import atomic
 from robo_reward.errors import UserError
-from robo_reward.run import RunFolder, latest_checkpoint
+from robo_reward.runs import atomic
+from robo_reward.runs.folder import RunFolder, latest_checkpoint
 
 CONFIG = OmegaConf.create({"seed": 3, "half": "${seed}", "env": {"task": "reach"}, "rollouts": 5, "resume": False})
 

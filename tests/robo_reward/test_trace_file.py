@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from robo_reward.data.trace_file import read_trace, write_trace
 from robo_reward.errors import UserError
 from robo_reward.trace import Trace
-from robo_reward.trace_file import read_trace, write_trace
 
 
 def noisy(success: bool) -> Trace:

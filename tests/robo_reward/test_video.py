@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from robo_reward.data.video import Span, decode_spans, encode_video, read_video, write_video
 from robo_reward.errors import UserError
-from robo_reward.video import Span, decode_spans, encode_video, read_video, write_video
 
 
 def film(count: int, height: int = 48, width: int = 64) -> np.ndarray:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from robo_reward import cli, teleop
-from robo_reward.datasets import read_dataset
-from robo_reward.demonstrations import collect_demonstrations
+from robo_reward import cli
+from robo_reward.data import teleop
+from robo_reward.data.datasets import read_dataset
+from robo_reward.data.demonstrations import collect_demonstrations
 from robo_reward.errors import Interrupted, UserError
 from robo_reward.verbs import collect
 

@@ -11,12 +11,12 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from robo_reward import cli
-from robo_reward.curve_sources import price
-from robo_reward.datasets import write_dataset
-from robo_reward.demonstrations import collect_demonstrations
+from robo_reward.data.datasets import write_dataset
+from robo_reward.data.demonstrations import collect_demonstrations
+from robo_reward.data.video import read_video, write_video
 from robo_reward.errors import UserError
+from robo_reward.report.curve_sources import price
 from robo_reward.verbs import curves
-from robo_reward.video import read_video, write_video
 
 
 @pytest.fixture

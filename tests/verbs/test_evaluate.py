@@ -30,7 +30,7 @@ def test_the_success_rate_of_the_run_comes_out_again(
     told = capsys.readouterr().out
     assert "as in the run's summary" in told
     assert "seed 1:" in told
-    from robo_reward.video import read_video
+    from robo_reward.data.video import read_video
 
     frames, fps = read_video(tmp_path / "e" / "video.mp4")
     assert frames.shape == (29, 48, 64, 3), "one per decision, without the reset frame"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from robo_reward import cli
 from robo_reward.build import load_reward_model
-from robo_reward.datasets import write_dataset
+from robo_reward.data.datasets import write_dataset
 from robo_reward.errors import UserError
 from robo_reward.fitting import Episode, check_pictures, episode_horizon, split, step_negatives, stopped_copies
 from robo_reward.trace import Trace

@@ -9,8 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from robo_reward import cli
-from robo_reward.run import RunFolder
-from robo_reward.summary import Summary
+from robo_reward.runs.folder import RunFolder
+from robo_reward.runs.summary import Summary
 
 KEYS = set(Summary(verb="train").as_json())
 
@@ -66,7 +66,7 @@ def test_metrics_tell_the_stages_and_never_the_simulators_verdict(tiny_run: Path
 
 def test_the_saved_reward_prices_the_kept_demonstration(tiny_run: Path) -> None:
     from robo_reward.build import load_reward_model
-    from robo_reward.datasets import read_dataset
+    from robo_reward.data.datasets import read_dataset
 
     model = load_reward_model(tiny_run)
     trace = read_dataset(tiny_run / "demonstrations", views=model.needs.views)[0]

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward import atomic
 from robo_reward.errors import UserError
+from robo_reward.runs import atomic
 
 if TYPE_CHECKING:
     import torch

@@ -11,11 +11,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from robo_reward.contracts import Frames, RewardModel
-from robo_reward.datasets import read_dataset
+from robo_reward.data.datasets import read_dataset
+from robo_reward.data.video import read_video
 from robo_reward.errors import UserError, unknown_name
-from robo_reward.plots import Curve
+from robo_reward.report.plots import Curve
 from robo_reward.trace import Trace
-from robo_reward.video import read_video
 
 
 @runtime_checkable

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.dataset_source import DatasetSource, open_dataset, read_table
-from robo_reward.dataset_writer import write_dataset
+from robo_reward.data.dataset_source import DatasetSource, open_dataset, read_table
+from robo_reward.data.dataset_writer import write_dataset
+from robo_reward.data.video import Span, decode_spans
 from robo_reward.errors import UserError
 from robo_reward.trace import Source, Trace
-from robo_reward.video import Span, decode_spans
 
 __all__ = ["read_dataset", "write_dataset"]
 

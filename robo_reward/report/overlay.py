@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.plots import COLORS, Curve
+from robo_reward.report.plots import COLORS, Curve
 
 if TYPE_CHECKING:
     from PIL.ImageDraw import ImageDraw

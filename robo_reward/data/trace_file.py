@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from robo_reward.checkpoint import load_state, save_state
+from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.trace import Trace
 
 

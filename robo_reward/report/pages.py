@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward import atomic, report_page
-from robo_reward.plots import (
+from robo_reward.report import html as report_page
+from robo_reward.report.plots import (
     Curve,
     Episode,
     curves_figure,
@@ -21,6 +21,7 @@ from robo_reward.plots import (
     success_figure,
     to_svg,
 )
+from robo_reward.runs import atomic
 
 __all__ = ["Curve", "Episode", "ReportData", "Strip", "pick_frames", "write_curves_page", "write_report"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.dataset_source import VIEW_PREFIX
+from robo_reward.data.dataset_source import VIEW_PREFIX
 from robo_reward.errors import UserError
 from robo_reward.trace import Trace
 

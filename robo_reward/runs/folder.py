@@ -15,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from robo_reward import atomic, signals
 from robo_reward.errors import Interrupted, UserError
-from robo_reward.metrics import EventFile, MetricsLog, Value
-from robo_reward.summary import Status, Summary, git_commit, installed_versions
+from robo_reward.runs import atomic, signals
+from robo_reward.runs.metrics import EventFile, MetricsLog, Value
+from robo_reward.runs.summary import Status, Summary, git_commit, installed_versions
 
 MAY_CHANGE = ("resume", "run_dir", "rollouts", "steps", "device", "video", "report")
 """Config keys in which a resumed run may differ from the one it resumes."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from robo_reward.rollout import rollout
+from robo_reward.runs.summary import Summary
 from robo_reward.seeding import derive_seed
 from robo_reward.session import Session
-from robo_reward.summary import Summary
 from robo_reward.trace import Trace
 from robo_reward.training import Job, Result
 
@@ -103,7 +103,7 @@ def _kept_episodes(job: Job, session: Session, result: Result) -> dict[str, Trac
 
 
 def _write_episodes(job: Job, kept: dict[str, Trace]) -> None:
-    from robo_reward.datasets import write_dataset
+    from robo_reward.data.datasets import write_dataset
 
     traces = [t for name, t in kept.items() if name != "demonstration" and t.frames]
     if traces and not (job.run.path / "episodes").exists():
@@ -116,7 +116,7 @@ def _write_episodes(job: Job, kept: dict[str, Trace]) -> None:
 def _report(job: Job, session: Session, result: Result, truths: list[bool | None], kept: dict[str, Trace]) -> None:
     from omegaconf import OmegaConf
 
-    from robo_reward.report import Curve, Episode, ReportData, pick_frames, write_report
+    from robo_reward.report.pages import Curve, Episode, ReportData, pick_frames, write_report
 
     data = ReportData(summary=job.run.summary.as_json(), config=OmegaConf.to_yaml(job.config, resolve=True))
     data.evaluations = result.during
@@ -143,7 +143,7 @@ def _report(job: Job, session: Session, result: Result, truths: list[bool | None
 
 def _video(job: Job, result: Result, episodes: int = 2, height: int = 240, width: int = 320) -> bytes:
     """Two fresh episodes in good quality, as mp4."""
-    from robo_reward.video import encode_video
+    from robo_reward.data.video import encode_video
 
     world, frames = job.test_world, []
     picture = getattr(world, "picture", None)

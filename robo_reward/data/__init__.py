@@ -1,0 +1,1 @@
+"""Episodes on disk: LeRobot datasets, videos, demonstrations and who gives them."""

@@ -1,0 +1,1 @@
+"""What a run or a reward looks like: figures, pages and videos."""
