@@ -18,6 +18,7 @@ class EnvReward:
 
     def __init__(self, oracle: Literal["reward", "success"]) -> None:
         self.needs = Needs(oracle=oracle)
+        self.name = "env_dense" if oracle == "reward" else "env_sparse"
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Zeros (N,)."""

@@ -181,8 +181,6 @@ class Job:
     def learn(self, session: Session) -> Policy:
         """Runs the learner and saves what came of it; then nothing will be updated any more."""
         policy: Policy = self.learner.learn(session)
-        for folder in ("policy", "reward_model", "judge"):
-            (self.run.path / folder).mkdir(exist_ok=True)
         policy.save(self.run.path / "policy")
         self.called_success = [called_success(self.stack.model.estimate_episode(row[0])) for row in session.played]
         if self.learned:

@@ -16,7 +16,9 @@ def describe(job: Job, session: Session, summary: Summary) -> None:
     """Fills in what is known before learning starts."""
     config = job.config
     summary.env = session.world.name
-    summary.reward_model = type(job.stack.model).__name__.removesuffix("Model").lower()
+    summary.reward_model = getattr(
+        job.stack.model, "name", type(job.stack.model).__name__.removesuffix("Model").lower()
+    )
     summary.transforms = [type(t).__name__.lower() for t in job.stack.transforms]
     summary.base_reward = job.stack.base_reward
     summary.learner = getattr(job.learner, "name", type(job.learner).__name__.removesuffix("Learner").lower())
@@ -137,8 +139,20 @@ def _report(job: Job, session: Session, result: Result, truths: list[bool | None
                 data.strips = {**data.strips, name: pick_frames(thin.frames[model.needs.views[0]], curve)}
     if job.config.video:
         data.videos = {"The trained policy": _video(job, result)}
+    data.notes = _comparisons(job.run.summary)
     data.quality = [{"check": k.removeprefix("audit/"), "value": v} for k, v in session.audit.items()]
     write_report(job.run.path, data)
+
+
+def _comparisons(summary: Summary) -> list[str]:
+    """What the same evaluation episodes gave without learning from reward, in words."""
+    words = {
+        "prior": f"the prior alone ({summary.notes.get('prior')})",
+        "learned": "the learned policy, which the judge did not keep",
+        "corrected": "a clone of the demonstrations on shifted states with corrected actions",
+    }
+    rates = {name: summary.notes.get(f"{name}_success_rate") for name in words}
+    return [f"On the same starts {words[k]} succeeds in {rate:.0%}." for k, rate in rates.items() if rate is not None]
 
 
 def _video(job: Job, result: Result, episodes: int = 2, height: int = 240, width: int = 320) -> bytes:
@@ -170,9 +184,10 @@ def _say(job: Job, result: Result) -> None:
     else:
         low, high = evaluation.ci95 or (0.0, 1.0)
         cloned = "" if summary.cloned_success_rate is None else f", cloned start {summary.cloned_success_rate:.2f}"
+        audit = "" if summary.reward_audit is None else f"; audit {summary.reward_audit}"
         print(
             f"success {evaluation.success_rate:.2f} (95% {low:.2f}-{high:.2f}, {evaluation.episodes} episodes)"
-            f"{cloned}; audit {summary.reward_audit}"
+            f"{cloned}{audit}"
         )
     if job.config.report:
         print(f"report: {job.run.path / 'report' / 'index.html'}", flush=True)
