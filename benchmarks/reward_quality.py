@@ -196,6 +196,14 @@ def episodes_of(world: World, folder: Path, episodes: int) -> dict[str, Any]:
     return {"traces": traces, "succeeded": succeeded, "firsts": firsts, "shares": shares}
 
 
+def _flat(row: Row, kind: str) -> Row:
+    """One model of one task; ``failure_progress`` is the mean over the classes of failures."""
+    classes = row[kind]["failure_progress"]
+    known = [value for value in classes.values() if value is not None]
+    named = {"task": row["task"], "seed": row["seed"], "model": f"{row['model']} ({kind})"}
+    return named | row[kind] | {"failure_progress": float(np.mean(known)), "failure_progress_by_class": classes}
+
+
 def main() -> None:
     """Runs the grid."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -208,13 +216,13 @@ def main() -> None:
         f"{task}-{chosen.seed}": partial(cell, task, chosen.seed, chosen.episodes) for task in chosen.tasks.split(",")
     }
     rows = run_cells("reward_quality", cells, chosen.jobs)
-    flat = [
-        {"task": r["task"], "seed": r["seed"], "model": f"{r['model']} ({kind})"} | r[kind]
-        for r in rows
-        for kind in ("first", "saved")
-    ]
-    met = sum(r["voc"] >= 0.95 and r["auroc"] >= 0.97 for r in flat if r["model"].endswith("(saved)"))
-    summary = {"tasks_that_meet_voc_and_auroc_when_saved": met, "tasks": len(rows)}
+    flat = [_flat(row, kind) for row in rows for kind in ("first", "saved")]
+    met = sum(
+        r["voc"] >= 0.95 and r["auroc"] >= 0.97 and r["failure_progress"] <= 0.3
+        for r in flat
+        if r["model"].endswith("(saved)")
+    )
+    summary = {"tasks_that_meet_all_three_bounds_when_saved": met, "tasks": len(rows)}
     write_result("reward_quality", "python benchmarks/reward_quality.py", flat, summary, [chosen.seed])
 
 

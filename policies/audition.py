@@ -38,6 +38,11 @@ class Audition:
             return -np.inf
         return float(np.mean([float(j >= 0.5) + 0.1 * r for j, r in heard]))
 
+    def share(self, name: str) -> float:
+        """Share of its episodes that the judge called a success; 1 where it heard none or there is no judge."""
+        judged = [j for j, _ in self.verdicts.get(name, []) if not np.isnan(j)]
+        return float(np.mean([j >= 0.5 for j in judged])) if judged else 1.0
+
     def winner(self) -> str:
         """The best candidate; the first named among equals."""
         return max(self.candidates, key=self.score)

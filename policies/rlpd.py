@@ -123,7 +123,7 @@ class RlpdLearner:
         policy = AnchoredPolicy(first, agent, self._scale, context, derive_rng(session.seed, "policy"))
         own = EpisodeBuffer(self._capacity, width, actions)
         demonstrated = EpisodeBuffer(sum(len(d) for d in demonstrations), width, actions)
-        audition = Audition(list(priors), self._audition if len(priors) > 1 else 0)
+        audition = Audition(list(priors), self._audition)
         training = Training(priors, audition, policy, own, demonstrated)
         if not audition.episodes:
             self._choose(session, training, audition.winner())
@@ -133,6 +133,8 @@ class RlpdLearner:
         """Settles on a prior: only now can corrections be told, of the demonstrations and of its own episodes."""
         training.prior = name
         training.policy.prior = training.priors[name]
+        # leaving a prior that succeeds costs; leaving one that fails is what learning is for
+        training.policy.agent.anchor = self._sac.anchor * training.audition.share(name)
         for demonstration in session.demonstrations:
             features, corrections = training.policy.follow(demonstration)
             reward = self._price(session, demonstration)

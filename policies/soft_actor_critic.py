@@ -63,6 +63,7 @@ class SoftActorCritic:
         self.temperature_optimizer = torch.optim.Adam([self.log_temperature], rate)
         self._target_entropy = settings.target_entropy_per_action * actions
         self.updates = 0
+        self.anchor = settings.anchor
 
     def value(self, state: Tensor, action: Tensor, *, target: bool = False) -> Tensor:
         """The least of the critics' values, (B,)."""
@@ -90,8 +91,8 @@ class SoftActorCritic:
         action, log_prob = self.actor.sample(batch.state)
         values = self.critic(torch.cat([batch.state, action], -1)).squeeze(-1).mean(0)
         loss = (self.log_temperature.exp().detach() * log_prob - values).mean()
-        if self.settings.anchor:
-            loss = loss + self.settings.anchor * self.actor.mode(batch.state).square().sum(-1).mean()
+        if self.anchor:
+            loss = loss + self.anchor * self.actor.mode(batch.state).square().sum(-1).mean()
         self.actor_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.actor_optimizer.step()
