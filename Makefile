@@ -35,7 +35,7 @@ wheel: $(READY)
 lock: $(READY)
 	$(UV) pip compile pyproject.toml --quiet --all-extras --group dev --generate-hashes --upgrade \
 	  --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
-	  --no-emit-index-url --no-emit-find-links --no-header --output-file requirements.lock
+	  --no-header --output-file requirements.lock
 
 # The lock is complete, so nothing else is resolved; pip takes over where uv cannot reach the registry.
 $(READY): requirements.lock pyproject.toml

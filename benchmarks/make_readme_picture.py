@@ -21,7 +21,7 @@ from robo_reward.runs import atomic
 
 
 def picture(run: Path) -> bytes:
-    """PNG: above the curves of demonstration and own episodes, below the frames of the last own episode."""
+    """PNG: above the curves of demonstration and own episodes, below the frames of the own episode that got furthest."""
     model = load_reward_model(run)
     views = model.needs.views
     shown = read_dataset(run / "demonstrations", views)[0].every(model.needs.stride)
@@ -33,8 +33,8 @@ def picture(run: Path) -> bytes:
     scale = {name: max(1, round(shown.fps / trace.fps)) for name, trace in traces.items()}
     priced = {name: price(model, trace) for name, trace in traces.items()}
     curves = {name: replace(curve, steps=curve.steps * scale[name]) for name, curve in priced.items()}
-    last = list(traces)[-1]
-    strip = pick_frames(traces[last].frames[views[0]], curves[last])
+    best = max(list(traces)[1:], key=lambda name: curves[name].progress[-1])
+    strip = pick_frames(traces[best].frames[views[0]], curves[best])
     figures = [curves_figure(curves), strip_figure(strip.frames, strip.progress, strip.steps)]
     return stack([to_png(figure) for figure in figures])
 

@@ -186,7 +186,7 @@ def to_svg(figure: Figure, inline: bool = False) -> str:
 def to_png(figure: Figure, dpi: int = 160) -> bytes:
     """The figure as PNG bytes on white."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    figure.savefig(buffer, format="png", dpi=dpi, facecolor="white", bbox_inches="tight")
     return buffer.getvalue()
 
 
