@@ -21,7 +21,7 @@ from robo_reward.runs import atomic
 
 
 def picture(run: Path) -> bytes:
-    """PNG: above the curves of demonstration and own episodes, below the frames of the own episode that got furthest."""
+    """PNG: above the curves of demonstration and own episodes, below the frames of the one that got furthest."""
     model = load_reward_model(run)
     views = model.needs.views
     shown = read_dataset(run / "demonstrations", views)[0].every(model.needs.stride)
