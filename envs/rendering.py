@@ -35,7 +35,7 @@ NO_GL = (
 
 
 LIGHT_CELL = 0.006
-"""Metres within which the fast profile merges a mesh's vertices: half the cost, 0.4 of 255 levels of difference."""
+"""Metres within which the fast profile merges a mesh's vertices: cheaper, and hardly another picture."""
 
 
 @dataclass(frozen=True, slots=True)

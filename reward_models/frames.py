@@ -53,8 +53,8 @@ def check_demonstrations(traces: Sequence[Trace], stride: int) -> None:
 def positive_set(traces: Sequence[Trace], views: Sequence[str], settle: int) -> FrameSet:
     """Demonstrations: progress from time; success 0 before the annotated step and 1 from ``settle`` steps after it.
 
-    The first successful frames look like near misses: a detector that learned them called hovering just short of the
-    goal a success in a fifth of all episodes, one that learned only settled frames in a fifteenth.
+    The first successful frames look like near misses: a detector that learned them also calls hovering just short of
+    the goal a success.
     """
     parts = []
     for number, trace in enumerate(traces):

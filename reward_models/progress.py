@@ -91,7 +91,7 @@ class ProgressModel:
 
         ``own``: episodes of a policy that were judged successful, annotated where. They teach progress in scenes that
         the demonstrations do not show; what success looks like is learned from the demonstrations alone, since a
-        detector that learns from its own verdicts drifts (false successes .07 -> .27 in a trial).
+        detector that learns from its own verdicts drifts.
 
         Raises:
             UserError: without usable demonstrations (none, too short, no annotated success, missing views).
@@ -103,7 +103,7 @@ class ProgressModel:
         positive, negative, tasks = training_frames(demonstrations, negatives, own, views, self._settle, seed)
         if isinstance(net.encoder, StateEncoder):
             net.encoder.normalise_by(positive.inputs)
-        # more scenes take longer to learn: with twice the steps the order in unseen episodes went from .94 to .97
+        # more scenes take longer to learn
         settings = replace(self._settings, steps=2 * self._settings.steps) if own else self._settings
         losses = fit_progress(net, positive, negative, settings, tasks)
         self._cache.clear()

@@ -136,7 +136,7 @@ renderers = [CameraRenderer(model, data, 32, 32, p) for p in ("fast", "pretty", 
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere MuJoCo chooses")
+@pytest.mark.skipif(sys.platform != "linux", reason="EGL is our choice on Linux only")
 def test_egl_is_chosen_and_the_interpreter_exits_quietly() -> None:
     done = python(RENDER + "print(os.environ['MUJOCO_GL'], [r.render('top').shape for r in renderers][0])")
     assert done.stdout == "egl (32, 32, 3)\n"
