@@ -62,13 +62,17 @@ class RlpdLearner:
         self._sac = sac or SacSettings()
         self._policy: AnchoredPolicy | None = None
 
+    single_world = True
+    """Episodes are stepped one at a time, so that each is repeatable on its own."""
+
     def learn(self, session: Session) -> AnchoredPolicy:
         """Trains until the session's budget is spent and returns the policy that is to be evaluated.
 
         Raises:
-            UserError: without demonstrations, or in a world of more than one copy.
+            UserError: without demonstrations.
         """
-        self._check(session)
+        if not session.demonstrations:
+            raise UserError("learner=rlpd starts from demonstrations: set demos=1 or data=DATASET, or use learner=ppo")
         training = self._begin(session)
         if session.restored is not None:
             self._restore(session, training, session.restored)
@@ -101,14 +105,6 @@ class RlpdLearner:
         return compared
 
     # --- set-up ------------------------------------------------------------------------------------------------------
-
-    def _check(self, session: Session) -> None:
-        if not session.demonstrations:
-            raise UserError("learner=rlpd starts from demonstrations: set demos=1 or data=DATASET, or use learner=ppo")
-        if session.world.num_worlds != 1:
-            raise UserError(
-                f"learner=rlpd steps one world at a time, env.num_worlds is {session.world.num_worlds}: set it to 1"
-            )
 
     def _begin(self, session: Session) -> Training:
         demonstrations = session.demonstrations

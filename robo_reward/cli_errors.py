@@ -77,6 +77,8 @@ def _config_mistake(chain: list[BaseException], verb: str) -> str | None:
                 return str(error)
             case errors.InstantiationException() if _users_target(error, chain):
                 return str(error)
+            case errors.InstantiationException():
+                continue  # a constructor of ours failed: that deserves its traceback
             case YAMLError():
                 return f"a yaml file cannot be read: {error}"
             case omega.MissingMandatoryValue():

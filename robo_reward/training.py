@@ -76,6 +76,9 @@ class Job:
         self.judge = build(config.judge) if judged else None
         self.demonstrations: list[Trace] = []
         self.dropped = 0
+        worlds = config.env.get("num_worlds") or 1
+        if worlds > 1 and getattr(self.learner, "single_world", False):
+            raise UserError(f"this learner steps one world at a time, env.num_worlds is {worlds}: set it to 1")
         self.called_success: list[bool] = []
 
     # --- before learning ---------------------------------------------------------------------------------------------
