@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,17 +22,34 @@ from robo_reward.trace import Source, Trace
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """A trace and where it came from: ``origin`` names the dataset or expert, ``number`` counts within it."""
+    """A trace and where it came from: ``origin`` names the dataset or expert, ``number`` counts within it.
+
+    ``video`` tells recordings apart whatever they are called: the same for copies of one recording, under another
+    instruction too. Empty: found from the trace.
+    """
 
     trace: Trace
     origin: str
     number: int
+    video: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.video:
+            object.__setattr__(self, "video", video_of(self.trace))
 
     def as_json(self) -> dict[str, Any]:
         """One row of ``split.json``."""
         trace = self.trace
-        row = {"origin": self.origin, "number": self.number, "source": trace.source}
+        row = {"origin": self.origin, "number": self.number, "source": trace.source, "video": self.video}
         return row | {"task": trace.task, "steps": len(trace)}
+
+
+def video_of(trace: Trace) -> str:
+    """16 hexadecimal digits that depend on the recorded states, actions and last pictures alone."""
+    digest = hashlib.sha256(trace.state.tobytes() + trace.action.tobytes())
+    for view in sorted(trace.frames):
+        digest.update(trace.frames[view][-1:].tobytes())
+    return digest.hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +68,42 @@ class Split:
         return [e.trace for e in self.held_out or self.fitted]
 
 
-def split(episodes: Sequence[Episode], share: float, rng: np.random.Generator) -> Split:
-    """Holds out ``share`` of the episodes, drawn at random; none of fewer than ``1 / share``.
+def split(
+    episodes: Sequence[Episode], share: float, rng: np.random.Generator, stored: Mapping[str, bool] | None = None
+) -> Split:
+    """Holds out ``share`` of the videos, drawn at random; none of fewer than ``1 / share``.
+
+    All episodes of one video land on one side. ``stored``: what an earlier split (``read_split``) decided about videos,
+    which stays as it is.
 
     Raises:
         UserError: for a share outside [0, 1).
     """
     if not 0 <= share < 1:
         raise UserError(f"held_out={share} must be at least 0 and below 1: it is a share of the episodes")
-    chosen = set(rng.permutation(len(episodes))[: math.floor(share * len(episodes))].tolist())
-    kept = [episode for k, episode in enumerate(episodes) if k not in chosen]
-    return Split(kept, [episode for k, episode in enumerate(episodes) if k in chosen])
+    stored = stored or {}
+    videos = list(dict.fromkeys(e.video for e in episodes if e.video not in stored))
+    drawn = {videos[k] for k in rng.permutation(len(videos))[: math.floor(share * len(videos))]}
+    out = drawn | {video for video, held_out in stored.items() if held_out}
+    kept = [episode for episode in episodes if episode.video not in out]
+    return Split(kept, [episode for episode in episodes if episode.video in out])
+
+
+def read_split(place: Path) -> dict[str, bool]:
+    """Video -> whether it is held out, of ``split.json``: the file, the model's folder or the run's.
+
+    Raises:
+        UserError: there is none, it is damaged, or it was written before videos were told apart.
+    """
+    names = (place, place / "split.json", place / "reward_model" / "split.json")
+    path = next((name for name in names if name.is_file()), None)
+    if path is None:
+        raise UserError(f"'{place}' holds no split.json: give the folder of a fitted model, or the file")
+    try:
+        parts = json.loads(path.read_text("utf-8"))["demonstrations"]
+        return {row["video"]: side == "held_out" for side in ("fitted", "held_out") for row in parts[side]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"'{path}' is no split of videos ({error!r}): fit the model again") from error
 
 
 def step_negatives(
@@ -122,8 +167,28 @@ def stopped_copies(demonstrations: Sequence[Episode], count: int, rng: np.random
             estimate=None,
             reward=None,
         )
-        made.append(Episode(frozen, f"{episode.origin}, stopped", episode.number))
+        made.append(Episode(frozen, f"{episode.origin}, stopped", episode.number, episode.video))
     return made
+
+
+def check_demonstrations(episodes: Sequence[Episode]) -> None:
+    """Refuses what no reward can be learned from.
+
+    Raises:
+        UserError: that names the episode with an empty instruction, with values that are not finite, or whose states
+            are of another size than the first one's.
+    """
+    for episode in episodes:
+        trace, name = episode.trace, f"episode {episode.number} of {episode.origin}"
+        if not trace.task.strip():
+            raise UserError(f"{name} has an empty instruction: a reward is fitted to a task, so give it one or drop it")
+        if trace.state.shape[1] != episodes[0].trace.state.shape[1]:
+            sizes = f"{trace.state.shape[1]} numbers, those of {episodes[0].origin} have"
+            raise UserError(f"the states of {name} have {sizes} {episodes[0].trace.state.shape[1]}: fit them apart")
+        for what, values in (("states", trace.state), ("actions", trace.action)):
+            wrong = ~np.isfinite(values).all(1)
+            if wrong.any():
+                raise UserError(f"{name} has {what} that are not finite (frame {int(wrong.argmax())}): drop or mend it")
 
 
 def check_pictures(episodes: Sequence[Episode], views: Sequence[str]) -> None:

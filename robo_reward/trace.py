@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from robo_reward.contracts import Estimate
 
-Source = Literal["demonstration", "random", "replay", "policy", "evaluation", "dataset", "video"]
+Source = Literal["demonstration", "random", "replay", "policy", "evaluation", "dataset", "video", "counterfactual"]
+"""``counterfactual``: a demonstration under an instruction that it does not fulfil: progress 0 and success 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)

@@ -30,6 +30,17 @@ for verb in cli_help.verbs():
                 print("composed", verb, group, option)
 """
 
+# The plug-in must be found by LeRobot's own search for distributions, under its built name.
+TRY_PLUGIN = """
+from lerobot.configs.rewards import RewardModelConfig
+from lerobot.rewards.factory import get_reward_model_class
+from lerobot.utils.import_utils import register_third_party_plugins
+
+register_third_party_plugins()
+for name in ("progress", "robo_reward"):
+    print("LeRobot knows", name, get_reward_model_class(name))
+"""
+
 
 def main() -> None:
     """Exits with 1 and the name of what failed."""
@@ -47,8 +58,10 @@ def main() -> None:
         run(program, "--version", cwd=folder)
         run(program, "doctr", cwd=folder, expect=2)
         run(str(python), "-c", TRY, cwd=folder)
-    if [name_of(wheel) for wheel in wheels].count("robo-reward") != 1:
-        sys.exit("there must be exactly one wheel named robo-reward")
+        run(str(python), "-c", TRY_PLUGIN, cwd=folder)
+    names = sorted(name_of(wheel) for wheel in wheels)
+    if names != ["lerobot_policy_robo_reward", "robo-reward"]:  # LeRobot looks for underscores
+        sys.exit(f"the wheels must be named lerobot_policy_robo_reward and robo-reward, not {names}")
     main_wheel = next(wheel for wheel in wheels if name_of(wheel) == "robo-reward")
     if top_level(main_wheel) != ["robo_reward"]:
         sys.exit(f"the wheel must install robo_reward alone, not {top_level(main_wheel)}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robo_reward.data.old_datasets import converted
 from robo_reward.errors import UserError, unknown_name
 
 VIEW_PREFIX = "observation.images."
@@ -88,6 +89,8 @@ class DatasetSource:
 def open_dataset(path_or_hub_id: str | Path) -> DatasetSource:
     """Opens a local folder or a hub id (``owner/name``); only the metadata are read.
 
+    A local folder of codebase version 2.1 is converted by LeRobot's own converter first, into a cache.
+
     Raises:
         UserError: neither exists, not a LeRobotDataset, another codebase version, or zero episodes.
     """
@@ -101,7 +104,11 @@ def open_dataset(path_or_hub_id: str | Path) -> DatasetSource:
     try:
         info = json.loads(info_path.read_text("utf-8"))
         version = str(info["codebase_version"])
-        _check_version(name, version)
+        if version == "v2.1" and hub_id is None:
+            root = converted(root)
+            info = json.loads((root / "meta" / "info.json").read_text("utf-8"))
+        else:
+            _check_version(name, version)
         missing = {"fps", "features", "data_path"} - info.keys()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"'{info_path}' is damaged ({error!r}); copy or download the dataset again") from error

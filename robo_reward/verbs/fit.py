@@ -25,7 +25,7 @@ LEAST = {
     "hold": 0,
     "negatives.random": 0,
     "negatives.replay": 0,
-    "negatives.stopped": 0,
+    **{f"negatives.{kind}": 0 for kind in ("stopped", "clipped", "rewound", "reversed", "counterfactual", "perturbed")},
 }
 """The least that a number may be."""
 EXPERT_DEMOS = 5
@@ -39,6 +39,8 @@ def run(cfg: DictConfig) -> None:
         UserError: neither env nor data, a reward model that is not learned, unknown views, unusable demonstrations.
     """
     check_bounds(cfg, LEAST)
+    if _pushes_only(cfg):
+        return
     sources = _sources(cfg)
     import torch
 
@@ -54,6 +56,21 @@ def run(cfg: DictConfig) -> None:
         _fit(cfg, model, positive, negative, folder)
         _audit(cfg, model, positive, negative, folder)
         _save(cfg, model, positive, negative, folder)
+
+
+def _pushes_only(cfg: DictConfig) -> bool:
+    """Uploads the model of reward_model.path, where that is what was asked; else only checks the name."""
+    if cfg.push_to_hub is None:
+        return False
+    from robo_reward.runs.hub import check_hub_id, push_model
+
+    check_hub_id(str(cfg.push_to_hub))
+    path = cfg.reward_model.get("path")
+    if path is None:
+        return False
+    folder = Path(path) if (Path(path) / "model.yaml").exists() else Path(path) / "reward_model"
+    print(f"pushed to {push_model(folder, str(cfg.push_to_hub), cfg.private)}")
+    return True
 
 
 def _sources(cfg: DictConfig) -> list[str]:
@@ -96,7 +113,11 @@ def _all_views(cfg: DictConfig, sources: Sequence[str]) -> list[str]:
         from robo_reward.data.dataset_source import open_dataset
 
         known = [open_dataset(source).image_keys() for source in sources]
-        return [view for view in known[0] if all(view in keys for keys in known)]
+        shared = [view for view in known[0] if all(view in keys for keys in known)]
+        dropped = sorted({view for keys in known for view in keys} - set(shared))
+        if dropped:
+            print(f"not every dataset has view(s) {dropped}: fitting on {shared or 'none'}", file=sys.stderr)
+        return shared
     from robo_reward.build import build_world
 
     world = build_world(cfg.env, num_worlds=1, workers="in_process")
@@ -140,22 +161,38 @@ def _expert(cfg: DictConfig, model: LearnedRewardModel) -> list[Episode]:
 def _splits(
     cfg: DictConfig, model: LearnedRewardModel, demonstrations: list[Episode], folder: RunFolder
 ) -> tuple[Split, Split]:
-    """Demonstrations and negatives, each split by episode; copies are made of fitted demonstrations only."""
-    from robo_reward.fitting import check_pictures, split, stopped_copies
+    """Demonstrations and negatives, each split by video; copies land where the demonstrations they are made of are."""
+    from robo_reward.fitting import Split, check_demonstrations, check_pictures, read_split, split
     from robo_reward.seeding import derive_rng
 
-    positive = split(demonstrations, cfg.held_out, derive_rng(cfg.seed, "split", "demonstrations"))
+    check_demonstrations(demonstrations)
+    stored = None if cfg.split is None else read_split(Path(cfg.split))
+    positive = split(demonstrations, cfg.held_out, derive_rng(cfg.seed, "split", "demonstrations"), stored)
+    if not positive.fitted:
+        raise UserError(f"split={cfg.split} holds out every one of these demonstrations: nothing is left to fit on")
+    stepped = []
     if _stepped(cfg):
-        negatives = _stepped_negatives(cfg, model, [e.trace for e in positive.fitted], folder)
-    else:
-        negatives = stopped_copies(positive.fitted, cfg.negatives.stopped, derive_rng(cfg.seed, "stopped"))
-    check_pictures([*demonstrations, *negatives], model.needs.views)
-    kinds = [[e for e in negatives if e.trace.source == kind] for kind in ("random", "replay")]
+        stepped = _stepped_negatives(cfg, model, [e.trace for e in positive.fitted], folder)
+    copied = _copies(cfg, model, positive)
+    check_pictures([*demonstrations, *stepped], model.needs.views)
+    kinds = [[e for e in stepped if e.trace.source == kind] for kind in ("random", "replay")]
     parts = [split(kind, cfg.held_out, derive_rng(cfg.seed, "split", k)) for k, kind in enumerate(kinds)]
-    if not _stepped(cfg):  # a held-out copy would be an audit on frames that were fitted on
-        return positive, type(positive)(negatives, [])
-    fitted, held_out = ([e for p in parts for e in getattr(p, side)] for side in ("fitted", "held_out"))
-    return positive, type(positive)(fitted, held_out)
+    fitted, held_out = ([e for p in (*parts, copied) for e in getattr(p, side)] for side in ("fitted", "held_out"))
+    return positive, Split(fitted, held_out)
+
+
+def _copies(cfg: DictConfig, model: LearnedRewardModel, positive: Split) -> Split:
+    from robo_reward.build import build
+    from robo_reward.negative_copies import INSTRUCTED, choose_counts, make_copies
+
+    asked = {kind: count for kind, count in cfg.negatives.items() if kind != "proposals"}
+    tasks = len({e.trace.task for e in positive.fitted})
+    reads = bool(getattr(model, "reads_instructions", False))
+    for kind in INSTRUCTED:
+        if asked[kind] and not reads:
+            raise UserError(f"negatives.{kind}={asked[kind]}: {type(model).__name__} does not read instructions, set 0")
+    counts = choose_counts(asked, _stepped(cfg), tasks, reads)
+    return make_copies(positive, counts, cfg.seed, build(cfg.negatives.proposals))
 
 
 def _stepped_negatives(
@@ -213,11 +250,13 @@ def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative
 
 def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
     from robo_reward.build import save_reward_model
+    from robo_reward.fit_card import write_card
     from robo_reward.runs import atomic
 
     target = folder.path / "reward_model"
     save_reward_model(model, cfg.reward_model, target)
-    atomic.write_json(target / "split.json", {"demonstrations": positive.as_json(), "negatives": negative.as_json()})
+    split = {"demonstrations": positive.as_json(), "negatives": negative.as_json()}
+    atomic.write_json(target / "split.json", split)
     summary = folder.summary
     summary.reward_model = type(model).__name__.removesuffix("Model").lower()
     summary.demos = len(positive.fitted) + len(positive.held_out)
@@ -225,6 +264,23 @@ def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative:
     first = positive.fitted[0].trace
     matches = model.estimate_episode(first.every(model.needs.stride)).match is not None
     # train's default reward is a match, which only models of whole episodes give
-    more = "" if matches else " transform=potential"
-    print(f"use it: robo-reward train reward_model.path={target}{more}")
+    more = [*_env_words(), *([] if matches else ["transform=potential"])]
+    write_card(cfg, model.needs.views, split, folder, more)
+    print(f"use it: robo-reward train {' '.join([f'reward_model.path={target}', *more])}")
     print(f"        robo-reward curves data=DATASET reward_model.path={target}")
+    if cfg.push_to_hub is not None:
+        from robo_reward.runs.hub import push_model
+
+        print(f"pushed to {push_model(target, str(cfg.push_to_hub), cfg.private)}")
+
+
+def _env_words() -> list[str]:
+    """The world as it was named on the command line, so that train is run in the same one."""
+    import shlex
+
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return []
+    words = [str(word) for word in HydraConfig.get().overrides.task]
+    return [shlex.quote(word) for word in words if word.startswith(("env=", "env.")) and word != "env=none"]

@@ -1,66 +1,21 @@
 """fit: from an expert, from datasets, for several tasks; what is held out stays out; what cannot be fitted is told."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from fit_episodes import QUICK, demonstration, episodes, fit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robo_reward import cli
 from robo_reward.build import load_reward_model
-from robo_reward.data.datasets import write_dataset
 from robo_reward.errors import UserError
 from robo_reward.fitting import Episode, check_pictures, episode_horizon, split, step_negatives, stopped_copies
-from robo_reward.trace import Trace
 
-QUICK = ["reward_model.fit.steps=60", "reward_model.refit_steps=20", "reward_model.members=2"]
-STEPS, LONG = 24, 500
-
-
-def demonstration(task: str = "go right", mirrored: bool = False, size: int = 32, seed: int = 0) -> Trace:
-    """A bright square that wanders over a noisy picture; success from step 20 on."""
-    rng = np.random.default_rng(seed)
-    frames = rng.integers(0, 40, (STEPS + 1, size, size, 3)).astype(np.uint8)
-    for step in range(STEPS + 1):
-        place = round((size - 8) * (1 - step / STEPS if mirrored else step / STEPS))
-        frames[step, 12:20, place : place + 8] = 220
-    line = np.linspace(0, 1, STEPS + 1, dtype=np.float32)[:: -1 if mirrored else 1]
-    return Trace(
-        task=task,
-        state=np.stack([line, 1 - line], 1),
-        action=np.full((STEPS, 2), 0.5, np.float32),
-        frames={"front": frames, "top": frames[:, ::-1].copy()},
-        frame_steps=np.arange(STEPS + 1),
-        fps=10.0,
-        source="demonstration",
-        success=np.arange(STEPS + 1) >= 20,
-    )
-
-
-def episodes(count: int, origin: str = "paper") -> list[Episode]:
-    return [Episode(demonstration(seed=k), origin, k) for k in range(count)]
-
-
-@pytest.fixture(scope="module")
-def right(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "right"
-    write_dataset([demonstration(seed=k) for k in range(4)], folder, images=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "left"
-    write_dataset([demonstration("turn back", mirrored=True, seed=9 + k) for k in range(4)], folder, images=True)
-    return folder
-
-
-def fit(words: Sequence[str], folder: Path) -> int:
-    return cli.run(["fit", *QUICK, *words, f"run_dir={folder}"])
+LONG = 500
 
 
 def test_the_expert_demonstrates_and_held_out_episodes_stay_out(
@@ -84,7 +39,8 @@ def test_the_expert_demonstrates_and_held_out_episodes_stay_out(
         assert not names["fitted"] & names["held_out"]
         assert len(names["held_out"]) == count // 4
     out = capsys.readouterr().out
-    assert f"reward_model.path={tmp_path / 'run' / 'reward_model'}" in out
+    place = f"reward_model.path={tmp_path / 'run' / 'reward_model'}"
+    assert f"robo-reward train {place} env=metaworld env.task=door-open" in out
     assert "audit on 1 held-out demonstration(s), 2 held-out negative(s)" in out
 
 
@@ -149,8 +105,8 @@ def test_a_verb_that_steps_refuses_to_go_without_a_simulator(
 @given(count=st.integers(0, 30), share=st.floats(0, 0.99), seed=st.integers(0, 99))
 @settings(max_examples=40, deadline=None)
 def test_a_split_is_a_partition(count: int, share: float, seed: int) -> None:
-    one = Episode(demonstration(), "paper", 0)
-    numbered = [Episode(one.trace, one.origin, k) for k in range(count)]
+    one = demonstration()
+    numbered = [Episode(one, "paper", k, f"video {k}") for k in range(count)]
     parts = split(numbered, share, np.random.default_rng(seed))
     assert sorted(e.number for e in parts.fitted + parts.held_out) == list(range(count))
     assert len(parts.held_out) == int(np.floor(share * count))

@@ -1,0 +1,1 @@
+"""LeRobot's reward models as ours, and ours as LeRobot's."""

@@ -1,0 +1,36 @@
+"""Writes the card of the model that a fit has just saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from robo_reward.runs import atomic
+from robo_reward.runs.folder import RunFolder
+from robo_reward.runs.model_card import CardFacts, model_card
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def write_card(
+    cfg: DictConfig, views: Sequence[str], split: dict[str, Any], folder: RunFolder, words: Sequence[str]
+) -> None:
+    """README.md in ``reward_model/``; ``words``: what ``robo-reward train`` needs besides the model's path."""
+    summary, target = folder.summary, folder.path / "reward_model"
+    place = cfg.push_to_hub or target.name
+    facts = CardFacts(
+        name=str(cfg.push_to_hub or folder.path.name),
+        kind=str(summary.reward_model),
+        views=views,
+        split=split,
+        env=summary.env,
+        verdict=summary.reward_audit,
+        settings=(target / "model.yaml").read_text("utf-8"),
+        use=f"robo-reward train {' '.join([f'reward_model.path={place}', *words])}",
+        seed=cfg.seed,
+        version=version("robo-reward"),
+        metrics={k: v for k, v in summary.notes.items() if k.startswith("audit/")},
+    )
+    atomic.write_text(target / "README.md", model_card(facts))

@@ -1,0 +1,128 @@
+"""What fit is given: splits by video that are kept, copies, cards, the hub, and what nothing can be learned from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fit_episodes import STEPS, demonstration, episodes, fit
+
+from robo_reward import cli
+from robo_reward.build import load_reward_model
+from robo_reward.errors import UserError
+from robo_reward.fitting import Episode, Split, check_demonstrations, read_split, split
+from robo_reward.negative_copies import choose_counts, make_copies
+
+
+def test_copies_of_one_video_land_on_one_side() -> None:
+    """The same recording in two datasets, and under another instruction, is one video."""
+    first, other = demonstration(), demonstration(seed=1)
+    pairs = [(first, "a"), (other, "a"), (first, "b"), (replace(other, task="turn back"), "b")]
+    listed = [Episode(trace, origin, k) for k, (trace, origin) in enumerate(pairs)]
+    for seed in range(8):
+        parts = split(listed, 0.5, np.random.default_rng(seed))
+        assert sorted(e.number for e in parts.held_out) in ([0, 2], [1, 3])
+
+
+def test_a_stored_split_is_kept(tmp_path: Path) -> None:
+    numbered = [Episode(demonstration(), "paper", k, f"video {k}") for k in range(8)]
+    first = split(numbered[:4], 0.5, np.random.default_rng(0))
+    stored = {"demonstrations": first.as_json(), "negatives": {"fitted": [], "held_out": []}}
+    (tmp_path / "split.json").write_text(json.dumps(stored))
+    known = read_split(tmp_path)
+    assert known == {e.video: e in first.held_out for e in numbered[:4]}
+    again = split(numbered, 0.5, np.random.default_rng(5), known)
+    held_out = {e.number for e in again.held_out}
+    assert {e.number for e in first.held_out} == held_out & {0, 1, 2, 3}
+    assert len(held_out) == 4, "half of the new ones are held out too"
+    (tmp_path / "split.json").write_text('{"demonstrations": {"fitted": [{"number": 1}], "held_out": []}}')
+    with pytest.raises(UserError, match="no split of videos"):
+        read_split(tmp_path)
+    with pytest.raises(UserError, match=r"no split\.json"):
+        read_split(tmp_path / "elsewhere")
+
+
+def test_copies_land_where_their_demonstrations_are() -> None:
+    demonstrations = Split(episodes(3), [Episode(demonstration(seed=9), "paper", 9)])
+    counts = {"stopped": 3, "clipped": 3, "rewound": 2, "reversed": 2, "perturbed": 2}
+    made = make_copies(demonstrations, counts, seed=0)
+    assert {e.video for e in made.fitted} <= {e.video for e in demonstrations.fitted}
+    assert {e.video for e in made.held_out} == {demonstrations.held_out[0].video}
+    assert len(made.fitted) == 12
+    assert not [e for e in made.held_out if e.trace.source == "counterfactual"]
+
+
+@pytest.mark.parametrize(
+    ("stepped", "tasks", "reads", "expected"),
+    [
+        (False, 2, True, {"stopped": 5, "clipped": 4, "rewound": 7, "reversed": 4, "counterfactual": 8}),
+        (False, 1, True, {"stopped": 5, "clipped": 4, "rewound": 7, "reversed": 4, "counterfactual": 0}),
+        (False, 2, False, {"stopped": 5, "clipped": 4, "rewound": 7, "reversed": 4, "counterfactual": 0}),
+        (True, 2, True, {"stopped": 0, "clipped": 0, "rewound": 7, "reversed": 0, "counterfactual": 0}),
+    ],
+)
+def test_how_many_copies_unless_asked(stepped: bool, tasks: int, reads: bool, expected: dict[str, int]) -> None:
+    counts = choose_counts({"stopped": 5, "rewound": 7, "clipped": None}, stepped, tasks, reads)
+    assert counts == expected | {"perturbed": 0}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "  "}, "episode 1 of paper has an empty instruction"),
+        ({"state": np.full((STEPS + 1, 2), np.nan, np.float32)}, r"states that are not finite \(frame 0\)"),
+        ({"state": np.zeros((STEPS + 1, 3), np.float32)}, "have 3 numbers, those of paper have 2"),
+    ],
+)
+def test_demonstrations_that_nothing_is_learned_from(change: dict[str, Any], message: str) -> None:
+    wrong = Episode(replace(demonstration(), **change), "paper", 1)
+    with pytest.raises(UserError, match=message):
+        check_demonstrations([*episodes(1), wrong])
+
+
+def test_two_tasks_are_fitted_with_copies_and_carded(
+    right: Path, left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All kinds of copies at once, a stored split used again, the card, and the upload."""
+    pushed: list[tuple[str, Any]] = []
+
+    class Api:
+        def create_repo(self, repo_id: str, **settings: Any) -> None:
+            pushed.append((repo_id, settings))
+
+        def upload_folder(self, repo_id: str, folder_path: Path, allow_patterns: list[str], **_: Any) -> None:
+            names = {p.name for p in Path(folder_path).iterdir() if any(p.match(a) for a in allow_patterns)}
+            pushed.append((repo_id, names))
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Api)
+    copies = ["stopped=2", "clipped=2", "rewound=2", "reversed=2", "counterfactual=4", "perturbed=2"]
+    words = [f"data=[{right},{left}]", "reward_model.views=[front]", *(f"negatives.{c}" for c in copies)]
+    assert fit([*words, "push_to_hub=me/both"], tmp_path / "one") == 0
+    assert "pushed to https://huggingface.co/me/both" in capsys.readouterr().out
+    assert pushed[0] == ("me/both", {"private": True, "exist_ok": True, "repo_type": "model"})
+    stored = json.loads((tmp_path / "one" / "reward_model" / "split.json").read_text())
+    assert [r["source"] for r in stored["negatives"]["fitted"]].count("counterfactual") == 6
+    assert {"README.md", "model.yaml", "split.json", "reward_model.json"} <= pushed[1][1]
+    card = (tmp_path / "one" / "reward_model" / "README.md").read_text()
+    for said in ("library_name: robo-reward", "pipeline_tag: robotics", "* go right", "| demonstrations | 6 | 2 |"):
+        assert said in card
+    assert str(tmp_path / "data") not in card, "no folder of this machine"
+    assert fit([*words, f"split={tmp_path / 'one'}", "seed=7"], tmp_path / "two") == 0
+    again = json.loads((tmp_path / "two" / "reward_model" / "split.json").read_text())
+    for side in ("fitted", "held_out"):
+        videos = [{row["video"] for row in told["demonstrations"][side]} for told in (stored, again)]
+        assert videos[0] == videos[1]
+
+
+def test_the_hub_is_asked_and_its_refusal_told(right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["fit", f"data={right}", "push_to_hub=nobody", f"run_dir={tmp_path / 'run'}"]) == 2
+    assert "OWNER/NAME" in capsys.readouterr().err
+    with pytest.raises(UserError, match="the hub did not give a model of that name"):
+        load_reward_model(Path("nobody/nothing-of-this-name"))
+    (tmp_path / "model.yaml").write_text("_target_: none")
+    assert cli.run(["fit", f"reward_model.path={tmp_path}", "push_to_hub=me/mine"]) == 2
+    assert "is saved, but was not pushed to 'me/mine'" in capsys.readouterr().err
