@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from robo_reward.alarm import HackingAlarm
+from robo_reward.answer_counts import counts_of
 from robo_reward.contracts import Budget, Hook, Needs, Policy, Tally, World
 from robo_reward.data.trace_file import read_trace, write_trace
 from robo_reward.reward_stack import RewardStack
@@ -127,6 +128,7 @@ class Session:
         tally = state["tally"]
         self.tally.rollouts, self.tally.env_steps = tally["rollouts"], tally["env_steps"]
         self.tally.updates, self.tally.pricing_seconds = tally["updates"], tally["pricing_seconds"]
+        self.tally.counts = dict(state.get("counts", {}))
         self.outcomes = list(state["outcomes"])
         self.world.sealed.restore(state["sealed"])
         if self.test_world is not None:
@@ -161,6 +163,7 @@ class Session:
                 "updates": tally.updates,
                 "pricing_seconds": tally.pricing_seconds,
             },
+            "counts": counts_of(self.stack.model, self.tally.counts),
             "outcomes": list(self.outcomes),
             "experience": len(self.experience),
             "stored": self._stored,  # learners that count steps instead of episodes keep none of their own

@@ -1,0 +1,1 @@
+"""Judges: vision-language models, here or behind a server, that say how far an episode got."""
