@@ -4,103 +4,42 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from importlib import resources
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-STYLE = """
-:root { color-scheme: light dark; --paper:#f6f7f9; --card:#fff; --ink:#1f2429; --muted:#5f6873;
-  --line:#dfe3e8; --blue:#2f6fed; --good:#17895a; --bad:#cf4a2f; --gold:#a8730a; --violet:#7a4fd0;
-  --tint:#eef3fe; }
-@media (prefers-color-scheme: dark) { :root { --paper:#14171b; --card:#1c2025; --ink:#e8ebee;
-  --muted:#9aa4af; --line:#323941; --blue:#7ea6ff; --good:#4cc38f; --bad:#f0806a; --gold:#dfb04c;
-  --violet:#b194f5; --tint:#222b3b; } }
-* { box-sizing: border-box; }
-body { margin:0; background:var(--paper); color:var(--ink); font:16px/1.5 system-ui,'Liberation Sans',sans-serif; }
-main { max-width:1080px; margin:0 auto; padding:44px 24px 72px; }
-h1 { font-size:1.05rem; font-weight:600; margin:0; overflow-wrap:anywhere; }
-h2 { font-size:1.02rem; margin:0 0 4px; font-weight:600; }
-p { margin:0; }
-.muted { color:var(--muted); }
-.small { font-size:.86rem; }
-.verdict { display:flex; flex-wrap:wrap; gap:10px 40px; align-items:flex-end; margin:22px 0 18px; }
-.rate { font-size:clamp(3.4rem,11vw,5.6rem); line-height:.95; font-weight:650; letter-spacing:-.045em;
-  font-variant-numeric:tabular-nums; }
-.rate small { font-size:.42em; font-weight:500; letter-spacing:-.02em; margin-left:.06em;
-  color:var(--muted); }
-.beside { flex:1 1 300px; max-width:480px; padding-bottom:6px; }
-.scale { position:relative; height:10px; border-radius:5px; background:var(--line); margin:10px 0 7px; }
-.scale i { position:absolute; display:block; }
 
-.ci { top:0; height:10px; border-radius:5px; background:var(--blue); opacity:.38; }
-.point { top:-3px; width:4px; margin-left:-2px; height:16px; border-radius:2px; background:var(--blue); }
-.start { top:-3px; width:2px; margin-left:-1px; height:16px; background:var(--muted); }
-.badges { display:flex; flex-wrap:wrap; gap:8px; }
-.badge { border:1px solid var(--line); background:var(--card); border-radius:99px; padding:3px 12px;
-  font-size:.86rem; }
-.badge b { font-weight:600; }
-.badge::before { content:""; display:inline-block; width:8px; height:8px; margin-right:8px;
-  border-radius:50%; background:var(--muted); vertical-align:.06em; }
-.good::before { background:var(--good); }
-.care::before { background:var(--gold); }
-.bad::before { background:var(--bad); }
-.grid { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,430px),1fr)); gap:18px;
-  margin-top:18px; }
-.card { background:var(--card); border:1px solid var(--line); border-radius:12px; padding:18px 20px;
-  min-width:0; }
-.full { grid-column:1/-1; }
-.card > p.muted { font-size:.88rem; margin-bottom:10px; }
-.card svg { display:block; width:100%; height:auto; font-family:inherit; }
-.card.numbers { display:grid; grid-template-columns:repeat(auto-fill,minmax(148px,1fr)); gap:1px; padding:0;
-  overflow:hidden; background:var(--card); }
-.numbers div { padding:13px 20px; box-shadow:0 0 0 1px var(--line); }
-.numbers dt { color:var(--muted); font-size:.82rem; }
-.numbers dd { margin:1px 0 0; font-size:1.16rem; font-weight:600; font-variant-numeric:tabular-nums;
-  overflow-wrap:anywhere; }
-dl { margin:0; }
-.strip { display:flex; gap:8px; overflow-x:auto; padding-bottom:6px; margin:4px 0 14px; }
-.strip:last-child { margin-bottom:0; }
-.strip figure { margin:0; flex:1 0 92px; max-width:170px; }
-.strip img { display:block; width:100%; border-radius:5px; image-rendering:auto; }
-.bar { height:5px; border-radius:3px; background:var(--line); margin:7px 0 3px; }
-.bar i { display:block; height:5px; border-radius:3px; background:var(--blue); }
-figcaption { font-size:.78rem; color:var(--muted); display:flex; justify-content:space-between;
-  font-variant-numeric:tabular-nums; }
-figcaption b { color:var(--ink); font-weight:600; }
-.videos { display:grid; grid-template-columns:repeat(auto-fit,minmax(min(100%,150px),1fr)); gap:14px; }
-video { display:block; width:100%; border-radius:8px; background:#000; }
-.videos figure { margin:0; }
-.videos figcaption { margin-top:5px; font-size:.86rem; }
-.scroll { overflow-x:auto; }
-table { border-collapse:collapse; width:100%; font-size:.9rem; font-variant-numeric:tabular-nums; }
-th { text-align:left; font-weight:500; color:var(--muted); font-size:.82rem; white-space:nowrap; }
-th, td { padding:7px 18px 7px 0; border-bottom:1px solid var(--line); }
-tr:last-child td { border-bottom:0; }
-th.n, td.n { text-align:right; }
-ul { margin:6px 0 0; padding-left:1.15em; }
-li { margin:3px 0; }
-details { margin-top:8px; }
-summary { cursor:pointer; color:var(--muted); font-size:.9rem; }
-pre { overflow-x:auto; font-size:.8rem; line-height:1.45; margin:10px 0 0; }
-@media (max-width:560px) { main { padding:26px 14px 48px; } .card { padding:15px 15px; } .numbers {
-  grid-template-columns:1fr 1fr; } .numbers div { padding:11px 15px; } }
-@media print { body { background:#fff; } .card { break-inside:avoid; } details { display:none; } }
-.none { margin:14px 0 16px; }
-"""
+def asset(name: str) -> str:
+    """The text of one of this package's own style sheets and scripts."""
+    return (resources.files("robo_reward.report") / "assets" / name).read_text("utf-8")
 
 
-def page(title: str, body: str) -> str:
-    """A whole page without any outside request."""
+def page(title: str, body: str, style: str = "", script: str = "", wide: bool = False) -> str:
+    """A whole page that can ask nobody for anything: the policy in its head forbids every outside request.
+
+    ``style`` and ``script`` are added to the common style; ``wide`` takes the whole window.
+    """
     # The empty icon keeps browsers from asking a server for one.
+    policy = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<title>{escape(title)}</title><link rel="icon" href="data:,"><style>{STYLE}</style></head>\n'
-        f"<body><main>\n{body}\n</main></body></html>\n"
+        f'<title>{escape(title)}</title><link rel="icon" href="data:,"><style>{asset("report.css")}{style}</style>'
+        f"</head>\n<body><main{' class="wide"' if wide else ''}>\n{body}\n</main>"
+        f"{f'<script>{script}</script>' if script else ''}</body></html>\n"
     )
+
+
+def script_json(value: object) -> str:
+    """JSON that may stand inside a script element whatever its texts say."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def card(title: str, content: str, note: str = "", full: bool = False) -> str:

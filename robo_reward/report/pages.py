@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.report import html as report_page
+from robo_reward.report.curve import Curve
 from robo_reward.report.plots import (
-    Curve,
     Episode,
     curves_figure,
     lines_figure,
@@ -23,7 +23,7 @@ from robo_reward.report.plots import (
 )
 from robo_reward.runs import atomic
 
-__all__ = ["Curve", "Episode", "ReportData", "Strip", "pick_frames", "write_curves_page", "write_report"]
+__all__ = ["Curve", "Episode", "ReportData", "Strip", "pick_frames", "write_report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,31 +67,6 @@ def write_report(run_folder: Path, data: ReportData) -> Path:
     parts += [*_figures(data), *_words(data), "</div>"]
     page = report_page.page(f"{title} · robo-reward", "\n".join(part for part in parts if part))
     atomic.write_text(folder / "index.html", page)
-    return folder / "index.html"
-
-
-def write_curves_page(
-    folder: Path,
-    title: str,
-    curves: Mapping[str, Curve],
-    strips: Mapping[str, Strip],
-    subtitle: str = "",
-    notes: Sequence[str] = (),
-) -> Path:
-    """Writes ``index.html`` with the progress curves of some episodes and a film strip of each; returns its
-    path."""
-    rows = [_curve_row(name, curve) for name, curve in curves.items()]
-    parts = [f'<h1>{escape(title)}</h1><p class="muted">{escape(subtitle)}</p><div class="grid">']
-    parts += [_svg_card("All episodes", to_svg(curves_figure(curves), inline=True), full=len(curves) == 1)]
-    if len(curves) > 1:
-        parts.append(report_page.card("In numbers", report_page.table(rows)))
-    for name, shown in strips.items():
-        note = "" if len(curves) > 1 else _in_words(rows[0])
-        content = report_page.strip(shown.frames, shown.progress, shown.steps)
-        parts.append(report_page.card(name, content, note, full=True))
-    parts += [_notes(notes), "</div>"]
-    folder.mkdir(parents=True, exist_ok=True)
-    atomic.write_text(folder / "index.html", report_page.page(title, "\n".join(parts)))
     return folder / "index.html"
 
 
@@ -256,17 +231,3 @@ def _svg_card(title: str, svg: str, note: str = "", full: bool = False) -> str:
 
 def _lines(summary: Mapping[str, Any]) -> str:
     return "\n".join(f"{key}: {report_page.show(value) or 'null'}" for key, value in summary.items())
-
-
-def _curve_row(name: str, curve: Curve) -> dict[str, object]:
-    row: dict[str, object] = {"episode": name, "first": float(curve.progress[0])}
-    row |= {"highest": float(curve.progress.max()), "last": float(curve.progress[-1])}
-    if curve.uncertainty is not None:
-        row["uncertainty"] = float(curve.uncertainty.mean())
-    if curve.success is not None:
-        row["success"] = curve.success
-    return row
-
-
-def _in_words(row: Mapping[str, object]) -> str:
-    return ", ".join(f"{key} {report_page.show(value)}" for key, value in row.items() if key != "episode")

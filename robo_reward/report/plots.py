@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.report.curve import Curve
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -24,11 +26,13 @@ COLORS = {
     "bad": "#cf4a2f",
     "gold": "#a8730a",
     "violet": "#7a4fd0",
+    "teal": "#0c8299",
+    "pink": "#c03f86",
 }
 """Name -> colour on white. A page that defines ``--<name>`` repaints the inline pictures, so dark mode works.
 """
 
-CYCLE = ("blue", "gold", "violet", "good", "bad", "muted")
+CYCLE = ("blue", "gold", "violet", "teal", "pink", "muted")
 MEANT = {"demonstration": "blue", "success": "good", "failure": "bad"}
 WIDE = (4.9, 3.0)
 MOST_NAMED = 6
@@ -61,20 +65,6 @@ STYLE: dict[str, Any] = {
     "xtick.major.size": 3,
     "ytick.major.size": 0,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Progress along one episode: ``steps`` (F,) ascending, ``progress`` (F,) in [0, 1].
-
-    ``uncertainty`` (F,) >= 0 is drawn as a band; ``success`` says how the episode really ended, None where
-    nobody knows.
-    """
-
-    steps: NDArray[np.int64]
-    progress: NDArray[np.float32]
-    uncertainty: NDArray[np.float32] | None = None
-    success: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +142,7 @@ def lines_figure(lines: Mapping[str, Sequence[tuple[float, float]]], xlabel: str
 def strip_figure(frames: NDArray[np.uint8], progress: Sequence[float], steps: Sequence[int]) -> Figure:
     """A film strip: frames (F, H, W, 3) uint8 in a row, under each its step and its progress as a bar."""
     count = len(frames)
-    figure, axes = _subplots(1, count, figsize=(1.25 * count, 1.7), squeeze=False)
+    figure, axes = subplots(1, count, figsize=(1.25 * count, 1.7), squeeze=False)
     for axis, frame, value, step in zip(axes[0], frames, progress, steps, strict=True):
         height, width = frame.shape[:2]
         axis.imshow(frame)
@@ -191,14 +181,14 @@ def to_png(figure: Figure, dpi: int = 160) -> bytes:
 
 
 def _axes(xlabel: str, ylabel: str) -> tuple[Figure, Axes]:
-    figure, axes = _subplots()
+    figure, axes = subplots()
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     axes.margins(x=0.02)
     return figure, axes
 
 
-def _subplots(*grid: int, figsize: tuple[float, float] = WIDE, **options: Any) -> tuple[Figure, Any]:
+def subplots(*grid: int, figsize: tuple[float, float] = WIDE, **options: Any) -> tuple[Figure, Any]:
     """A figure and its axes in our style; pyplot's state, and so the user's windows, are left alone."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg

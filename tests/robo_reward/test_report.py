@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,14 +13,11 @@ import pytest
 from robo_reward.data.video import encode_video
 from robo_reward.report import html as report_page
 from robo_reward.report import plots
-from robo_reward.report.overlay import HEIGHT, overlay
 from robo_reward.report.pages import (
     Curve,
     Episode,
     ReportData,
-    Strip,
     pick_frames,
-    write_curves_page,
     write_report,
 )
 
@@ -128,15 +126,6 @@ def test_the_same_data_give_the_same_page(tmp_path: Path, frames: np.ndarray) ->
     assert write_report(tmp_path / "b", data).read_bytes() == first
 
 
-def test_curves_page(tmp_path: Path, frames: np.ndarray) -> None:
-    curves = {f"episode {i}": curve(10, 0.1 * i, None) for i in range(8)}
-    text = check(write_curves_page(tmp_path, "drawer", curves, {"episode 1": pick_frames(frames, curves["episode 1"])}))
-    assert text.count("<svg") == 1
-    assert text.count("<tr>") == 9
-    single = {"episode 0": curve(1, 0.5, True)}
-    check(write_curves_page(tmp_path, "one frame", single, {"episode 0": Strip(frames[:1], [0.5], [0])}))
-
-
 def test_pictures_repaint_and_stand_alone(frames: np.ndarray) -> None:
     figure = plots.curves_figure({"success": curve(5, 1, True)})
     inline, alone = plots.to_svg(figure, inline=True), plots.to_svg(figure)
@@ -158,11 +147,17 @@ def test_pick_frames_keeps_both_ends(frames: np.ndarray) -> None:
     assert len(pick_frames(frames, curve(10, 0.9, None), 50).frames) == 10
 
 
-def test_overlay_grows(frames: np.ndarray) -> None:
-    shown = overlay(frames, curve(10, 1, None))
-    assert shown.shape == (10, HEIGHT, 2 * HEIGHT, 3)
-    drawn = [(panel[:, HEIGHT:] < 250).any(-1).sum() for panel in shown]
-    assert drawn[-1] > drawn[0]
+def test_the_pages_policy_forbids_every_outside_request(tmp_path: Path) -> None:
+    text = check(write_report(tmp_path, ReportData()))
+    assert "default-src 'none'" in text
+    assert "http:" not in text
+    assert "https:" not in text
+
+
+def test_json_in_a_script_cannot_end_it() -> None:
+    text = report_page.script_json({"a": "</script>\u2028"})
+    assert "<" not in text
+    assert json.loads(text) == {"a": "</script>\u2028"}
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from robo_reward import cli
+from robo_reward.contracts import Estimate, Needs
 from robo_reward.data.datasets import write_dataset
 from robo_reward.data.demonstrations import collect_demonstrations
-from robo_reward.data.video import read_video, write_video
+from robo_reward.data.video import write_video
 from robo_reward.errors import UserError
 from robo_reward.report.curve_sources import price
 from robo_reward.verbs import curves
@@ -22,6 +25,7 @@ from robo_reward.verbs import curves
 @pytest.fixture
 def paper(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setenv("ROBO_REWARD_TRUST", "strided_reward")
     import paper_world
 
     return paper_world
@@ -35,9 +39,9 @@ def data(paper: Any, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def model(folder: Path, views: list[str], oracle: str = "none") -> Path:
+def model(folder: Path, views: list[str], oracle: str = "none", stride: int = 2) -> Path:
     folder.mkdir(parents=True)
-    target = {"_target_": "paper_world.PaperReward", "views": views, "oracle": oracle}
+    target = {"_target_": "strided_reward.StridedReward", "views": views, "oracle": oracle, "stride": stride}
     OmegaConf.save(OmegaConf.create(target), folder / "model.yaml")
     return folder
 
@@ -47,24 +51,64 @@ def settings(tmp_path: Path, **changes: Any) -> DictConfig:
     return OmegaConf.merge(here, {"run_dir": str(tmp_path / "out")}, changes)  # type: ignore[return-value]
 
 
-def lines(tmp_path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (tmp_path / "out" / "curves.jsonl").read_text().splitlines()]
+def rows(tmp_path: Path, folder: str = "out") -> list[dict[str, Any]]:
+    table: list[dict[str, Any]] = pq.read_table(tmp_path / folder / "curves.parquet").to_pylist()
+    return table
+
+
+def content(page: Path) -> dict[str, Any]:
+    found = re.search(r'id="content">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    inside: dict[str, Any] = json.loads(found[1])
+    return inside
 
 
 def test_a_dataset(paper: Any, data: Path, tmp_path: Path) -> None:
     path = model(tmp_path / "model", ["top"])
-    curves.run(settings(tmp_path, data=str(data), reward_model={"path": str(path)}, overlay=True))
+    curves.run(settings(tmp_path, data=str(data), reward_model={"path": str(path)}))
     names = {p.name for p in (tmp_path / "out").iterdir()}
-    wanted = {"index.html", "curves.svg", "curves.png", "curves.jsonl", "summary.json", "strip-episode-0.png"}
-    assert wanted <= names
-    first, second = lines(tmp_path)
-    assert first["steps"] == [0, 2, 4, 6, 7]  # the model's stride, and the end
-    assert first["progress"] == [0, 0.4, 0.8, 1, 1]
-    assert (first["task"], first["success"], second["episode"]) == ("go right", True, "episode 1")
-    frames, fps = read_video(tmp_path / "out" / "overlay-episode-0.mp4")
-    assert len(frames) == 5
-    assert fps == 5
-    assert json.loads((tmp_path / "out" / "summary.json").read_text())["status"] == "done"
+    assert names == {
+        "index.html", "curves.svg", "curves.png", "curves.csv", "curves.parquet", "strip-episode-0.png",
+        "strip-episode-1.png", "summary.json", "config.yaml", "metrics.jsonl",
+    }  # fmt: skip
+    table = rows(tmp_path)
+    first = [row for row in table if row["episode_index"] == 0]
+    assert [row["step"] for row in first] == [0, 2, 4, 6, 7]  # the model's stride, and the end
+    np.testing.assert_allclose([row["progress"] for row in first], [0, 0.4, 0.8, 1, 1])
+    assert {(row["task"], row["success"], row["model"]) for row in table} == {("go right", True, "model")}
+    page = content(tmp_path / "out" / "index.html")
+    assert [e["name"] for e in page["episodes"]] == ["episode 0", "episode 1"]
+    assert page["episodes"][0]["videoFps"] == 5  # 10 steps a second, every second one
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["status"], summary["episodes"], summary["reward_model"]) == ("done", 2, "StridedReward")
+
+
+def test_several_models_look_at_their_own_views_and_steps(paper: Any, data: Path, tmp_path: Path) -> None:
+    one, two = model(tmp_path / "a" / "reward_model", ["top"]), model(tmp_path / "two", ["front"], stride=3)
+    several = settings(tmp_path, data=str(data), reward_models=[str(one), str(two)], format="parquet")
+    curves.run(several)
+    steps = {m: [r["step"] for r in rows(tmp_path) if (r["model"], r["episode_index"]) == (m, 0)] for m in ("a", "two")}
+    assert steps == {"a": [0, 2, 4, 6, 7], "two": [0, 3, 6, 7]}
+    named = settings(tmp_path, data=str(data), reward_models={"ours": str(one), "theirs": str(two)}, format=["html"])
+    named.run_dir = str(tmp_path / "named")
+    curves.run(named)
+    page = content(tmp_path / "named" / "index.html")
+    assert page["models"] == ["ours", "theirs"]
+    assert page["episodes"][0]["steps"] == list(range(8))  # every step that one of them looks at
+    assert page["episodes"][0]["views"] == ["top", "front"]
+    with pytest.raises(UserError, match="given twice"):
+        curves.run(settings(tmp_path, data=str(data), reward_models=[str(one)], reward_model={"path": str(one)}))
+
+
+def test_rabc_holds_every_frame_of_every_episode(paper: Any, data: Path, tmp_path: Path) -> None:
+    path = model(tmp_path / "model", ["top"])
+    curves.run(settings(tmp_path, data=str(data), reward_model={"path": str(path)}, format="rabc", max_episodes=1))
+    table = pq.read_table(tmp_path / "out" / "sarm_progress.parquet")
+    assert table["index"].to_pylist() == list(range(16))
+    assert table["episode_index"].to_pylist() == [0] * 8 + [1] * 8
+    # priced at 0, 2, 4, 6 and 7; between them halfway
+    np.testing.assert_allclose(table["progress_sparse"][:8], [0, 0.2, 0.4, 0.6, 0.8, 0.9, 1, 1], atol=1e-6)
+    assert not (tmp_path / "out" / "index.html").exists()
 
 
 def test_a_run_has_its_own_episodes_and_model(paper: Any, data: Path, tmp_path: Path) -> None:
@@ -75,23 +119,30 @@ def test_a_run_has_its_own_episodes_and_model(paper: Any, data: Path, tmp_path: 
         curves.run(settings(tmp_path, run=str(run)))
     data.rename(run / "episodes")
     curves.run(settings(tmp_path, run=str(run), episodes=[1]))
-    assert [line["episode"] for line in lines(tmp_path)] == ["episode 1"]
+    assert {row["episode"] for row in rows(tmp_path)} == {"episode 1"}
 
 
 def test_a_video(paper: Any, tmp_path: Path) -> None:
     film = np.stack([np.full((48, 48, 3), 20 * k, np.uint8) for k in range(6)])
     write_video(tmp_path / "film.mp4", film, 10)
+    write_video(tmp_path / "still.mp4", film[:1], 10)
+    (tmp_path / "noise.mp4").write_bytes(b"no video" * 99)
+    (tmp_path / "torn.mp4").write_bytes((tmp_path / "film.mp4").read_bytes()[:300])
     one, two = model(tmp_path / "one", ["top"]), model(tmp_path / "two", ["top", "front"])
     video = {"video": str(tmp_path / "film.mp4"), "task": "go right"}
     curves.run(settings(tmp_path, **video, reward_model={"path": str(one)}))
-    (line,) = lines(tmp_path)
-    np.testing.assert_allclose(line["progress"], [0, 0.2, 0.4, 0.6, 0.8, 1], atol=0.03)
-    assert line["success"] is None
+    table = rows(tmp_path)
+    np.testing.assert_allclose([row["progress"] for row in table], [0, 0.2, 0.4, 0.6, 0.8, 1], atol=0.03)
+    assert {row["success"] for row in table} == {None}
     for changes, said in (
         ({}, "view=top shows it to all"),
         ({"view": "tip"}, "did you mean 'top'"),
         ({"view": "top", "task": ""}, "instruction"),
         ({"view": "top", "video": str(tmp_path / "none.mp4")}, "no video file"),
+        ({"view": "top", "video": str(tmp_path / "torn.mp4")}, "no video stream"),
+        ({"view": "top", "video": str(tmp_path / "noise.mp4")}, "damaged or none"),
+        ({"view": "top", "video": str(tmp_path / "still.mp4")}, "holds one picture"),
+        ({"view": "top", "format": "rabc"}, "weighs the frames of a dataset"),
     ):
         with pytest.raises(UserError, match=said):
             curves.run(settings(tmp_path, **(video | changes), reward_model={"path": str(two)}))
@@ -111,6 +162,8 @@ def test_what_cannot_be_priced(paper: Any, data: Path, tmp_path: Path) -> None:
         ({"data": str(data), "reward_model": {"path": str(oracle)}}, "simulator's own signal"),
         ({"data": str(data), "reward_model": {"path": str(missing)}}, "unknown view"),
         ({"run": str(tmp_path / "nowhere")}, "not a run folder"),
+        ({"data": str(data), "reward_models": [str(tmp_path)]}, "holds no reward model"),
+        ({"data": str(data), "format": ["html", "jpg"]}, "unknown format 'jpg'"),
     ):
         with pytest.raises(UserError, match=said):
             curves.run(settings(tmp_path, **changes))
@@ -122,6 +175,43 @@ def test_frames_are_scaled_to_what_the_model_was_fitted_on(paper: Any, data: Pat
     curve = price(paper.PaperReward(["front"]), trace)
     assert curve.success is True
     assert len(curve.progress) == 9
+
+
+class Liar:
+    """Answers what it is told to."""
+
+    needs = Needs(views=("front",))
+
+    def __init__(self, progress: list[float]) -> None:
+        values = np.asarray(progress, np.float32)
+        self.said = Estimate(values, 0 * values, 0 * values, 0 * values)
+
+    def begin(self, first: Any, fresh: Any) -> Estimate:
+        raise AssertionError
+
+    def estimate(self, transition: Any) -> Estimate:
+        raise AssertionError
+
+    def estimate_episode(self, trace: Any) -> Estimate:
+        return self.said
+
+
+def test_nonsense_from_a_model_is_an_error(paper: Any) -> None:
+    (trace, _), _ = collect_demonstrations(paper.PaperWorld(), 2, seed=0, hold=3)
+    with pytest.raises(UserError, match=r"'liar' gave progress=nan at frame 2"):
+        price(Liar([0, 0.5, float("nan")] + [1.0] * 6), trace, name="liar")
+    with pytest.raises(UserError, match=r"shape \(2,\) for 9 frames"):
+        price(Liar([0, 1]), trace)
+
+
+def test_milestones_come_from_the_model(paper: Any) -> None:
+    (trace, _), _ = collect_demonstrations(paper.PaperWorld(), 2, seed=0, hold=3)
+    walker = Liar([0.0] * 9)
+    assert len(price(walker, trace).milestones) == 0
+    walker.head, walker.interval = "milestones", 4  # type: ignore[attr-defined]
+    assert price(walker, trace).milestones.tolist() == [4, 8]
+    walker.milestone_frames = lambda _: np.array([1, 5])  # type: ignore[attr-defined]
+    assert price(walker, trace).milestones.tolist() == [1, 5]
 
 
 def test_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
