@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from robo_reward.audit_record import check_accepted, model_folder, read_record
 from robo_reward.build import build, build_stack, build_world, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Policy, World
 from robo_reward.errors import UserError
@@ -178,6 +179,27 @@ class Job:
             report = auditor.run(self.stack.model, self.demonstrations, held_out or session.experience)
             session.audit, session.verdict = report.values, report.verdict
             session.log({**report.values, "audit/verdict": report.verdict})
+            missed = tuple(f"{name.removeprefix('audit/')} {report.values[name]:.2f}" for name in report.failed)
+            check_accepted(report.verdict, missed, self.config.accept_refused_reward, "the reward that was just fitted")
+
+    def read_audit(self, session: Session) -> None:
+        """Takes the verdict that lies beside a fitted reward's weights, if it is of these weights.
+
+        Raises:
+            UserError: if the audit refuses the reward and ``accept_refused_reward`` is off.
+        """
+        if not self.fitted:
+            return
+        folder = model_folder(self.config.reward_model.path)
+        record = read_record(folder)
+        if record is None or not record.current:
+            why = "was never audited" if record is None else "has other weights than those its audit.json is about"
+            print(f"the reward in '{folder}' {why}: robo-reward audit reward_model.path={folder} says what it is worth")
+            session.notes["audit_of_reward"] = "none" if record is None else "of other weights"
+            return
+        session.verdict = record.verdict
+        print(f"audit of the reward: {record.verdict}" + "".join(f"\n  {reason}" for reason in record.reasons))
+        check_accepted(record.verdict, record.reasons, self.config.accept_refused_reward, f"the reward in '{folder}'")
 
     # --- learning and after ------------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ class ShortAudit:
     Bounds: order on the demonstrations (VOC+) >= ``order``; mean final progress of held-out random episodes and of a
     frozen robot <= ``idle``; demonstrated final frames against all held-out frames by success probability, AUROC >=
     ``separation``; a rewound demonstration must end at least ``rewind`` below its peak. One check missed: care. More,
-    or an order below 0.5: refuse. The verdict is shown and stored; it does not stop the training.
+    or an order below 0.5: refuse. ``train`` stops at a refusal, unless it is accepted.
     """
 
     def __init__(self, order: float = 0.95, idle: float = 0.3, separation: float = 0.97, rewind: float = 0.3) -> None:

@@ -45,6 +45,7 @@ def run(config: DictConfig) -> None:
     check_seeds(config.evaluation_seeds)
     import torch
 
+    from robo_reward.answer_counts import note_counts
     from robo_reward.report.training_report import describe, write_outputs
     from robo_reward.runs.progress_display import ProgressDisplay
     from robo_reward.training import Job
@@ -62,6 +63,7 @@ def run(config: DictConfig) -> None:
         session = job.open_session()
         try:
             describe(job, session, folder.summary)
+            job.read_audit(session)
             latest = folder.latest_checkpoint()
             if latest is not None:
                 session.restore(latest)
@@ -75,6 +77,7 @@ def run(config: DictConfig) -> None:
             result = job.evaluate(policy, session)
             write_outputs(job, session, result)
         finally:
+            note_counts(folder.summary, session.stack.model, before=session.tally.counts)
             job.close(session)
     # only now: until the summary is written, a resume needs them
     session.forget_episodes()

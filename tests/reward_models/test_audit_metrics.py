@@ -7,7 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robo_reward.reward_models.audit.metrics import auroc, mean_or_none, value_order_correlation
+from robo_reward.reward_models.audit.metrics import (
+    auroc,
+    expected_calibration_error,
+    false_positive_rate,
+    label_errors,
+    mean_or_none,
+    negative_rate,
+    policy_ranking,
+    progress_label,
+    success_threshold,
+    value_order_correlation,
+)
 
 SCORES = st.lists(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), min_size=1, max_size=12)
 
@@ -49,3 +60,36 @@ def test_auroc_is_the_share_of_pairs(positive: list[float], negative: list[float
 def test_the_mean_of_nothing_is_none() -> None:
     assert mean_or_none([]) is None
     assert mean_or_none([1.0, 2.0]) == 1.5
+
+
+def test_thresholds_and_false_positives_by_hand() -> None:
+    assert success_threshold([0.9, 0.8, 0.7, 0.6], recall=0.75) == 0.7
+    # calibrated on .9 and .7 alone: .7; two of four negatives reach it
+    assert false_positive_rate([0.9, 0.1, 0.7, 0.1], [0.7, 0.8, 0.6, 0]) == 0.5
+    assert false_positive_rate([], [1]) is None
+
+
+def test_labels_and_their_errors_by_hand() -> None:
+    assert [progress_label(p, False) for p in (0, 0.2, 0.5, 0.95)] == [1, 2, 3, 4]
+    assert progress_label(0.5, True) == 5
+    # read as 5, 1, 3 against 5, 5, 1: errors 0 and 4 for label 5, 2 for label 1
+    errors = label_errors([1, 0, 0.5], [5, 5, 1])
+    assert errors == {"mae_micro": pytest.approx(2), "mae_macro": pytest.approx(2)}
+    assert label_errors([1, 1, 0.5], [5, 5, 1])["mae_macro"] == 1
+    assert label_errors([], []) == {"mae_micro": None, "mae_macro": None}
+
+
+def test_calibration_by_hand() -> None:
+    # bin of .1: share 1/2, |.1 - 0|; bin of .9: share 1/2, |.9 - .5|
+    assert expected_calibration_error([0.1, 0.1, 0.9, 0.9], [0, 0, 0, 1]) == pytest.approx(0.05 + 0.2)
+    assert expected_calibration_error([1, 0], [1, 0]) == 0
+    assert expected_calibration_error([], []) is None
+
+
+def test_ranking_and_negative_rate_by_hand() -> None:
+    quality = {"a": 0.0, "b": 0.5, "c": 1.0}
+    assert policy_ranking({"a": 0.1, "b": 0.2, "c": 0.3}, quality) == pytest.approx(1)
+    assert policy_ranking({"a": 0.1, "b": 0.3, "c": 0.2}, quality) == pytest.approx(1 / 3)
+    assert policy_ranking({"a": 1, "b": 1, "c": 1}, quality) == 0
+    assert policy_ranking({"a": 0.1, "b": 0.2}, {"a": 1, "b": 1}) is None
+    assert negative_rate([0.1, -0.1, 0, -0.2]) == 0.5

@@ -1,0 +1,194 @@
+"""The twelve probes, registered: add one here, or in yaml under ``card.more_probes``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.reward_models.audit.probe import (
+    CALLED,
+    CameraProbe,
+    Finding,
+    Material,
+    Probe,
+    ReplayProbe,
+    Severity,
+    success_frame,
+)
+from robo_reward.reward_models.audit.probes import Paint
+from robo_reward.trace import Trace
+
+Order = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class WrongInstruction:
+    """A demonstration under instructions that it does not follow: at most ``kept`` of its progress may stay."""
+
+    name: str = "wrong_instruction"
+    claim: str = "a success at one task is not a success at another"
+    severity: Severity = "care"
+    kept: float = 0.5
+    called: float = 0.2
+
+    def try_on(self, material: Material) -> Finding | None:
+        """Mean over demonstrations and instructions; None where no other instruction is known."""
+        rows = []
+        for trace, seen, done in material.pairs():
+            for task in material.other_tasks:
+                said = material.model.estimate_episode(replace(trace, task=task))
+                right = max(1e-6, float(seen.progress[done:].mean()))
+                rows.append((float(said.progress[done:].mean()) / right, float((said.success[done:] >= CALLED).mean())))
+        if not rows:
+            return None
+        kept, called = (float(v) for v in np.mean(rows, 0))
+        broken = [f"{kept:.0%} of the progress stays under another instruction"] if kept > self.kept else []
+        broken += [f"{called:.0%} of the frames are called successes all the same"] if called > self.called else []
+        return Finding({"kept": kept, "called": called}, tuple(broken))
+
+
+@dataclass(frozen=True, slots=True)
+class TakenObject:
+    """After success the objects are put back to where they were, and the robot stays: progress must ``fall``."""
+
+    name: str = "object_moved"
+    claim: str = "what counts is the object, not the robot's pose"
+    severity: Severity = "refuse"
+    fall: float = 0.3
+    called: float = 0.2
+
+    def try_on(self, material: Material) -> Finding | None:
+        """Mean over the episodes; None where no world could move the objects, or the task has none."""
+        falls, called = [], []
+        for trace, step in material.taken:
+            said, after = material.model.estimate_episode(trace), trace.frame_steps > step
+            before = (trace.frame_steps <= step) & (np.arange(len(after)) >= success_frame(trace))
+            if after.any() and before.any():
+                falls.append(float(said.progress[before].mean() - said.progress[after].mean()))
+                called.append(float((said.success[after] >= CALLED).mean()))
+        if not falls:
+            return None
+        values = {"fall": float(np.mean(falls)), "called": float(np.mean(called))}
+        broken = []
+        if not values["fall"] >= self.fall:
+            broken.append(f"progress falls by {values['fall']:.2f} when the object is taken away, {self.fall} is sound")
+        if not values["called"] <= self.called:
+            broken.append(f"{values['called']:.0%} of the frames without the object are called successes")
+        return Finding(values, tuple(broken))
+
+
+def stay(frames: int, done: int) -> Order:
+    """The first frame, again and again."""
+    return np.zeros(frames, np.int64)
+
+
+def tremble(frames: int, done: int) -> Order:
+    """To 40% of the task, then between two neighbouring frames until the end."""
+    place = max(1, round(0.4 * done))
+    steps = np.arange(max(frames, 2 * place))
+    return np.where(steps <= place, steps, place - (steps - place) % 2)
+
+
+def loiter(frames: int, done: int) -> Order:
+    """Slowly back and forth over the first fifth of the task for twice an episode's time."""
+    reach = max(1, round(0.2 * done))
+    steps = np.arange(2 * frames)
+    phase = (steps * 2 * reach / max(2 * reach, frames)) % (2 * reach)
+    return np.asarray(np.round(reach - np.abs(phase - reach)), np.int64)
+
+
+def backwards(frames: int, done: int) -> Order:
+    """From the end to the start."""
+    return np.arange(frames)[::-1].copy()
+
+
+def hover(frames: int, done: int) -> Order:
+    """To 80% of the task, then around it, a frame less and a frame more, until the end."""
+    place = max(1, round(0.8 * done))
+    steps = np.arange(max(frames, 2 * place))
+    swing = np.asarray((steps - place) // 3 % 2, np.int64)
+    return np.where(steps <= place, steps, place - swing)
+
+
+def again(frames: int, done: int) -> Order:
+    """The first half of the task four times, each time taken back, and at last left half done."""
+    half = max(2, done // 2)
+    up, down = np.arange(half + 1), np.arange(half - 1, 0, -1)
+    return np.concatenate([*[part for _ in range(3) for part in (up, down)], up, np.full(half, half)])
+
+
+def covers(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
+    """A hand before the lens: each view, then all, dark or grey."""
+    groups = [(view,) for view in trace.frames] + [tuple(trace.frames)] * (len(trace.frames) > 1)
+    return [_cover(group, value) for group in groups for value in (8, 127)]
+
+
+def swaps(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
+    """Cables exchanged: every view shows the next one; nothing with a single view or with sizes that differ."""
+    views = list(trace.frames)
+    if len(views) < 2 or len({frames.shape[1:] for frames in trace.frames.values()}) > 1:
+        return []
+    return [_exchange(trace, dict(zip(views, views[1:] + views[:1], strict=True)))]
+
+
+def grain(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
+    """Gaussian sensor noise with a standard deviation of 12 of 255, drawn anew for each pixel."""
+
+    def paint(view: str, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        noise = np.random.default_rng(seed).normal(0, 12, frames.shape)
+        return np.clip(np.round(frames + noise), 0, 255).astype(np.uint8)
+
+    seed = int(rng.integers(2**31))
+    return [paint]
+
+
+def shifts(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
+    """A camera that was knocked: the picture 5% to the left, and 5% to the right; the border is repeated."""
+    return [_shift(0.05), _shift(-0.05)]
+
+
+PROBES: tuple[Probe, ...] = (
+    ReplayProbe("frozen_robot", "a robot that does not move makes no progress", stay, final=0.3),
+    ReplayProbe("oscillation", "trembling on the spot earns nothing", tremble),
+    ReplayProbe("clock", "time alone is no progress", loiter),
+    ReplayProbe("reversed_video", "undoing the task undoes the progress", backwards, excess=0.3, called=1.0, final=0.6),
+    WrongInstruction(),
+    CameraProbe("occluded_view", "a covered camera shows no progress", covers),
+    CameraProbe("swapped_views", "exchanged cameras show no progress", swaps),
+    CameraProbe("sensor_noise", "noise changes little", grain, change=0.15),
+    ReplayProbe("hovering", "nearly done is not done", hover, excess=None, below_goal=0.03),
+    TakenObject(),
+    CameraProbe("camera_shift", "a slightly moved camera changes little", shifts, change=0.15),
+    ReplayProbe("repetition", "doing half the task again and again does not do the task", again),
+)
+"""In the order of the report card."""
+
+
+def _cover(group: Sequence[str], value: int) -> Paint:
+    return lambda view, frames: np.full_like(frames, value) if view in group else frames
+
+
+def _exchange(trace: Trace, source: dict[str, str]) -> Paint:
+    first = {view: frames[:1] for view, frames in trace.frames.items()}
+    moving = trace.frames
+
+    def paint(view: str, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        other = moving[source[view]]
+        # an idle episode shows the other camera's first frame, a demonstration its frame of the same moment
+        still = (frames == first[view]).all()
+        return np.broadcast_to(first[source[view]], frames.shape).copy() if still else other.copy()
+
+    return paint
+
+
+def _shift(share: float) -> Paint:
+    def paint(view: str, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        width = frames.shape[2]
+        pixels = max(1, round(abs(share) * width))
+        columns = np.clip(np.arange(width) + (pixels if share < 0 else -pixels), 0, width - 1)
+        return frames[:, :, columns]
+
+    return paint

@@ -1,0 +1,161 @@
+"""The report card of a reward model: figures, twelve probes, an attack, the cost, and a verdict in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from robo_reward.contracts import RewardModel, World
+from robo_reward.errors import UserError
+from robo_reward.reward_models.audit.attack import Attack, score_of
+from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes, collect, sort_recorded
+from robo_reward.reward_models.audit.cost import measure_cost
+from robo_reward.reward_models.audit.figures import GAMMA, figures
+from robo_reward.reward_models.audit.metrics import success_threshold, value_order_correlation
+from robo_reward.reward_models.audit.probe import Finding, Material, Probe, success_frame
+from robo_reward.reward_models.audit.probe_list import PROBES
+from robo_reward.reward_models.audit.probes import shown
+from robo_reward.reward_models.audit.verdict import adjusted, judge
+from robo_reward.runs.summary import Audit
+from robo_reward.trace import Trace
+
+OTHER_TASKS = ("water the plant on the balcony", "put the red apple into the fridge", "fold the towel")
+"""Instructions of no robot task here, for a model whose own tasks are not known."""
+HOLD = 8
+
+
+class ReportCard:
+    """Audits a fitted reward model on episodes that it has not seen.
+
+    ``probe_episodes``: successes that the probes are made of. ``more_probes``: name -> a probe of one's own.
+    ``without``: names of probes to leave out. ``bounds``: figure -> [care, refuse]. ``attack``: None goes without.
+    """
+
+    def __init__(
+        self,
+        probe_episodes: int = 5,
+        more_probes: Mapping[str, Probe] | None = None,
+        without: Sequence[str] = (),
+        bounds: Mapping[str, Sequence[float]] | None = None,
+        attack: Attack | None = None,
+    ) -> None:
+        added = tuple((more_probes or {}).values())
+        self.probes = tuple(p for p in (*PROBES, *added) if p.name not in without)
+        known = {p.name for p in (*PROBES, *added)}
+        if not set(without) <= known:
+            raise UserError(f"card.without={list(without)} names no probe; there are {', '.join(sorted(known))}")
+        self._bounds = adjusted(bounds or {})
+        self._count, self._attack = probe_episodes, attack
+
+    def collect(self, world: World, episodes: int, model: RewardModel, seed: int) -> AuditEpisodes:
+        """Episodes of a world with an expert; its reward and success are used for the audit alone."""
+        return collect(world, episodes, seed, model.needs.views, model.needs.stride, HOLD)
+
+    def sort(self, traces: Sequence[Trace], model: RewardModel, seed: int) -> AuditEpisodes:
+        """Recorded episodes with their annotation."""
+        return sort_recorded(traces, model.needs.stride, seed)
+
+    def run(
+        self,
+        model: RewardModel,
+        episodes: AuditEpisodes,
+        seed: int,
+        world: World | None = None,
+        other_tasks: Sequence[str] = OTHER_TASKS,
+    ) -> dict[str, Any]:
+        """The content of ``audit.json``: plain numbers, words and lists; null where nothing was measured.
+
+        Raises:
+            UserError: if the model passes the simulator's reward on and estimates nothing.
+        """
+        priced = [(e, model.estimate_episode(e.trace)) for e in episodes.episodes]
+        if model.needs.oracle != "none" and all(np.ptp(e.progress) == 0 for _, e in priced):
+            raise UserError("this reward model passes the simulator's own signal on and estimates nothing to audit")
+        thin = episodes.successes[: self._count]
+        values = figures(priced, [self._reversed(model, trace) for trace in episodes.successes])
+        known = [t for t in other_tasks if t not in {trace.task for trace in episodes.successes}]
+        material = Material(model, thin, episodes.taken[: self._count], known[:3], seed)
+        found = {probe.name: probe.try_on(material) for probe in self.probes}
+        attack = self._attacked(model, world, episodes, [score_of(e) for a, e in priced if a.kind == "success"], seed)
+        values["false_success"] = None if attack is None else attack["false_success"]
+        drifts = [f.values["drift"] for f in found.values() if f is not None and "drift" in f.values]
+        values["gain_drift"] = max(drifts, default=None)
+        broken = {p.name: (p.severity, f.broken) for p in self.probes if (f := found[p.name]) is not None}
+        verdict, reasons = judge(values, _severe(broken), self._bounds)
+        report: dict[str, Any] = _plain(
+            {
+                "verdict": verdict,
+                "reasons": reasons,
+                "seed": seed,
+                "figures": values,
+                "bounds": {name: [b.care, b.refuse] for name, b in self._bounds.items()},
+                "probes": {p.name: _row(p, found[p.name]) for p in self.probes},
+                "attack": attack,
+                "cost": measure_cost(model, thin[0]),
+                "episodes": _counts(episodes),
+                "not_measured": self._missing(values, found, episodes, attack),
+                "distance": f"progress of the state reached against the simulator's reward, gamma {GAMMA}, coverage: "
+                "the priced frames of the policies of known quality",
+            }
+        )
+        return report
+
+    def _reversed(self, model: RewardModel, trace: Trace) -> float:
+        index = np.arange(success_frame(trace) + 1)[::-1]
+        return value_order_correlation(model.estimate_episode(shown(trace, index)).progress)
+
+    def _attacked(
+        self, model: RewardModel, world: World | None, episodes: AuditEpisodes, scores: Sequence[float], seed: int
+    ) -> dict[str, Any] | None:
+        if self._attack is None or world is None:
+            return None
+        found = self._attack.run(model, world, episodes.successes, success_threshold(scores), seed)
+        return found | {"settings": asdict(self._attack)}
+
+    def _missing(
+        self,
+        values: Mapping[str, float | None],
+        found: Mapping[str, Finding | None],
+        episodes: AuditEpisodes,
+        attack: Mapping[str, Any] | None,
+    ) -> list[str]:
+        rows = [name for name, value in values.items() if value is None and name != "false_success"]
+        rows += [f"probe {name}" for name, finding in found.items() if finding is None]
+        return [*rows, *([] if attack else ["attack"]), *episodes.notes]
+
+
+def _severe(broken: Mapping[str, tuple[str, tuple[str, ...]]]) -> dict[str, tuple[Audit, Sequence[str]]]:
+    return {name: ("refuse" if severity == "refuse" else "care", words) for name, (severity, words) in broken.items()}
+
+
+def _row(probe: Probe, finding: Finding | None) -> dict[str, Any]:
+    row: dict[str, Any] = {"claim": probe.claim, "severity": probe.severity}
+    if finding is None:
+        return row | {"passed": None, "values": {}, "broken": []}
+    return row | {"passed": not finding.broken, "values": finding.values, "broken": list(finding.broken)}
+
+
+def _counts(episodes: AuditEpisodes) -> dict[str, dict[str, int]]:
+    kinds = dict.fromkeys(e.kind for e in episodes.episodes)
+    return {
+        kind: {"episodes": len(rows), "succeeded": sum(e.succeeded for e in rows)}
+        for kind in kinds
+        if (rows := episodes.of(kind))
+    }
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; numbers that are not finite become null."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return int(value) if isinstance(value, np.integer) else value

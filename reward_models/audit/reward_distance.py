@@ -1,0 +1,126 @@
+"""EPIC and STARC: how far apart two rewards are once scale and potential shaping are taken away.
+
+Tables are (S, A, S'); EPIC is Gleave et al. 2021 (arXiv 2006.13900), STARC Skalse et al. 2024 (arXiv 2309.15257).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def epic_canonical(reward: ArrayLike, states: ArrayLike, actions: ArrayLike, gamma: float) -> Array:
+    """C(R)(s,a,s') = R(s,a,s') + E[gamma R(s',A,S') - R(s,A,S') - gamma R(S,A,S')], a table (S, A, S').
+
+    ``states`` (S,) and ``actions`` (A,): the coverage distributions D_S and D_A; S and S' are both drawn from D_S.
+    """
+    r = np.asarray(reward, float)
+    d_s, d_a = (np.asarray(d, float) / np.sum(np.asarray(d, float)) for d in (states, actions))
+    mean = np.einsum("a,t,sat->s", d_a, d_s, r)
+    canonical: Array = r + gamma * mean[None, None, :] - mean[:, None, None] - gamma * float(d_s @ mean)
+    return canonical
+
+
+def epic_distance(
+    one: ArrayLike,
+    other: ArrayLike,
+    states: ArrayLike,
+    actions: ArrayLike,
+    gamma: float,
+    coverage: ArrayLike | None = None,
+) -> float:
+    """sqrt((1 - Pearson) / 2) of the canonical tables, in [0, 1], weighted by ``coverage`` (S, A, S').
+
+    ``coverage`` None: D_S x D_A x D_S, the product of the coverage distributions.
+    """
+    tables = [epic_canonical(r, states, actions, gamma) for r in (one, other)]
+    product = np.einsum("s,a,t->sat", *(np.asarray(d, float) for d in (states, actions, states)))
+    weights = product if coverage is None else np.asarray(coverage, float)
+    return pearson_distance(tables[0].ravel(), tables[1].ravel(), weights.ravel())
+
+
+def pearson_distance(one: ArrayLike, other: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """sqrt((1 - Pearson) / 2); of a constant and something else sqrt(1/2), of two constants 0."""
+    a, b = np.asarray(one, float), np.asarray(other, float)
+    w = np.ones(len(a)) if weights is None else np.asarray(weights, float)
+    w = w / w.sum()
+    a, b = a - w @ a, b - w @ b
+    size_a, size_b = math.sqrt(w @ a**2), math.sqrt(w @ b**2)
+    flat = [size < 1e-12 * max(1.0, float(np.abs(v).max(initial=0))) for size, v in ((size_a, one), (size_b, other))]
+    if all(flat):
+        return 0.0
+    correlation = 0.0 if any(flat) else float(w @ (a * b)) / (size_a * size_b)
+    return math.sqrt(max(0.0, 1 - correlation) / 2)
+
+
+def levelled(reward: ArrayLike, transition: ArrayLike, gamma: float, policy: ArrayLike | None = None) -> Array:
+    """Value-adjusted levelling: c(R)(s,a) = E_tau[R(s,a,S') + gamma V(S')] - V(s), a table (S, A).
+
+    ``transition`` (S, A, S') is tau. ``policy`` (S, A): whose value function V is; None is uniform.
+    """
+    r, tau = np.asarray(reward, float), np.asarray(transition, float)
+    count, actions = r.shape[:2]
+    pi = np.full((count, actions), 1 / actions) if policy is None else np.asarray(policy, float)
+    expected = (tau * r).sum(2)
+    walk = np.einsum("sa,sat->st", pi, tau)
+    value = np.linalg.solve(np.eye(count) - gamma * walk, (pi * expected).sum(1))
+    residual: Array = expected + gamma * tau @ value - value[:, None]
+    return residual
+
+
+def starc_distance(
+    one: ArrayLike,
+    other: ArrayLike,
+    transition: ArrayLike,
+    gamma: float,
+    policy: ArrayLike | None = None,
+) -> float:
+    """STARC in [0, 1]: levelled, divided by the L2 norm, half the Euclidean distance (1: opposite rewards)."""
+    tables = [levelled(r, transition, gamma, policy).ravel() for r in (one, other)]
+    return normalised_distance(tables[0], tables[1])
+
+
+def normalised_distance(one: ArrayLike, other: ArrayLike) -> float:
+    """Half the Euclidean distance of two vectors divided by their norms; a zero vector stays zero."""
+    a, b = (_unit(np.asarray(v, float)) for v in (one, other))
+    return float(np.linalg.norm(a - b) / 2)
+
+
+def sampled_epic(one: ArrayLike, other: ArrayLike) -> float:
+    """EPIC of two rewards of the state that is reached, from their values (K,) on K sampled states.
+
+    For R(s,a,s') = g(s') the canonical form is g(s') minus its mean under D_S, whatever gamma: the distance is that
+    of g's Pearson correlation under the sample, which is the coverage distribution.
+    """
+    return pearson_distance(one, other)
+
+
+def sampled_starc(one: ArrayLike, other: ArrayLike, before: ArrayLike, after: ArrayLike, gamma: float) -> float:
+    """STARC from K sampled transitions, with the minimal canonicalisation on potentials linear in the state.
+
+    ``one``, ``other`` (K,) rewards; ``before``, ``after`` (K, S) states. c(R) is the residual of the least-squares
+    projection of R on gamma phi(s') - phi(s), phi the standardised state and 1: the member of the class with the
+    smallest L2 norm over the sample. The simulator must be deterministic, so that S' needs no averaging.
+    """
+    s, t = np.asarray(before, float), np.asarray(after, float)
+    centre, spread = s.mean(0), s.std(0)
+    moves = spread > 1e-9 * np.maximum(1, np.abs(centre))
+    phi = [np.column_stack([(x[:, moves] - centre[moves]) / spread[moves], np.ones(len(x))]) for x in (s, t)]
+    basis = gamma * phi[1] - phi[0]
+    residuals = [_residual(np.asarray(r, float), basis) for r in (one, other)]
+    return normalised_distance(*residuals)
+
+
+def _residual(reward: Array, basis: Array) -> Array:
+    left: Array = reward - basis @ np.linalg.lstsq(basis, reward, rcond=None)[0]
+    # what rounding leaves of a pure potential is no direction to compare
+    return np.zeros_like(left) if np.linalg.norm(left) <= 1e-9 * max(1e-30, float(np.linalg.norm(reward))) else left
+
+
+def _unit(vector: Array) -> Array:
+    size = float(np.linalg.norm(vector))
+    return vector / size if size > 1e-12 else np.zeros_like(vector)

@@ -1,0 +1,90 @@
+"""From figures to a verdict: which bounds a reward must keep, and what it means to miss one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from robo_reward.errors import UserError, unknown_name
+from robo_reward.runs.summary import Audit
+
+MANY = 5
+"""So many reasons for care are as bad as one for refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """``care``: missed, the verdict is care; ``refuse``: missed, it is refuse. ``least``: the figure must be above."""
+
+    care: float
+    refuse: float
+    least: bool
+    words: str
+
+    def miss(self, value: float) -> Audit:
+        """How bad a value is; one that is not a number is refused."""
+        sign = 1 if self.least else -1
+        if not math.isfinite(value) or sign * value < sign * self.refuse:
+            return "refuse"
+        return "care" if sign * value < sign * self.care else "pass"
+
+
+BOUNDS: Mapping[str, Bound] = {
+    "voc": Bound(0.9, 0.5, True, "order along successes (VOC)"),
+    "voc_reversed": Bound(-0.8, 0.0, False, "order along reversed successes"),
+    "auroc": Bound(0.95, 0.8, True, "separation of successes and failures (AUROC)"),
+    "false_positive_rate": Bound(0.1, 0.3, False, "failures above the calibrated threshold"),
+    "failure_progress": Bound(0.3, 0.5, False, "final progress of failures that did nothing useful"),
+    "success_progress": Bound(0.7, 0.4, True, "final progress of successes"),
+    "mae_macro": Bound(0.8, 1.5, False, "macro error on labels 1 to 5"),
+    "calibration_error": Bound(0.2, 0.5, False, "calibration error of the success probability"),
+    "policy_ranking": Bound(0.6, 0.0, True, "ranking of policies of known quality (Kendall)"),
+    "gain_drift": Bound(
+        1.0, math.inf, False, "net gain over a closed loop, which a reward of gains (transform=gain) pays"
+    ),
+    "epic": Bound(0.6, 0.75, False, "EPIC distance to the simulator's reward"),
+    "false_success": Bound(0.2, 0.5, False, "false successes among what the reward likes best under attack"),
+}
+"""Figure -> bound; change one in yaml with ``card.bounds.NAME=[CARE, REFUSE]``."""
+
+
+def adjusted(changes: Mapping[str, Sequence[float]]) -> dict[str, Bound]:
+    """The bounds with some changed.
+
+    Raises:
+        UserError: for an unknown figure, or not two numbers.
+    """
+    bounds = dict(BOUNDS)
+    for name, pair in changes.items():
+        if name not in bounds:
+            raise unknown_name("figure of the audit", name, bounds)
+        if isinstance(pair, str) or len(pair) != 2:
+            raise UserError(f"card.bounds.{name}={pair} must be two numbers: [CARE, REFUSE]")
+        bounds[name] = Bound(float(pair[0]), float(pair[1]), bounds[name].least, bounds[name].words)
+    return bounds
+
+
+def judge(
+    values: Mapping[str, float | None],
+    broken_probes: Mapping[str, tuple[Audit, Sequence[str]]],
+    bounds: Mapping[str, Bound],
+) -> tuple[Audit, list[str]]:
+    """Verdict and reasons, the worst first. A figure that is None was not measured and counts for nothing.
+
+    ``broken_probes``: probe -> (its severity, the bounds it found broken). Refuse: one bound for refusal is missed, or
+    five for care are.
+    """
+    found: list[tuple[Audit, str]] = []
+    for name, bound in bounds.items():
+        value = values.get(name)
+        if value is not None and (miss := bound.miss(value)) != "pass":
+            limit, way = getattr(bound, miss), "at least" if bound.least else "at most"
+            found.append((miss, f"{bound.words}: {value:.2f}, {way} {limit:g} is sound ({name})"))
+    for name, (severity, words) in broken_probes.items():
+        found += [(severity, f"probe {name}: {'; '.join(words)}")] if words else []
+    if values.get("auroc") is None:
+        found.append(("care", "there were no failures: nothing says how this reward treats them"))
+    found.sort(key=lambda row: row[0] != "refuse")
+    refused = any(row[0] == "refuse" for row in found) or len(found) >= MANY
+    return "refuse" if refused else "care" if found else "pass", [words for _, words in found]

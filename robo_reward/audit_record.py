@@ -1,0 +1,96 @@
+"""The audit that lies beside a reward's weights: whether it is of these weights, and whether they may train."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from robo_reward.errors import UserError
+from robo_reward.runs import atomic
+from robo_reward.runs.summary import Audit
+
+FILE = "audit.json"
+PAGE = "audit.html"
+WORDS = (FILE, PAGE, "split.json", "README.md")
+"""Files that say something about a model and are no part of it."""
+VERDICTS = ("pass", "care", "refuse")
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """``verdict`` of the audit; ``reasons`` in words; ``current``: the weights are those that were audited."""
+
+    verdict: Audit
+    reasons: tuple[str, ...]
+    current: bool
+
+
+def model_folder(path: str | Path) -> Path:
+    """Where the weights of a saved reward model lie: the folder itself, the run's ``reward_model``, the hub's cache.
+
+    Raises:
+        UserError: if there are none.
+    """
+    from robo_reward.build import MODEL_YAML
+    from robo_reward.runs.hub import fetch_model, is_hub_id
+
+    given = fetch_model(str(path)) if is_hub_id(str(path)) else Path(path)
+    for place in (given, given / "reward_model"):
+        if (place / MODEL_YAML).is_file():
+            return place
+    raise UserError(f"'{given}' holds no reward model (no {MODEL_YAML}): give the folder that robo-reward fit wrote")
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 (hex) over names and contents of all files of a saved reward model, its yaml included."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")):
+        name = path.relative_to(folder).as_posix()
+        if name in WORDS:
+            continue
+        digest.update(f"{len(name)}:{name}:{path.stat().st_size}:".encode())
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def write_record(folder: Path, report: dict[str, Any]) -> None:
+    """Writes ``audit.json`` beside the weights; ``report`` holds verdict, reasons and weights_sha256."""
+    atomic.write_json(folder / FILE, report)
+
+
+def read_record(folder: Path) -> AuditRecord | None:
+    """What ``audit.json`` in the folder of a reward model says; None where there is none.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        held = json.loads(path.read_text("utf-8"))
+        verdict, reasons, digest = held["verdict"], tuple(str(r) for r in held["reasons"]), held["weights_sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"'{path}' is damaged ({error!r}): audit again with robo-reward audit") from error
+    if verdict not in VERDICTS:
+        raise UserError(f"'{path}' says verdict '{verdict}', which is none of {', '.join(VERDICTS)}: audit again")
+    return AuditRecord(cast(Audit, verdict), reasons, digest == weights_sha256(folder))
+
+
+def check_accepted(verdict: str | None, reasons: tuple[str, ...], accepted: bool, what: str) -> None:
+    """Stops a training on a reward that the audit refuses, unless the user accepts it.
+
+    Raises:
+        UserError: with the reasons and the way out.
+    """
+    if verdict == "refuse" and not accepted:
+        listed = "; ".join(reasons) or "see its audit.json"
+        raise UserError(
+            f"the audit refuses {what}: {listed}. Give more demonstrations or another reward model, "
+            "or train on it all the same with accept_refused_reward=true"
+        )

@@ -1,0 +1,192 @@
+"""audit: the report card of a reward model, stored beside its weights: can it be trusted in training?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robo_reward.bounds import check_bounds
+from robo_reward.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from robo_reward.contracts import RewardModel, World
+    from robo_reward.runs.summary import Summary
+
+NO_WORLD = "robo_reward.envs.no_env.make_world"
+EXPERT_HORIZON = 300
+"""Simulator steps of an audit episode where none are configured."""
+LEAST = {
+    "seed": 0,
+    "threads": 1,
+    "episodes": 2,
+    "attack.n": 2,
+    "attack.generations": 1,
+    "attack.population": 4,
+    "card.probe_episodes": 1,
+}
+"""The least that a number may be."""
+
+
+def run(cfg: DictConfig) -> None:
+    """Audits the model on held-out episodes; writes ``audit.json`` and ``audit.html`` beside the weights.
+
+    Raises:
+        UserError: no model, neither env nor data, a number out of range, or what the stages say.
+    """
+    check_bounds(cfg, LEAST)
+    folder = _model_folder(cfg)
+    _take_env(cfg)
+    if cfg.data is None and not _stepped(cfg):
+        raise UserError(
+            "audit needs episodes: env=metaworld env.task=drawer-open (its scripted expert gives them), "
+            "or data=DATASET (a LeRobotDataset of held-out episodes)"
+        )
+    import torch
+
+    from robo_reward.build import build, save_reward_model
+    from robo_reward.runs.folder import RunFolder
+
+    torch.set_num_threads(cfg.threads)
+    model = _model(cfg, folder)
+    card = build(_card(cfg))
+    with RunFolder.create("audit", _name(cfg, folder), cfg, cfg.run_dir, tensorboard=False) as out:
+        report = _audit(cfg, card, model)
+        if folder is None:  # it needs no fitting: what was audited is kept here
+            folder = out.path / "reward_model"
+            save_reward_model(model, cfg.reward_model, folder)
+        _store(report, folder, out.path, cfg)
+        _describe(out.summary, report, model, folder)
+        _say(report, folder)
+
+
+def _model_folder(cfg: DictConfig) -> Path | None:
+    """Where the weights are; None for a reward model from the yaml alone."""
+    from omegaconf import OmegaConf
+
+    from robo_reward.audit_record import model_folder
+
+    path = OmegaConf.select(cfg, "reward_model.path")
+    if cfg.run is not None and path is not None:
+        raise UserError("audit takes reward_model.path=FOLDER or run=RUN, not both")
+    given = cfg.run if path is None else path
+    return None if given is None else model_folder(given)
+
+
+def _model(cfg: DictConfig, folder: Path | None) -> RewardModel:
+    from omegaconf import open_dict
+
+    from robo_reward.build import build_reward_model
+    from robo_reward.contracts import LearnedRewardModel
+
+    with open_dict(cfg.reward_model):
+        cfg.reward_model.path = None if folder is None else str(folder)
+    model = build_reward_model(cfg.reward_model)
+    if folder is None and isinstance(model, LearnedRewardModel):
+        raise UserError(
+            f"{type(model).__name__} is not fitted, so there is nothing to audit yet: give reward_model.path=FOLDER, "
+            "as robo-reward fit wrote it, or run=RUN"
+        )
+    return model
+
+
+def _take_env(cfg: DictConfig) -> None:
+    """With ``run`` and no env, the run's own env."""
+    from omegaconf import OmegaConf
+
+    from robo_reward.trust import check_recipe
+
+    source = Path(cfg.run) / "config.yaml" if cfg.run is not None else None
+    if source is None or _stepped(cfg) or cfg.data is not None:
+        return
+    env = OmegaConf.select(OmegaConf.load(source), "env") if source.is_file() else None
+    if env is not None:
+        check_recipe(OmegaConf.to_container(env, resolve=True), source, "robo_reward.envs")
+        OmegaConf.set_struct(cfg, False)
+        cfg.env = env
+
+
+def _stepped(cfg: DictConfig) -> bool:
+    return bool(cfg.env["_target_"] != NO_WORLD)
+
+
+def _card(cfg: DictConfig) -> Any:
+    """The card's config with the verb's attack, which needs a world."""
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(cfg.card, resolve=True)
+    attack = cfg.attack if _stepped(cfg) else None
+    return plain | {"attack": None if attack is None else OmegaConf.to_container(attack, resolve=True)}
+
+
+def _name(cfg: DictConfig, folder: Path | None) -> str:
+    return str(cfg.env.get("task") or cfg.env.get("id") or (folder.parent.name if folder is not None else "reward"))
+
+
+def _audit(cfg: DictConfig, card: Any, model: RewardModel) -> dict[str, Any]:
+    """The report, on recorded episodes or on episodes collected in the world."""
+    tasks = {} if cfg.tasks is None else {"other_tasks": [str(t) for t in cfg.tasks]}
+    world = _world(cfg, model) if _stepped(cfg) else None
+    try:
+        if cfg.data is not None:
+            from robo_reward.data.datasets import read_dataset
+
+            episodes = card.sort(read_dataset(str(cfg.data), views=model.needs.views), model, cfg.seed)
+        else:
+            episodes = card.collect(world, cfg.episodes, model, cfg.seed)
+        print(f"{len(episodes.episodes)} episode(s) to audit on", flush=True)
+        report: dict[str, Any] = card.run(model, episodes, cfg.seed, world, **tasks)
+    finally:
+        if world is not None:
+            world.close()
+    source = str(cfg.data) if cfg.data is not None else None
+    return report | {"env": None if world is None else world.name, "data": source}
+
+
+def _world(cfg: DictConfig, model: RewardModel) -> World:
+    """One copy, in this process, that pays its own reward: for measurement only."""
+    from robo_reward.build import build_world
+
+    env, more = cfg.env, dict[str, Any]()
+    if "views" in env and model.needs.views:
+        more["views"] = list(model.needs.views)
+    size = getattr(model, "frame_size", None)
+    if size is not None and "height" in env:
+        more["height"], more["width"] = size
+    if "horizon" in env and env.horizon is None and "task" in env:
+        more["horizon"] = EXPERT_HORIZON
+    return build_world(
+        env, num_worlds=1, **({"workers": "in_process"} if "workers" in env else {}), oracle="reward", **more
+    )
+
+
+def _store(report: dict[str, Any], folder: Path, out: Path, cfg: DictConfig) -> None:
+    from robo_reward.audit_record import PAGE, weights_sha256, write_record
+    from robo_reward.report.audit_page import audit_page
+    from robo_reward.runs import atomic
+    from robo_reward.runs.summary import installed_versions
+
+    report |= {"weights_sha256": weights_sha256(folder), "task": cfg.env.get("task"), "versions": installed_versions()}
+    page = audit_page(report, str(folder))
+    for place in (folder, out):
+        write_record(place, report)
+        atomic.write_text(place / PAGE, page)
+    (out / "report").mkdir(exist_ok=True)
+    atomic.write_text(out / "report" / "index.html", page)
+
+
+def _describe(summary: Summary, report: dict[str, Any], model: RewardModel, folder: Path) -> None:
+    summary.reward_model, summary.reward_audit = type(model).__name__.removesuffix("Model").lower(), report["verdict"]
+    summary.env, summary.episodes = report["env"], sum(k["episodes"] for k in report["episodes"].values())
+    summary.used_env_reward = summary.used_env_success = False  # measured against it; nothing was updated
+    summary.notes = {"reward_model_path": str(folder), "reasons": report["reasons"], **report["figures"]}
+
+
+def _say(report: dict[str, Any], folder: Path) -> None:
+    print(f"verdict: {report['verdict']}")
+    for reason in report["reasons"]:
+        print(f"  {reason}")
+    if report["not_measured"]:
+        print(f"  not measured: {', '.join(report['not_measured'])}")
+    print(f"stored beside the weights: {folder / 'audit.json'}; page: {folder / 'audit.html'}")

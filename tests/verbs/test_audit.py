@@ -1,0 +1,94 @@
+"""audit writes its verdict beside the weights, and train keeps to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from robo_reward import cli
+from robo_reward.audit_record import check_accepted, read_record, weights_sha256
+from robo_reward.errors import UserError
+
+MODEL = "_target_: robo_reward.line_world.LineReward\n"
+ENV = "_target_: robo_reward.line_world.LineWorld\nnum_worlds: 1\nhorizon: 20\noracle: none\n"
+
+
+@pytest.fixture(scope="module")
+def configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a world and a reward model of one's own."""
+    folder = tmp_path_factory.mktemp("configs")
+    for group, name, text in (("env", "line", ENV), ("reward_model", "line", MODEL)):
+        (folder / group).mkdir()
+        (folder / group / f"{name}.yaml").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def audited(configs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("audit") / "run"
+    words = ["env=line", "reward_model=line", "episodes=3", "attack.n=8", "attack.generations=2", f"run_dir={run}"]
+    assert cli.run(["audit", *words, "--config-dir", str(configs)]) == 0
+    return run
+
+
+def test_the_record_lies_beside_the_weights_and_is_of_them(audited: Path) -> None:
+    folder = audited / "reward_model"
+    report = json.loads((folder / "audit.json").read_text("utf-8"))
+    assert report["weights_sha256"] == weights_sha256(folder)
+    assert report["verdict"] in ("care", "refuse")  # it never reads the instruction
+    assert any("wrong_instruction" in reason for reason in report["reasons"])
+    assert report["figures"]["epic"] == pytest.approx(0, abs=0.01)  # the line's reward is its progress
+    assert set(report["cost"]) >= {"ms_per_frame", "frames_per_second", "peak_memory_mb"}
+    record = read_record(folder)
+    assert record is not None
+    assert (record.verdict, record.current) == (report["verdict"], True)
+    summary = json.loads((audited / "summary.json").read_text("utf-8"))
+    assert summary["reward_audit"] == report["verdict"]
+
+
+def test_the_page_asks_nobody_and_says_the_verdict(audited: Path) -> None:
+    page = (audited / "report" / "index.html").read_text("utf-8")
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert "https://" not in page
+    assert "Best of n" in page
+    assert "wrong_instruction" in page
+    assert page == (audited / "reward_model" / "audit.html").read_text("utf-8")
+
+
+def test_other_weights_are_noticed(audited: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text((audited / "reward_model" / "model.yaml").read_text() + "stride: 2\n")
+    (tmp_path / "audit.json").write_text((audited / "reward_model" / "audit.json").read_text())
+    record = read_record(tmp_path)
+    assert record is not None
+    assert not record.current
+    (tmp_path / "audit.json").write_text('{"verdict": "fine", "reasons": [], "weights_sha256": ""}')
+    with pytest.raises(UserError, match="none of pass, care, refuse"):
+        read_record(tmp_path)
+    (tmp_path / "audit.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"):
+        read_record(tmp_path)
+
+
+def test_a_refused_reward_must_be_accepted() -> None:
+    check_accepted("pass", (), False, "it")
+    check_accepted("refuse", ("why",), True, "it")
+    with pytest.raises(UserError, match=r"refuses it: why\..*accept_refused_reward=true"):
+        check_accepted("refuse", ("why",), False, "it")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "audit needs episodes"),
+        (["reward_model.path=nowhere", "env=line"], "holds no reward model"),
+        (["env=line"], "is not fitted"),
+        (["episodes=1"], "episodes=1 must be"),
+        (["run=a", "reward_model.path=b"], "not both"),
+    ],
+)
+def test_bad_input(words: list[str], said: str, configs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    views = ["reward_model.views=[front]"] if words == ["env=line"] else []
+    assert cli.run(["audit", *words, *views, "--config-dir", str(configs)]) == 2
+    assert said in capsys.readouterr().err
