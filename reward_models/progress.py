@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from robo_reward.reward_models.demonstration_memory import DemonstrationMemory, 
 from robo_reward.reward_models.frames import check_demonstrations, inputs_of, task_vector
 from robo_reward.reward_models.hops import RULES, Rule, fuse
 from robo_reward.reward_models.image_encoder import stack_views
-from robo_reward.reward_models.milestones import milestone_progress
+from robo_reward.reward_models.milestones import MilestoneTracker, check_threshold, held_above, milestone_progress
 from robo_reward.reward_models.progress_fit import FitSettings, fit_progress
 from robo_reward.reward_models.progress_net import EMBEDDING, ProgressNet, StateEncoder, make_encoder
 from robo_reward.reward_models.success_detector import SuccessDetector
@@ -36,9 +35,12 @@ class ProgressModel:
 
     ``head``: ``absolute`` progress; ``hop``: hops from the episode's first frame and back from the demonstrated goal,
     fused (Robo-Dopamine Eq. 5-6); ``both``: their mean; ``milestones``: EVOLVE's accumulation of hops from milestones
-    every ``interval`` priced frames by ``rule``. ``views``: camera names; none: the state vector. ``stride``: steps
+    every ``interval`` priced frames by ``rule``; with ``threshold`` success is then progress above it ``consecutive``
+    times in a row, in place of the detector's. ``views``: camera names; none: the state vector. ``stride``: steps
     between priced frames. ``settle``: steps after the first success from which frames count as success.
     """
+
+    reads_instructions = True
 
     def __init__(
         self,
@@ -52,7 +54,10 @@ class ProgressModel:
         settle: int = 3,
         refit_steps: int = 60,
         fit: FitSettings | None = None,
+        threshold: float | None = None,
+        consecutive: int = 3,
     ) -> None:
+        check_threshold(threshold, consecutive, head)
         if head not in HEADS:
             raise unknown_name("progress head", head, HEADS)
         if rule not in RULES:
@@ -76,7 +81,8 @@ class ProgressModel:
         self.detector = SuccessDetector(EMBEDDING)
         self._cache: WeakKeyDictionary[Trace, Tensor] = WeakKeyDictionary()
         self._first = self._before = torch.zeros(0, EMBEDDING)
-        self._history: list[list[Tensor]] = []
+        self._threshold, self._consecutive = threshold, consecutive
+        self._tracker = MilestoneTracker(interval, rule)
 
     # --- fitting -----------------------------------------------------------------------------------------------------
 
@@ -108,7 +114,8 @@ class ProgressModel:
         losses = fit_progress(net, positive, negative, settings, tasks)
         self._cache.clear()
         self._memory = remember(net.encoder, demonstrations, views, self._settle, self._settings.shift)
-        losses |= self.refit(negatives, seed, steps=3 * self._refit_steps)
+        blind = [n for n in negatives if n.source != "counterfactual"]  # the detector does not read instructions
+        losses |= self.refit(blind, seed, steps=3 * self._refit_steps)
         return losses
 
     def refit(self, episodes: Sequence[Trace], seed: int, steps: int | None = None) -> Mapping[str, float]:
@@ -160,28 +167,31 @@ class ProgressModel:
         z = self.embed(trace)
         task = task_vector(trace.task).expand(len(z), -1)
         before = torch.cat([z[:1], z[:-1]])
-        walked = self._walk(list(z), task[0]) if self.head == "milestones" else None  # an episode has one task
-        return self._estimate(z[:1].expand_as(z), before, z, task, walked)
+        if self.head != "milestones":
+            return self._estimate(z[:1].expand_as(z), before, z, task)
+        walked = self._walk(list(z), task[0])  # an episode has one task
+        held = None if self._threshold is None else held_above(walked, self._threshold, self._consecutive)
+        return self._estimate(z[:1].expand_as(z), before, z, task, walked, held)
 
     @torch.no_grad()
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Remembers the first frame of fresh episodes; estimates (N,)."""
         z = self._see(first)
-        if len(self._history) != len(fresh):
-            self._first, self._before, self._history = z.clone(), z.clone(), [[row] for row in z]
+        if len(self._first) != len(fresh):
+            self._first, self._before = z.clone(), z.clone()
         where = torch.from_numpy(fresh)
         self._first[where], self._before[where] = z[where], z[where]
-        for i in np.flatnonzero(fresh):
-            self._history[i] = [z[i]]
+        self._tracker.begin(z, fresh)
         return self._now(z, self._tasks(first))
 
     @torch.no_grad()
     def estimate(self, transition: Transition) -> Estimate:
         """Estimates (N,) of the state that was reached; gains since the last look."""
         z = self._see(transition.after)
-        for history, row in zip(self._history, z, strict=True):
-            history.append(row)
-        seen = self._now(z, self._tasks(transition.after))
+        task = self._tasks(transition.after)
+        if self.head == "milestones":
+            self._tracker.advance(self.net.hop(self._tracker.references, z, task).mean(0).numpy(), z)
+        seen = self._now(z, task)
         self._before = z.clone()
         return seen
 
@@ -194,13 +204,20 @@ class ProgressModel:
         return out
 
     def _now(self, z: Tensor, task: Tensor) -> Estimate:
-        walked = None
-        if self.head == "milestones":
-            ends = [self._walk(frames, t)[-1] for frames, t in zip(self._history, task, strict=True)]
-            walked = np.asarray(ends, np.float32)
-        return self._estimate(self._first, self._before, z, task, walked)
+        if self.head != "milestones":
+            return self._estimate(self._first, self._before, z, task)
+        held = None if self._threshold is None else self._tracker.held(self._threshold, self._consecutive)
+        return self._estimate(self._first, self._before, z, task, self._tracker.progress(), held)
 
-    def _estimate(self, first: Tensor, before: Tensor, z: Tensor, task: Tensor, walked: Floats | None) -> Estimate:
+    def _estimate(
+        self,
+        first: Tensor,
+        before: Tensor,
+        z: Tensor,
+        task: Tensor,
+        walked: Floats | None = None,
+        held: Floats | None = None,
+    ) -> Estimate:
         members = absolute = self.net.progress(z, task)
         if self.head != "absolute":
             forward, backward = self.net.hop(first, z, task), self.net.hop(self._memory.goal.expand_as(z), z, task)
@@ -209,7 +226,7 @@ class ProgressModel:
         progress = members.mean(0).numpy() if walked is None else walked
         moved = (before != z).any(1).float()
         gain = (self.net.hop(before, z, task).mean(0) * moved).numpy()
-        success = self.detector.probability(self._memory.normalise(z))
+        success = self.detector.probability(self._memory.normalise(z)) if held is None else held
         return Estimate(progress, gain, success, members.std(0, correction=0).numpy())
 
     def _walk(self, frames: list[Tensor], task: Tensor) -> Floats:
@@ -217,8 +234,6 @@ class ProgressModel:
             return float(self.net.hop(frames[i][None], frames[j][None], task[None]).mean())
 
         return milestone_progress(critic, len(frames), interval=self.interval, rule=self.rule)
-
-    # --- inside ------------------------------------------------------------------------------------------------------
 
     def _build(self, trace: Trace) -> None:
         height = width = 0
@@ -243,8 +258,6 @@ class ProgressModel:
 
     def _tasks(self, observation: Observation) -> Tensor:
         return torch.stack([task_vector(text) for text in observation.task])
-
-    # --- on disk -----------------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run or a saved model needs, as nested dicts of tensors and numbers."""

@@ -85,22 +85,28 @@ def fit_progress(
         batch = sampler.draw()
         images = batch.inputs.dim() == 4
         inputs = augment(batch.inputs, settings.shift, settings.brightness) if images else batch.inputs
-        z = net.encoder(inputs)
-        progress = _progress_loss(net, z, batch)
-        success = _success_loss(net, z, batch)
-        hop = _hop_loss(net, z, batch, sampler.paired)
-        loss = progress + settings.success_weight * success + settings.hop_weight * hop
+        loss, losses = batch_loss(net, net.encoder(inputs), batch, sampler.paired, settings)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         schedule.step()
-        losses = {
-            "fit/progress": float(progress.detach()),
-            "fit/hop": float(hop.detach()),
-            "fit/success": float(success.detach()),
-        }
     net.eval()
     return losses
+
+
+def batch_loss(
+    net: ProgressNet, z: Tensor, batch: FrameSet, paired: int, settings: FitSettings
+) -> tuple[Tensor, dict[str, float]]:
+    """The weighted sum of all heads' losses on embeddings ``z`` (B, 64), and each part as a number.
+
+    Frame k of the first ``paired`` frames and frame k of the next ``paired`` ones are of one episode: hops are theirs.
+    """
+    progress = _progress_loss(net, z, batch)
+    success = _success_loss(net, z, batch)
+    hop = _hop_loss(net, z, batch, paired)
+    parts = {"fit/progress": progress, "fit/hop": hop, "fit/success": success}
+    loss = progress + settings.success_weight * success + settings.hop_weight * hop
+    return loss, {name: float(part.detach()) for name, part in parts.items()}
 
 
 class _Sampler:
@@ -161,7 +167,7 @@ def _member_mask(members: int, count: int) -> Tensor:
 
 
 def _masked_mean(values: Tensor, known: Tensor) -> Tensor:
-    weights = _member_mask(*values.shape) * known
+    weights = _member_mask(*values.shape).to(known.device) * known
     return (values * weights).sum() / weights.sum().clamp(min=1)
 
 
@@ -184,4 +190,4 @@ def _hop_loss(net: ProgressNet, z: Tensor, batch: FrameSet, half: int) -> Tensor
     before, after = slice(0, half), slice(half, 2 * half)
     label = hop_label(batch.progress[before], batch.progress[after])
     predicted = net.hop(z[before], z[after], batch.task[after])
-    return _masked_mean((predicted - label).square(), torch.ones(half))
+    return _masked_mean((predicted - label).square(), torch.ones_like(label))

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from robo_reward.contracts import Policy, RewardModel, RewardTransform, World
 from robo_reward.errors import UserError
 from robo_reward.reward_stack import RewardStack
 from robo_reward.runs import atomic
+from robo_reward.runs.hub import fetch_model, is_hub_id
 from robo_reward.session import Saveable
+from robo_reward.trust import check_recipe, module_of
 
 MODEL_YAML = "model.yaml"
+MISFITS = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError)
+"""What loading code raises when weights are not those that it was written for."""
 
 
 def build(config: Any, **more: Any) -> Any:
@@ -36,6 +44,15 @@ def build_world(config: Any, **more: Any) -> World:
     return world
 
 
+def load_world(config: Any, file: Path, **more: Any) -> World:
+    """A world as ``file``, the config of a run, says; refuses what ``trust.py`` would not build."""
+    from omegaconf import OmegaConf
+
+    recipe = OmegaConf.to_container(config, resolve=True)
+    check_recipe(recipe, file, "robo_reward.envs")
+    return build_world(OmegaConf.create(recipe), **more)
+
+
 def build_stack(config: Any) -> RewardStack:
     """Reward model and transforms of a train or fit config. A fitted model comes from ``reward_model.path``."""
     return RewardStack(build_reward_model(config.reward_model), build_transforms(config.transform))
@@ -45,10 +62,12 @@ def build_reward_model(config: Any) -> RewardModel:
     """A reward model from its group; with ``path`` the saved one, whose own yaml says what it is."""
     from omegaconf import OmegaConf
 
+    config = config if OmegaConf.is_config(config) else OmegaConf.create(config)
     path = OmegaConf.select(config, "path")
     if path is not None:
-        return load_reward_model(Path(path))
-    plain = {k: v for k, v in OmegaConf.to_container(config, resolve=True).items() if k != "path"}  # type: ignore[union-attr]
+        # who names a class in a yaml of his own trusts it
+        return load_reward_model(Path(path), _trusted(config))
+    plain = {k: v for k, v in OmegaConf.to_container(config, resolve=True).items() if k not in _OURS}  # type: ignore[union-attr]
     model: RewardModel = build(plain)
     return model
 
@@ -68,44 +87,131 @@ def save_reward_model(model: RewardModel | Saveable, config: Any, folder: Path) 
     source = OmegaConf.select(config, "path")
     if source is not None:  # a model that was loaded is what its own yaml says, not what the group's default says
         config = OmegaConf.load(_model_folder(Path(source)) / MODEL_YAML)
-    plain = {k: v for k, v in OmegaConf.to_container(config, resolve=True).items() if k != "path"}  # type: ignore[union-attr]
+    held: Any = OmegaConf.to_container(config, resolve=True)
+    plain = {key: _portable(value) for key, value in held.items() if key not in _OURS}
     atomic.write_text(folder / MODEL_YAML, OmegaConf.to_yaml(OmegaConf.create(plain)))
 
 
-def load_reward_model(folder: Path) -> RewardModel:
+def load_reward_model(folder: Path, trust: Sequence[str] = ()) -> RewardModel:
     """A saved reward model.
 
-    Raises:
-        UserError: if the folder holds none.
-    """
-    from omegaconf import OmegaConf
+    ``trust``: modules outside this package whose classes its yaml may name, as in ROBO_REWARD_TRUST.
 
+    Raises:
+        UserError: if the folder holds none, names what is not trusted, or holds weights that do not fit.
+    """
     folder = _model_folder(Path(folder))
-    model: RewardModel = build(OmegaConf.load(folder / MODEL_YAML))
-    if isinstance(model, Saveable):
-        model.load(folder)
+    recipe = _read_recipe(folder / MODEL_YAML)
+    check_recipe(recipe, folder / MODEL_YAML, "robo_reward.reward_models", trust)
+    with _fitting(folder):
+        model = build(recipe)
+        if not isinstance(model, RewardModel):
+            raise UserError(f"'{folder / MODEL_YAML}' builds a {type(model).__name__}, which is no reward model")
+        if isinstance(model, Saveable):
+            model.load(folder)
     return model
 
 
+_OURS = ("path", "trust")
+"""Keys of a reward model's group that say where it comes from; its class never sees them."""
+
+
+def _trusted(config: Any) -> list[str]:
+    """The modules that a reward model's group trusts: those named by ``trust``, and that of its own class."""
+    modules = list(config.get("trust") or [])
+    target = config.get("_target_")
+    return [*modules, module_of(target)] if target else modules
+
+
+def _portable(config: Any) -> Any:
+    """A model's parts, where those that were loaded are what their own yaml says; weights are saved with the whole."""
+    if isinstance(config, list):
+        return [_portable(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    source = config.get("path") if "_target_" in config else None
+    if source is not None and _holds_model(Path(source)):
+        return _read_recipe(_model_folder(Path(source)) / MODEL_YAML)
+    return {key: _portable(value) for key, value in config.items()}
+
+
+def _read_recipe(file: Path) -> Any:
+    """A yaml file as plain dicts, interpolations resolved."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        return OmegaConf.to_container(OmegaConf.load(file), resolve=True)
+    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        raise UserError(f"'{file}' cannot be read: {error}") from error
+
+
+@contextmanager
+def _fitting(folder: Path) -> Iterator[None]:
+    """Weights that do not fit what reads them are the user's to mend: another version's, another task's, or damaged."""
+    from hydra.errors import InstantiationException
+
+    try:
+        yield
+    except (*MISFITS, InstantiationException) as error:
+        said = " ".join(str(error).split())[:300]
+        raise UserError(
+            f"what '{folder}' holds does not fit the class that its yaml names ({type(error).__name__}: {said}): it is "
+            "damaged or was saved by another version of robo-reward"
+        ) from error
+
+
+def _holds_model(folder: Path) -> bool:
+    return any((place / MODEL_YAML).exists() for place in (folder, folder / "reward_model"))
+
+
 def _model_folder(folder: Path) -> Path:
-    """The folder itself, or the reward model of the run in it."""
+    """The folder itself, the reward model of the run in it, or what the hub has under that name."""
+    if is_hub_id(str(folder)):
+        folder = fetch_model(str(folder))
     for place in (folder, folder / "reward_model"):
         if (place / MODEL_YAML).exists():
             return place
     raise UserError(f"'{folder}' holds no reward model (no {MODEL_YAML}): give the folder that robo-reward fit wrote")
 
 
-def load_policy(folder: Path) -> Policy:
-    """A saved policy.
+def load_policy(folder: Path, trust: Sequence[str] = ()) -> Policy:
+    """A saved policy; ``trust`` as for reward models.
 
     Raises:
-        UserError: if the folder holds none.
+        UserError: if the folder holds none, names what is not trusted, or holds weights that do not fit.
     """
     import hydra
-    from omegaconf import OmegaConf
 
     folder = Path(folder)
     if not (folder / "policy.yaml").exists():
         raise UserError(f"'{folder}' holds no policy (no policy.yaml): give run=DIR of a finished train run")
-    policy: Policy = hydra.utils.call(OmegaConf.load(folder / "policy.yaml"), folder=folder)
+    recipe = _read_recipe(folder / "policy.yaml")
+    check_recipe(recipe, folder / "policy.yaml", "robo_reward.policies", trust)
+    with _fitting(folder):
+        policy: Policy = hydra.utils.call(recipe, folder=folder)
     return policy
+
+
+def check_policy_fits(folder: Path, world: World) -> None:
+    """Tries a copy of a saved policy on a world, before anything is measured with it. Starts an episode there.
+
+    Raises:
+        UserError: it reads other observations or gives other actions than the world has.
+    """
+    policy, seen = load_policy(folder), world.reset(0)
+    size, acts = world.state_size, world.action_space.shape[0]
+    has = f"'{world.name}' has states of size {size} and actions of size {acts}"
+    policy.reset(np.ones(world.num_worlds, bool))
+    try:
+        chunk = policy.act(seen)
+    except MISFITS as error:
+        raise UserError(
+            f"the policy in '{folder}' was trained elsewhere: {has}, and it cannot act on them "
+            f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
+        ) from error
+    if chunk.ndim != 3 or chunk.shape[2] != acts:
+        raise UserError(
+            f"the policy in '{folder}' was trained elsewhere: {has}, it gives actions {chunk.shape}"
+        )

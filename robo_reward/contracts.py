@@ -212,6 +212,18 @@ class LearnedRewardModel(RewardModel, Protocol):
     def load(self, folder: Path) -> None: ...
 
 
+@runtime_checkable
+class GroupRewardModel(RewardModel, Protocol):
+    """A reward model that prices the episodes of one group by each other, as group-relative learners want them."""
+
+    def estimate_group(self, traces: Sequence[Trace], success: Flags | None = None) -> Floats:
+        """Rewards (G,) float32 in [0, 1] of G whole episodes.
+
+        ``success`` (G,): who succeeded; None asks the model's own detector, so that no simulator is needed.
+        """
+        ...
+
+
 class RewardTransform(Protocol):
     """One small pure piece between estimate and reward; transforms run in the order that the yaml gives."""
 
@@ -278,3 +290,4 @@ class Tally:
     updates: int = 0
     pricing_seconds: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
+    """What the reward model had counted before a resume (``answer_counts.py``)."""

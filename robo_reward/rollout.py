@@ -4,15 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.contracts import Floats, Observation, Policy, Transition, World
+from robo_reward.contracts import Flags, Floats, Needs, Observation, Policy, Transition, World
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Source, Trace
 
 OnStep = Callable[[Transition], None]
+
+
+class Stopper(Protocol):
+    """Ends episodes by what it sees, never by what the simulator knows."""
+
+    needs: Needs
+
+    def begin(self, first: Observation, fresh: Flags) -> None:
+        """Episodes where ``fresh`` (N,) is True start anew."""
+        ...
+
+    def stops(self, transition: Transition) -> Flags:
+        """(N,) the episodes that end with this step."""
+        ...
 
 
 class Recorder:
@@ -75,18 +90,21 @@ def rollout(
     stride: int = 1,
     source: Source = "policy",
     on_step: OnStep | None = None,
+    stopper: Stopper | None = None,
 ) -> Iterator[Trace]:
     """Yields ``episodes`` traces; the same seed and number of worlds give the same starts.
 
     The worlds run in lockstep, N episodes at a time, each wave with seeds derived from ``seed`` and its number;
-    ``trace.meta["outcome"]`` is the position of the episode's verdict in the world's sealed log.
+    ``trace.meta["outcome"]`` is the position of the episode's verdict in the world's sealed log. An episode that
+    ``stopper`` ends is terminated there and has no such verdict: the world itself was not at its end.
     """
-    world.keep_final(views)
+    world.keep_final(tuple(dict.fromkeys((*views, *(stopper.needs.views if stopper else ())))))
     finished = 0
     wave = 0
     while finished < episodes:
         wanted = min(world.num_worlds, episodes - finished)
-        for trace in _wave(world, policy, wanted, derive_seed(seed, "wave", wave), views, stride, source, on_step):
+        start = derive_seed(seed, "wave", wave)
+        for trace in _wave(world, policy, wanted, start, views, stride, source, on_step, stopper):
             finished += 1
             yield trace
         wave += 1
@@ -101,12 +119,15 @@ def _wave(
     stride: int,
     source: Source,
     on_step: OnStep | None,
+    stopper: Stopper | None,
 ) -> list[Trace]:
     observation = world.reset(seed)
     policy.reset(np.ones(world.num_worlds, bool))
     recorders = [Recorder(i, views, stride, world.fps, source) for i in range(wanted)]
     for recorder in recorders:
         recorder.begin(observation)
+    if stopper is not None:
+        stopper.begin(observation, np.ones(world.num_worlds, bool))
     traces: dict[int, Trace] = {}
     while len(traces) < wanted:
         mark = world.sealed.mark()
@@ -114,15 +135,24 @@ def _wave(
         if on_step is not None:
             on_step(transition)
         ended = np.flatnonzero(transition.done)
+        if stopper is not None:
+            stopped = stopper.stops(transition) & ~transition.done
+            seen = replace(transition, terminated=transition.terminated | stopped)
+        else:
+            seen = transition
         for recorder_index, recorder in enumerate(recorders):
             if recorder_index in traces:
                 continue
-            trace = recorder.add(transition)
-            if trace is not None:
+            trace = recorder.add(seen)
+            if trace is not None and transition.done[recorder_index]:
                 position = mark + int(np.searchsorted(ended, recorder_index))
                 traces[recorder_index] = _with_outcome(trace, position)
+            elif trace is not None:
+                traces[recorder_index] = trace
         policy.reset(transition.done)
         observation = world.observe()
+        if stopper is not None and transition.done.any():
+            stopper.begin(observation, transition.done)
     return [traces[i] for i in range(wanted)]
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, NDArray[Any]]
 Tensors = dict[str, "torch.Tensor"]
+PICKLED = frozenset((".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth", ".zip"))
+"""Endings of files whose readers run what they hold."""
 
 
 def save_state(folder: Path, name: str, state: Any) -> None:
@@ -49,15 +51,15 @@ def load_state(folder: Path, name: str, device: str = "cpu") -> Any:
     try:
         structure = json.loads((folder / f"{name}.json").read_text("utf-8"))
     except FileNotFoundError:
-        raise UserError(f"'{folder}' holds no saved '{name}' (no file {name}.json)") from None
-    except ValueError as error:
+        raise UserError(f"'{folder}' holds no saved '{name}' (no file {name}.json){_pickles(folder)}") from None
+    except (ValueError, RecursionError) as error:
         raise UserError(f"'{folder / f'{name}.json'}' is damaged: {error}") from error
     tensor_file, array_file = folder / f"{name}.tensors.safetensors", folder / f"{name}.arrays.safetensors"
     tensors = load_tensors(tensor_file, device) if tensor_file.exists() else {}
     arrays = load_arrays(array_file) if array_file.exists() else {}
     try:
         return _unpack(structure, tensors, arrays)
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
         raise UserError(f"the saved '{name}' in '{folder}' is damaged: {error!r}") from error
 
 
@@ -126,7 +128,24 @@ def _read[T](path: Path, load: Callable[[], T]) -> T:
     except FileNotFoundError:
         raise UserError(f"there is no file '{path}'") from None
     except SafetensorError as error:
-        raise UserError(f"'{path}' is not a whole safetensors file: {error}") from error
+        raise UserError(f"'{path}' is not a whole safetensors file{_is_pickle(path)}: {error}") from error
+
+
+def _is_pickle(path: Path) -> str:
+    """What to add for a file that begins as pickles and torch's zip files do."""
+    with open(path, "rb") as file:
+        start = file.read(4)
+    if start[:1] == b"\x80" or start == b"PK\x03\x04":
+        return " but a pickle, which could run any program when read; it was not read. Convert it where you trust it"
+    return ""
+
+
+def _pickles(folder: Path) -> str:
+    """What to add where only pickled weights lie."""
+    found = sorted(path.name for path in folder.glob("*") if path.suffix in PICKLED)
+    if not found:
+        return ""
+    return f"; '{found[0]}' may be a pickle, which could run any program: only safetensors files are read"
 
 
 def _is_tensor(value: object) -> bool:

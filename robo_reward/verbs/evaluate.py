@@ -28,13 +28,14 @@ def run(cfg: DictConfig) -> None:
     _check(cfg)
     import torch
 
-    from robo_reward.build import load_policy
+    from robo_reward.build import check_policy_fits, load_policy
     from robo_reward.runs.folder import RunFolder
 
     torch.set_num_threads(int(trained.get("threads") or 1))
     policy = load_policy(Path(cfg.run) / "policy")
-    world = _world(trained, cfg.horizon)
+    world = _world(trained, Path(cfg.run) / "config.yaml", cfg.horizon)
     try:
+        check_policy_fits(Path(cfg.run) / "policy", world)
         with RunFolder.create("evaluate", Path(cfg.run).name, cfg, cfg.run_dir, tensorboard=False) as folder:
             parts = _measure(cfg, world, policy)
             _describe(folder.summary, cfg, source, world, parts)
@@ -104,11 +105,11 @@ def _check(cfg: DictConfig) -> None:
         check_screen()
 
 
-def _world(trained: DictConfig, horizon: int) -> World:
+def _world(trained: DictConfig, file: Path, horizon: int) -> World:
     """The world in which the run was evaluated: one copy, in this process, without oracle."""
-    from robo_reward.build import build_world
+    from robo_reward.build import load_world
 
-    return build_world(trained.env, num_worlds=1, workers="in_process", oracle="none", horizon=horizon)
+    return load_world(trained.env, file, num_worlds=1, workers="in_process", oracle="none", horizon=horizon)
 
 
 def _measure(cfg: DictConfig, world: World, policy: Policy) -> list[Evaluation]:

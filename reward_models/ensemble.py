@@ -1,0 +1,162 @@
+"""Several reward models as one: their mean, their worst case, or their mean less their disagreement."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.contracts import (
+    Estimate,
+    Flags,
+    Floats,
+    LearnedRewardModel,
+    Needs,
+    Observation,
+    RewardModel,
+    Transition,
+)
+from robo_reward.errors import UserError, unknown_name
+from robo_reward.seeding import derive_seed
+from robo_reward.session import Saveable
+from robo_reward.trace import Trace
+
+Rule = Literal["mean", "worst", "uncertainty_weighted", "precision_weighted"]
+RULES: tuple[Rule, ...] = ("mean", "worst", "uncertainty_weighted", "precision_weighted")
+_LEAST_SPREAD = 0.01
+"""Uncertainty that the surest member is taken to have: weights stay finite."""
+
+
+class Ensemble:
+    """Combines the estimates of its members, each (N,), by ``rule``.
+
+    ``mean``; ``worst``: the least of each (WCO); ``uncertainty_weighted``: mean - ``caution`` * variance (UWO; both
+    Coste et al. 2024, arXiv 2310.02743); ``precision_weighted``: the mean with weights 1 / uncertainty^2 as the members
+    state it. The uncertainty is the members' spread and their own together, sqrt(variance + mean of squares). ``match`` is
+    combined over those members that give one.
+    """
+
+    def __init__(self, members: Mapping[str, RewardModel], rule: Rule = "mean", caution: float = 0.5) -> None:
+        """``members``: their names, which folders and errors show, and the models.
+
+        Raises:
+            UserError: no member, an unknown rule, a negative caution, or members whose needs do not go together.
+        """
+        if rule not in RULES:
+            raise unknown_name("rule of an ensemble", rule, RULES)
+        if caution < 0:
+            raise UserError(f"caution={caution:g} must be 0 or more: it weighs the members' disagreement")
+        self.members, self.rule, self._caution = dict(members), rule, caution
+        self.needs = merge_needs({name: member.needs for name, member in self.members.items()})
+
+    def begin(self, first: Observation, fresh: Flags) -> Estimate:
+        """Estimates (N,). UserError if a member prices whole episodes only."""
+        self._steps_allowed()
+        return self._combine([member.begin(first, fresh) for member in self.members.values()])
+
+    def estimate(self, transition: Transition) -> Estimate:
+        """Estimates (N,); errors as ``begin``."""
+        self._steps_allowed()
+        return self._combine([member.estimate(transition) for member in self.members.values()])
+
+    def estimate_episode(self, trace: Trace) -> Estimate:
+        """Estimates (F,)."""
+        return self._combine([member.estimate_episode(trace) for member in self.members.values()])
+
+    # --- fitting and saving: what the members can --------------------------------------------------------------------
+
+    def fit(
+        self, demonstrations: Sequence[Trace], negatives: Sequence[Trace], seed: int, own: Sequence[Trace] = ()
+    ) -> Mapping[str, float]:
+        """Fits the learned members, each with a seed of its own; losses as ``<member>/<name>``."""
+        return self._each(lambda name, m: m.fit(demonstrations, negatives, derive_seed(seed, "member", name), own))
+
+    def refit(self, episodes: Sequence[Trace], seed: int) -> Mapping[str, float]:
+        """Refits the learned members."""
+        return self._each(lambda name, member: member.refit(episodes, derive_seed(seed, "member", name)))
+
+    def save(self, folder: Path) -> None:
+        """Writes each member that has weights into ``folder / name``."""
+        for name, member in self.members.items():
+            if isinstance(member, Saveable):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+                member.save(folder / name)
+
+    def load(self, folder: Path) -> None:
+        """Reads what ``save`` wrote."""
+        for name, member in self.members.items():
+            if isinstance(member, Saveable):
+                member.load(folder / name)
+
+    # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _each(self, do: Callable[[str, LearnedRewardModel], Mapping[str, float]]) -> dict[str, float]:
+        learned = {n: m for n, m in self.members.items() if isinstance(m, LearnedRewardModel)}
+        return {f"{name}/{key}": value for name, m in learned.items() for key, value in do(name, m).items()}
+
+    def _steps_allowed(self) -> None:
+        if self.needs.episode:
+            slow = [name for name, member in self.members.items() if member.needs.episode]
+            raise UserError(f"the member '{slow[0]}' of this ensemble prices whole episodes; use pricing=deferred")
+
+    def _combine(self, said: Sequence[Estimate]) -> Estimate:
+        own = np.stack([e.uncertainty for e in said]).astype(np.float64)
+
+        def joined(rows: Sequence[Floats], low: float, high: float, stated: NDArray[np.float64] = own) -> Floats:
+            value = combine(np.stack(rows), self.rule, self._caution, stated)
+            return np.clip(value, low, high).astype(np.float32)
+
+        spread = np.stack([e.progress for e in said]).astype(np.float64).var(0)
+        matching = [k for k, e in enumerate(said) if e.match is not None]
+        matches = [m for e in said if (m := e.match) is not None]
+        return Estimate(
+            progress=joined([e.progress for e in said], 0, 1),
+            gain=joined([e.gain for e in said], -1, 1),
+            success=joined([e.success for e in said], 0, 1),
+            uncertainty=np.sqrt(spread + (own**2).mean(0)).astype(np.float32),
+            match=joined(matches, -1, 1, own[matching]) if matches else None,
+        )
+
+
+def combine(
+    values: NDArray[Any], rule: Rule, caution: float, uncertainty: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Members' values (M, N) as one, (N,); ``uncertainty`` (M, N) weighs them under ``precision_weighted``."""
+    rows = values.astype(np.float64)
+    if rule == "worst":
+        return np.asarray(rows.min(0))
+    if rule == "uncertainty_weighted":
+        return np.asarray(rows.mean(0) - caution * rows.var(0))
+    if rule == "precision_weighted" and uncertainty is not None:
+        weights = 1 / np.maximum(uncertainty, _LEAST_SPREAD) ** 2
+        return np.asarray((weights * rows).sum(0) / weights.sum(0))
+    return np.asarray(rows.mean(0))
+
+
+def merge_needs(needs: Mapping[str, Needs]) -> Needs:
+    """All views, the one stride, whole episodes if any member asks for them.
+
+    Raises:
+        UserError: no member; different strides; a member that passes the simulator's own signal on.
+    """
+    if not needs:
+        raise UserError("an ensemble needs at least one member: reward_model.models.NAME={...}")
+    oracles = [name for name, n in needs.items() if n.oracle != "none"]
+    if oracles:
+        raise UserError(f"the member '{oracles[0]}' is the simulator's own signal, which says nothing to combine")
+    strides = {name: n.stride for name, n in needs.items()}
+    if len(set(strides.values())) > 1:
+        listed = ", ".join(f"{name}: {stride}" for name, stride in strides.items())
+        raise UserError(f"the members of an ensemble look at the same frames, these have other strides ({listed})")
+    views = tuple(dict.fromkeys(view for n in needs.values() for view in n.views))
+    return Needs(views, next(iter(strides.values())), any(n.episode for n in needs.values()))
+
+
+def make_ensemble(models: Mapping[str, Any], rule: Rule = "mean", caution: float = 0.5) -> Ensemble:
+    """An ensemble of members given as reward models' groups, fitted ones by their ``path``."""
+    from robo_reward.build import build_reward_model
+
+    return Ensemble({name: build_reward_model(m) for name, m in models.items() if m is not None}, rule, caution)

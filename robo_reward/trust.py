@@ -1,0 +1,115 @@
+"""What a recipe that came with weights (``model.yaml``, ``policy.yaml``) may build: our own classes, nothing else.
+
+Hydra calls whatever a ``_target_`` names. In the user's own yaml that is wanted; in a folder that was downloaded it
+would be running a stranger's program. So a recipe's targets must be classes of this package, or functions of it that
+return one, unless the user trusts further modules by name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from robo_reward.errors import UserError
+
+OURS = "robo_reward"
+VARIABLE = "ROBO_REWARD_TRUST"
+"""Environment variable: further modules, separated by commas, whose classes recipes may build."""
+
+
+def check_recipe(recipe: Any, file: Path, wing: str, trust: Sequence[str] = ()) -> None:
+    """Refuses a resolved recipe (nested dicts, lists) that names anything but classes of ``wing`` and trusted modules.
+
+    ``wing``: the package of ours that it may build from, e.g. ``robo_reward.reward_models``. Nothing outside it is even
+    imported.
+
+    Raises:
+        UserError: that names the file, the target and how to trust it.
+    """
+    trusted = (*trust, *filter(None, os.environ.get(VARIABLE, "").split(",")))
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("_target_"), str):
+        raise UserError(f"'{file}' says nothing that can be built (no _target_): it is damaged, or not of robo-reward")
+    for node in _targets(recipe):
+        _check_node(node, file, wing, trusted)
+    hidden = next((text for text in _texts(recipe) if "${" in text), None)
+    if hidden is not None:  # hydra would resolve it after this check, into whatever it likes
+        raise UserError(f"'{file}' holds an interpolation that does not resolve: {hidden[:80]!r}")
+
+
+def module_of(target: str) -> str:
+    """The module of a dotted ``_target_`` of a class or function."""
+    return target.rpartition(".")[0]
+
+
+def _targets(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield node
+        for value in node.values():
+            yield from _targets(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _targets(value)
+
+
+def _texts(node: Any) -> Iterator[str]:
+    if isinstance(node, str):
+        yield node
+    elif isinstance(node, dict | list):
+        for value in (*node, *node.values()) if isinstance(node, dict) else node:
+            yield from _texts(value)
+
+
+def _check_node(node: dict[str, Any], file: Path, wing: str, trusted: Sequence[str]) -> None:
+    target = node["_target_"]
+    if not isinstance(target, str):
+        raise UserError(f"'{file}' has a _target_ that is no name: {target!r}")
+    if _made_in(target, trusted):
+        return
+    if not (_made_in(target, (wing, f"{OURS}.line_world")) and _builds_ours(target)):
+        raise UserError(
+            f"'{file}' wants to run '{target}', which is no part of {wing}: a downloaded folder could run any program "
+            f"that way, so it is refused. If you know and trust it: {VARIABLE}={module_of(target) or target}"
+        )
+    if node.get("python") is not None:
+        raise UserError(
+            f"'{file}' wants to start the program '{node['python']}' (python): refused; if you trust it, choose it "
+            f"yourself (reward_model=remote reward_model.python=...), or set {VARIABLE}={module_of(target)}"
+        )
+
+
+def _made_in(target: str, modules: Sequence[str]) -> bool:
+    """Whether the name leads into one of the modules and to something that was defined there.
+
+    What other modules import is reachable through them too: os.system as mine.os.system.
+    """
+    if not target.startswith(tuple(f"{module}." for module in modules)):
+        return False  # nothing else is even imported
+    home = f"{getattr(_found(target), '__module__', '')}."
+    return home.startswith(tuple(f"{module}." for module in modules))
+
+
+def _builds_ours(target: str) -> bool:
+    """Whether the name leads to a class, or to a function that says that it returns an object of a class of ours."""
+    found = _found(target)
+    if inspect.isclass(found):
+        return True
+    try:
+        made = typing.get_type_hints(found).get("return")
+    except (NameError, TypeError):
+        return False
+    return inspect.isclass(made) and made.__module__.startswith(f"{OURS}.")
+
+
+def _found(target: str) -> Any:
+    """What the name leads to, None where it leads nowhere."""
+    from hydra.utils import get_object
+
+    try:
+        return get_object(target)
+    except Exception:  # hydra's answer to a name that does not exist, or whose module fails to import
+        return None
