@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from robo_reward.contracts import Frames
-from robo_reward.errors import MissingExtra, UserError
-
-CHANNELS = 3
+from robo_reward.errors import UserError
+from robo_reward.reward_models.backbones import CHANNELS as CHANNELS
+from robo_reward.reward_models.backbones import Backbone
 
 
 def stack_views(frames: Mapping[str, Frames], views: Sequence[str]) -> Tensor:
@@ -85,18 +83,13 @@ class ConvEncoder(nn.Module):
 class FrozenEncoder(nn.Module):
     """A pretrained image encoder by name, never updated, and a small trained projection: (B, 3V, H, W) -> (B, size).
 
-    ``name`` is ``timm:<model>`` or ``open_clip:<architecture>/<checkpoint>``; weights come from the hub or from a local
-    path in place of the checkpoint. Views are encoded one by one and concatenated.
+    ``name``: as ``Backbone`` takes it. Views are encoded one by one and concatenated.
     """
 
-    def __init__(self, name: str, views: int, size: int = 64, *, pretrained: bool = True) -> None:
+    def __init__(self, name: str, views: int, size: int = 64) -> None:
         super().__init__()
-        self.views = views
-        self.backbone, self._pixels, features, mean, std = _load_backbone(name, pretrained)
-        self.backbone.requires_grad_(False).eval()
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
-        self.head = nn.Sequential(nn.Linear(features * views, size), nn.LayerNorm(size), nn.ReLU())
+        self.backbone = Backbone(name)
+        self.head = nn.Sequential(nn.Linear(self.backbone.features * views, size), nn.LayerNorm(size), nn.ReLU())
         self.size = size
 
     def train(self, mode: bool = True) -> FrozenEncoder:
@@ -105,82 +98,5 @@ class FrozenEncoder(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        mean, std = self.get_buffer("mean"), self.get_buffer("std")
-        pictures = torch.cat(images.split(CHANNELS, 1)) + 0.5
-        pictures = nn.functional.interpolate(pictures, (self._pixels,) * 2, mode="bilinear", antialias=True)
-        with torch.no_grad():
-            features = self.backbone((pictures - mean) / std)
-        embedded: Tensor = self.head(torch.cat(features.chunk(self.views), 1))
+        embedded: Tensor = self.head(self.backbone(images))
         return embedded
-
-
-def _load_backbone(name: str, pretrained: bool) -> tuple[nn.Module, int, int, tuple[float, ...], tuple[float, ...]]:
-    library, _, model = name.partition(":")
-    if library == "timm":
-        return _load_timm(model, pretrained)
-    if library == "open_clip":
-        return _load_open_clip(model, pretrained)
-    raise UserError(f"encoder '{name}': use conv, timm:<model> or open_clip:<architecture>/<checkpoint>")
-
-
-@contextmanager
-def _weights_at_hand(encoder: str) -> Iterator[None]:
-    """Turns what the hub's client says about weights that it cannot get into a user's error."""
-    try:
-        yield
-    except (OSError, RuntimeError, ValueError) as error:  # offline, no such checkpoint, another architecture's file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"the weights of encoder={encoder} could not be loaded: {reason} (check the name, the network and "
-            "HF_HUB_OFFLINE; encoder=conv needs none)"
-        ) from error
-
-
-def _load_timm(model: str, pretrained: bool) -> tuple[nn.Module, int, int, tuple[float, ...], tuple[float, ...]]:
-    try:
-        import timm
-    except ImportError:
-        raise MissingExtra("timm", "encoders", f"encoder=timm:{model}") from None
-    if model not in timm.list_models():
-        raise UserError(f"timm has no model '{model}': see timm.list_models()")
-    with _weights_at_hand(f"timm:{model}"):
-        net: Any = timm.create_model(model, pretrained=pretrained, num_classes=0)
-    setting = timm.data.resolve_data_config({}, model=net)
-    return (
-        net,
-        int(setting["input_size"][-1]),
-        int(net.num_features),
-        tuple(setting["mean"]),
-        tuple(setting["std"]),
-    )
-
-
-class _ImageTower(nn.Module):
-    """The image half of a CLIP model as a plain module."""
-
-    def __init__(self, visual: nn.Module) -> None:
-        super().__init__()
-        self.visual = visual
-
-    def forward(self, images: Tensor) -> Tensor:
-        features = self.visual(images)
-        result: Tensor = features[0] if isinstance(features, tuple) else features
-        return result
-
-
-def _load_open_clip(model: str, pretrained: bool) -> tuple[nn.Module, int, int, tuple[float, ...], tuple[float, ...]]:
-    try:
-        import open_clip
-    except ImportError:
-        raise MissingExtra("open-clip-torch", "encoders", f"encoder=open_clip:{model}") from None
-    architecture, _, checkpoint = model.partition("/")
-    if architecture not in open_clip.list_models():
-        raise UserError(f"open_clip has no architecture '{architecture}': see open_clip.list_models()")
-    if pretrained and not checkpoint:
-        raise UserError(f"encoder=open_clip:{model} names no checkpoint: use open_clip:{architecture}/<checkpoint>")
-    with _weights_at_hand(f"open_clip:{model}"):
-        net: Any = open_clip.create_model(architecture, pretrained=checkpoint if pretrained else None)
-    visual = net.visual
-    size = visual.image_size
-    pixels = int(size[0] if isinstance(size, tuple | list) else size)
-    return _ImageTower(visual), pixels, int(visual.output_dim), tuple(visual.image_mean), tuple(visual.image_std)

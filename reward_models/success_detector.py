@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from robo_reward.networks import mlp
+from robo_reward.reward_models.success_calibration import Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,7 @@ class SuccessDetector:
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), self.settings.learning_rate, weight_decay=self.settings.weight_decay
         )
-        self.temperature, self.offset = 1.0, 0.0
+        self.calibration = Calibration()
 
     def fit(self, positive: Tensor, negative: Tensor, early: Tensor, steps: int) -> float:
         """``steps`` updates; (P, Z) final frames, (Q, Z) other episodes' frames, (R, Z) early demonstration frames.
@@ -60,24 +62,23 @@ class SuccessDetector:
         return out
 
     def probability(self, embeddings: Tensor) -> NDArray[np.float32]:
-        """Calibrated probabilities (F,) in [0, 1]: 0.5 lies at the threshold that ``calibrate`` chose."""
-        z = (self.logit(embeddings) - self.offset) / self.temperature
-        return (1 / (1 + np.exp(-np.clip(z, -30, 30)))).astype(np.float32)
+        """Probabilities (F,) float32 in [0, 1], calibrated where ``calibration`` was fitted."""
+        return self.calibration.probability(self.logit(embeddings))
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """Everything that a resumed run needs."""
         return {
             "net": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "temperature": self.temperature,
-            "offset": self.offset,
+            **self.calibration.state(),
         }
 
-    def load(self, state: dict[str, object]) -> None:
+    def load(self, state: dict[str, Any]) -> None:
         """Takes back what ``state`` gave."""
-        self.net.load_state_dict(state["net"])  # type: ignore[arg-type]
-        self.optimizer.load_state_dict(state["optimizer"])  # type: ignore[arg-type]
-        self.temperature, self.offset = float(str(state["temperature"])), float(str(state["offset"]))
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        temperature, offset, threshold = state["temperature"], state["offset"], state.get("threshold", 0.5)
+        self.calibration = Calibration(float(temperature), float(offset), float(threshold))
 
 
 def _draw(pool: Tensor, count: int) -> Tensor:

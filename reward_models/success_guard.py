@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from robo_reward.contracts import Needs
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.reward_models.progress_fit import FitSettings
+from robo_reward.reward_models.success_calibration import held
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
 
@@ -57,23 +58,16 @@ class SuccessGuard:
 
     def judge(self, trace: Trace) -> float:
         """How sure the guard is that the episode succeeded, in [0, 1]; 0.5 lies at its threshold."""
-        p = self._held(trace)
+        p = held(self._probability(trace), self._consecutive)
         if len(p) == 0:
             return 0.0
-        held, low, high = p.max(), self.threshold, 1 - self.threshold
-        return float(0.5 * held / low if held < low else 0.5 + 0.5 * (held - low) / max(high, 1e-6))
+        surest, low, high = p.max(), self.threshold, 1 - self.threshold
+        return float(0.5 * surest / low if surest < low else 0.5 + 0.5 * (surest - low) / max(high, 1e-6))
 
     def moment(self, trace: Trace) -> int | None:
         """The first step from which the episode is judged a success, None if it is not."""
-        over = np.flatnonzero(self._held(trace) >= self.threshold)
+        over = np.flatnonzero(held(self._probability(trace), self._consecutive) >= self.threshold)
         return int(trace.frame_steps[over[0]]) if len(over) else None
-
-    def _held(self, trace: Trace) -> NDArray[np.float32]:
-        """For every kept frame the least probability of it and the ``consecutive - 1`` after it."""
-        p = self._probability(trace)
-        if len(p) < self._consecutive:
-            return p[:0]
-        return np.asarray(np.lib.stride_tricks.sliding_window_view(p, self._consecutive).min(1))
 
     def save(self, folder: Path) -> None:
         """Writes weights and threshold into ``folder``."""

@@ -68,14 +68,14 @@ def test_small_pictures_and_unknown_encoders_are_refused() -> None:
 def test_a_pretrained_encoder_stays_frozen() -> None:
     pytest.importorskip("timm")
     torch.manual_seed(0)
-    encoder = FrozenEncoder("timm:resnet10t", 2, pretrained=False)
+    encoder = FrozenEncoder("timm:resnet10t/random", 2)
     encoder.train()
     encoder(torch.rand(2, 6, 32, 32) - 0.5).sum().backward()
     assert all(p.grad is None for p in encoder.backbone.parameters())
     assert any(p.grad is not None for p in encoder.head.parameters())
     assert not encoder.backbone.training
     with pytest.raises(UserError, match="no model 'resnet-none'"):
-        FrozenEncoder("timm:resnet-none", 1, pretrained=False)
+        FrozenEncoder("timm:resnet-none/random", 1)
 
 
 def test_weights_that_cannot_be_fetched_are_a_users_error(monkeypatch: pytest.MonkeyPatch) -> None:

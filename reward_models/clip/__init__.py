@@ -1,0 +1,1 @@
+"""Rewards from vision-language embeddings: pictures and prompts in one space."""
