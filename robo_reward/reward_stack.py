@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.chain_check import check_chain, pays_unbounded_level
 from robo_reward.contracts import (
     Estimate,
     Flags,
     Floats,
+    Needs,
     Observation,
     RewardModel,
     RewardTransform,
@@ -21,43 +24,61 @@ from robo_reward.contracts import (
 )
 from robo_reward.errors import UserError
 from robo_reward.trace import Trace
+from robo_reward.transform_kinds import EpisodeTransform, EstimateFilter, Remembering, Transform, name_of, nature_of
 
 
 class RewardStack:
     """Prices transitions step by step, or whole episodes at once; the two agree for models that look at every step.
 
     With a stride, per-step pricing holds the last estimate between looks (the reward of a step may only use what is
-    known by then), while whole episodes are interpolated between their frames.
+    known by then), while whole episodes are interpolated between their frames. A gain belongs to the look that found
+    it, either way.
 
     ``base_reward`` names the objective: the model's own if it passes the world's reward on, plus what the
-    transforms add.
+    transforms add. ``needs``: the model's, and whole episodes if a transform wants them.
 
     Raises:
-        UserError: if nothing in the chain is an objective. Potential shaping telescopes to a constant, so on its
-            own every policy is optimal under it.
+        UserError: if nothing in the chain is an objective (potential shaping telescopes to a constant, so on its own
+            every policy is optimal under it), or if its pieces contradict each other (``chain_check``).
     """
 
-    def __init__(self, model: RewardModel, transforms: Sequence[RewardTransform]) -> None:
+    def __init__(self, model: RewardModel, transforms: Sequence[Transform]) -> None:
         self.model = model
         self.transforms = tuple(transforms)
         names = [t.base_reward for t in self.transforms if t.base_reward]
         if model.needs.oracle != "none":
             names.insert(0, {"reward": "env_dense", "success": "env_sparse"}[model.needs.oracle])
+        check_chain(self.transforms, model.needs.oracle != "none")
         if not names:
             raise UserError(
                 "this reward has no objective: shaping alone leaves every policy optimal. "
                 "Add a base reward, e.g. transform=default or transform=potential (success detector + shaping)"
             )
         self.base_reward = " + ".join(names)
+        self._level = pays_unbounded_level(self.transforms)
         self._held: Estimate | None = None
         self._age: NDArray[np.int64] = np.zeros(0, np.int64)
         self._gained: Floats = np.zeros(0, np.float32)
 
+    @property
+    def needs(self) -> Needs:
+        """What must be given to price: the model's needs, and whole episodes if the chain wants them."""
+        whole = any(isinstance(t, EpisodeTransform) for t in self.transforms)
+        return replace(self.model.needs, episode=self.model.needs.episode or whole)
+
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
-        """Starts the episodes of the worlds where ``fresh`` (N,) is True."""
-        estimate = self.model.begin(first, fresh)
-        for transform in self.transforms:
-            transform.begin(estimate, fresh)
+        """Starts the episodes of the worlds where ``fresh`` (N,) is True.
+
+        Raises:
+            UserError: if a transform prices whole episodes only.
+        """
+        steps = self._step_transforms()
+        estimate = seen = self.model.begin(first, fresh)
+        for transform in steps:
+            if isinstance(transform, EstimateFilter):
+                seen = transform.filter(seen)
+            else:
+                transform.begin(seen, fresh)
         self._age = np.where(fresh, 0, self._age if len(self._age) == len(fresh) else 0)
         gained = self._gained if len(self._gained) == len(fresh) else np.zeros(len(fresh), np.float32)
         self._gained = np.where(fresh, 0, gained).astype(np.float32)
@@ -75,7 +96,14 @@ class RewardStack:
         if look.any():
             held = _merge(look, self._collected(look, self.model.estimate(transition)), held)
         self._held = held
-        return Step(transition, held, self._reward(transition, held, self.transforms))
+        self._check_end(transition.terminated, held)
+        reward, seen = self._base(transition.env_reward), held
+        for transform in self._step_transforms():
+            if isinstance(transform, EstimateFilter):
+                seen = transform.filter(seen)
+            else:
+                reward = transform(reward, transition, seen)
+        return Step(transition, held, reward.astype(np.float32))
 
     def _collected(self, look: Flags, seen: Estimate) -> Estimate:
         """``seen`` with the gains since each world's own last look.
@@ -88,44 +116,119 @@ class RewardStack:
 
     def price(self, trace: Trace) -> Trace:
         """The trace with ``estimate`` at its F kept frames and ``reward`` (T,) between them, linearly interpolated."""
-        estimate = self.model.estimate_episode(trace)
-        return replace(trace, estimate=estimate, reward=self.reward_of(trace, estimate))
+        return self.price_group([trace])[0]
+
+    def price_group(self, traces: Sequence[Trace]) -> list[Trace]:
+        """Prices episodes that belong together, such as several tries from one start."""
+        estimates = [self.model.estimate_episode(trace) for trace in traces]
+        rewards = self.rewards_of(traces, estimates)
+        rows = zip(traces, estimates, rewards, strict=True)
+        return [replace(trace, estimate=estimate, reward=reward) for trace, estimate, reward in rows]
 
     def reward_of(self, trace: Trace, estimate: Estimate) -> Floats:
-        """The rewards (T,) that given estimates (F,) at the trace's frames lead to.
+        """The rewards (T,) that given estimates (F,) at the trace's frames lead to."""
+        return self.rewards_of([trace], [estimate])[0]
+
+    def rewards_of(self, traces: Sequence[Trace], estimates: Sequence[Estimate]) -> list[Floats]:
+        """The rewards (T_i,) of a group of episodes, of which estimates (F_i,) at their frames are given.
 
         May be called at any time: what the transforms remember of episodes that are being stepped is not touched.
-        """
-        dense = interpolate(estimate, trace.frame_steps, len(trace))
-        first = dense.at(slice(0, 1))
-        transforms = deepcopy(self.transforms)
-        for transform in transforms:
-            transform.begin(first, np.ones(1, bool))
-        rewards = np.zeros(len(trace), np.float32)
-        for step in range(len(trace)):
-            last = step == len(trace) - 1
-            now = dense.at(slice(step + 1, step + 2))
-            rewards[step] = self._reward(_outline(trace, step, last), now, transforms)[0]
-        return rewards
 
-    def _reward(self, transition: Transition, estimate: Estimate, transforms: Sequence[RewardTransform]) -> Floats:
-        reward: Floats = np.zeros(len(transition.terminated), np.float32)
-        if self.model.needs.oracle != "none":
-            reward = transition.env_reward.astype(np.float32)
-            if np.isnan(reward).any():
+        Raises:
+            UserError: for a running normaliser, which prices per step only; for a single episode where the chain
+                compares a group; for a level reward in an episode that success ended.
+        """
+        self._check_episodes(len(traces))
+        dense = [interpolate(e, t.frame_steps, len(t)) for t, e in zip(traces, estimates, strict=True)]
+        for trace, estimate in zip(traces, dense, strict=True):
+            self._check_end(np.asarray([trace.terminated]), estimate.at(slice(-1, None)))
+        rewards = [self._base_of(trace) for trace in traces]
+        steps = [[_outline(t, k, k == len(t) - 1) for k in range(len(t))] for t in traces]
+        for transform in self.transforms:
+            if isinstance(transform, EstimateFilter):
+                dense = [transform.filter(estimate) for estimate in dense]
+            elif isinstance(transform, EpisodeTransform):
+                rewards = transform.price(rewards, list(zip(traces, dense, strict=True)))
+            else:
+                rows = zip(rewards, steps, dense, strict=True)
+                rewards = [_along(deepcopy(transform), *row) for row in rows]
+        return [reward.astype(np.float32) for reward in rewards]
+
+    def state(self) -> list[dict[str, Any]]:
+        """What the transforms know beyond the running episodes, in order; {} from those that know nothing."""
+        return [t.state() if isinstance(t, Remembering) else {} for t in self.transforms]
+
+    def load_state(self, state: Sequence[Mapping[str, Any]]) -> None:
+        """Takes back what ``state`` gave to a stack of the same chain."""
+        for transform, known in zip(self.transforms, state, strict=True):
+            if isinstance(transform, Remembering):
+                transform.load_state(known)
+
+    def _step_transforms(self) -> list[RewardTransform | EstimateFilter]:
+        """All transforms, none of which may want whole episodes."""
+        steps: list[RewardTransform | EstimateFilter] = []
+        for transform in self.transforms:
+            if isinstance(transform, EpisodeTransform):
                 raise UserError(
-                    f"this reward is the simulator's {self.model.needs.oracle}, which these episodes do not hold: "
-                    f"build the world with oracle={self.model.needs.oracle}"
+                    f"transform {name_of(transform)} prices whole episodes only: use learner.pricing=deferred, "
+                    "or a learner that prices finished episodes (learner=rlpd)"
                 )
-        for transform in transforms:
-            reward = transform(reward, transition, estimate)
-        return reward.astype(np.float32)
+            steps.append(transform)
+        return steps
+
+    def _check_episodes(self, count: int) -> None:
+        for transform in self.transforms:
+            nature = nature_of(transform)
+            if nature.scope == "running":
+                raise UserError(
+                    f"transform {name_of(transform)} keeps statistics of the rewards as they are earned and cannot "
+                    "price finished episodes: use learner.pricing=per_step, or leave it out"
+                )
+            if nature.scope == "group" and count < 2:
+                raise UserError(
+                    f"transform {name_of(transform)} compares the episodes of a group, but {count} was given: use it "
+                    "with a learner that rolls out groups from one start, or take transform=default"
+                )
+
+    def _check_end(self, terminated: Flags, estimate: Estimate) -> None:
+        """Refuses a level reward where success (as estimated) ended an episode."""
+        if self._level is not None and (terminated & (estimate.success >= 0.5)).any():
+            raise UserError(
+                f"success ended an episode in which transform {self._level} pays at every step: that pays the policy "
+                "for avoiding success. Let episodes run to their time limit (env.terminate_on_success=false), put "
+                "Absorbing after the level so that the last state counts as lasting, or use transform=potential"
+            )
+
+    def _base(self, env_reward: Floats) -> Floats:
+        """The reward before the first transform: zero, or the world's own."""
+        if self.model.needs.oracle == "none":
+            return np.zeros(len(env_reward), np.float32)
+        if np.isnan(env_reward).any():
+            raise UserError(
+                f"this reward is the simulator's {self.model.needs.oracle}, which these episodes do not hold: "
+                f"build the world with oracle={self.model.needs.oracle}"
+            )
+        return env_reward.astype(np.float32)
+
+    def _base_of(self, trace: Trace) -> Floats:
+        missing = np.full(len(trace), np.nan, np.float32)
+        return self._base(missing if trace.env_reward is None else trace.env_reward)
+
+
+def _along(transform: RewardTransform, rewards: Floats, transitions: Sequence[Transition], dense: Estimate) -> Floats:
+    """One episode's rewards (T,) after ``transform``, step by step."""
+    transform.begin(dense.at(slice(0, 1)), np.ones(1, bool))
+    paid = rewards.copy()
+    for step, transition in enumerate(transitions):
+        paid[step] = transform(rewards[step : step + 1], transition, dense.at(slice(step + 1, step + 2)))[0]
+    return paid
 
 
 def interpolate(estimate: Estimate, frame_steps: NDArray[np.int64], steps: int) -> Estimate:
-    """Estimates at every step 0..steps, (steps + 1,), from those at ``frame_steps``; gains are shared out evenly.
+    """Estimates at every step 0..steps, (steps + 1,), from those at ``frame_steps``; gains stay at their frames.
 
-    Before the first frame and after the last one the nearest estimate holds, and nothing is gained.
+    A hop is one hop: shared out over the steps of its gap it would accumulate to another value. Before the first frame
+    and after the last one the nearest estimate holds, and nothing is gained.
 
     Raises:
         UserError: without a single frame.
@@ -137,10 +240,8 @@ def interpolate(estimate: Estimate, frame_steps: NDArray[np.int64], steps: int) 
     def line(values: Floats) -> Floats:
         return np.asarray(np.interp(grid, frame_steps, values), np.float32)
 
-    gaps = np.diff(frame_steps, prepend=frame_steps[0])
-    position = np.clip(np.searchsorted(frame_steps, grid), 0, len(frame_steps) - 1)
-    shared = (estimate.gain / np.maximum(gaps, 1))[position]
-    gain = np.where((grid >= frame_steps[0]) & (grid <= frame_steps[-1]), shared, 0).astype(np.float32)
+    gain = np.zeros(steps + 1, np.float32)
+    gain[frame_steps] = estimate.gain
     match = None if estimate.match is None else line(estimate.match)
     return Estimate(line(estimate.progress), gain, line(estimate.success), line(estimate.uncertainty), match)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from robo_reward.errors import UserError
 from robo_reward.line_world import LineReward
 from robo_reward.reward_stack import RewardStack
 from robo_reward.trace import Trace
+from robo_reward.transform_kinds import nature_of
 
 CONFIGS = Path(hydra.utils.get_object("robo_reward.configs").__file__).parent
 VIEWS = ("front",)
@@ -48,15 +51,63 @@ def _one_thread() -> None:
 # --- reward models ----------------------------------------------------------------------------------------------------
 
 
+WITHOUT_DOWNLOADS: dict[str, dict[str, Any]] = {
+    "goal_clip": {"architecture": str(Path(__file__).parent / "reward_models" / "tiny_clip.json"), "pretrained": None},
+    "perceptual": {"encoder": "timm:test_resnet/random"},
+}
+"""Settings of models whose weights come from the hub: random ones keep the contract as well."""
+JUDGES = ("gvl", "topreward", "vlm_judge")
+
+
+def judge_url() -> str:
+    """The address of a server that judges the moving square truly."""
+    folder = str(Path(__file__).parent / "reward_models")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    from judge_server import standing_server  # type: ignore[import-not-found]
+
+    return str(standing_server().url)
+
+
+def lerobot_classifier() -> str:
+    """The folder of a tiny random classifier that LeRobot saved."""
+    folder = str(Path(__file__).parent / "reward_models")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    from tiny_lerobot import standing_classifier  # type: ignore[import-not-found]
+
+    return str(standing_classifier())
+
+
+def reward_address() -> str:
+    """The address of a server that prices the moving square by its brightness."""
+    folder = str(Path(__file__).parent / "reward_models")
+    if folder not in sys.path:
+        sys.path.append(folder)
+    from reward_server import standing_address  # type: ignore[import-not-found]
+
+    return str(standing_address())
+
+
 def small(name: str) -> Any:
     """The yaml's settings, made quick: one view, few steps of fitting."""
     config = compose(f"reward_model={name}").reward_model
     with open_dict(config):
-        for key, value in {"views": list(VIEWS), "stride": 1, "members": 2, "refit_steps": 5}.items():
-            if key in config:
-                config[key] = value
-        if "fit" in config:
-            config.fit.steps = 20
+        for part in (config, *config.get("models", {}).values()):
+            for key, value in {"views": list(VIEWS), "stride": 1, "members": 2, "refit_steps": 5}.items():
+                if key in part:
+                    part[key] = value
+            if "fit" in part:
+                part.fit.steps = 20
+        config.update(WITHOUT_DOWNLOADS.get(name, {}))
+        if name in JUDGES:
+            config.backend.url = judge_url()
+        if name == "grm":
+            config.backend.model.url = judge_url()
+        if name == "lerobot":
+            config.pretrained = lerobot_classifier()
+        if name == "remote":
+            config.address = reward_address()
     return config
 
 
@@ -161,10 +212,33 @@ def test_the_contract_finds_what_breaks_it() -> None:
 def test_transforms(name: str) -> None:
     config = compose(f"transform={name}").transform
     for entry in config.chain:
-        contract.check_transform(lambda entry=entry: build(entry))
+        if nature_of(build(entry)).scope == "step":  # others look beyond the world's own past: priced below
+            contract.check_transform(lambda entry=entry: build(entry))
     model = "env_dense" if name == "none" else "transport"
     stack = RewardStack(build_reward_model(small(model)), build_transforms(config))
     assert stack.base_reward
+
+
+@pytest.mark.parametrize("name", [n for n in names("transform") if n != "none"])
+def test_transforms_price_episodes(name: str) -> None:
+    """A group of episodes, in every mode that the chain allows: finite float32 rewards, one a step."""
+
+    class Matching(LineReward):
+        def estimate_episode(self, trace: Trace) -> Any:
+            seen = super().estimate_episode(trace)
+            return replace(seen, match=seen.progress)
+
+    stack = RewardStack(Matching(), build_transforms(compose(f"transform={name}").transform))
+    group = episodes("policy", 3, 30)
+    if any(nature_of(t).scope == "running" for t in stack.transforms):
+        with pytest.raises(UserError, match="pricing=per_step"):
+            stack.price_group(group)
+        return
+    for priced in stack.price_group(group):
+        assert priced.reward is not None
+        assert priced.reward.shape == (STEPS,)
+        assert priced.reward.dtype == np.float32
+        assert np.isfinite(priced.reward).all()
 
 
 @pytest.mark.parametrize("name", names("learner"))

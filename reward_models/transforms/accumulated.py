@@ -7,18 +7,21 @@ import numpy as np
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import unknown_name
 from robo_reward.reward_models.hops import RULES, Rule, accumulate
+from robo_reward.transform_kinds import Nature
 
 
 class Accumulated:
     """reward += weight * v, v accumulated from the episode's gains by ``rule`` (EVOLVE-VLA Eq. 2 and its relatives).
 
-    The value depends on the episode's history, not on the state alone.
+    The value depends on the episode's history, not on the state alone. A hop counts at the look that found it: with a
+    stride the value stands still in between, per step and per episode alike.
     """
 
     def __init__(self, rule: Rule = "grm", weight: float = 1.0) -> None:
         if rule not in RULES:
             raise unknown_name("recursion rule", rule, RULES)
         self.base_reward: str | None = f"{weight:g}*accumulated({rule})"
+        self.nature = Nature("objective", pays="level", source="gain")
         self._rule: Rule = rule
         self._weight = weight
         self._value: Floats = np.zeros(0, np.float32)

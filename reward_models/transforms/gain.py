@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
+from robo_reward.transform_kinds import Nature
 
 
 class Gain:
@@ -16,6 +17,7 @@ class Gain:
 
     def __init__(self, weight: float = 1.0) -> None:
         self.base_reward: str | None = f"{weight:g}*gain"
+        self.nature = Nature("objective", pays="change", source="progress")
         self._weight = weight
         self._before: Floats = np.zeros(0, np.float32)
 

@@ -7,9 +7,11 @@ from typing import Literal
 import numpy as np
 
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
-from robo_reward.errors import UserError
+from robo_reward.errors import UserError, unknown_name
+from robo_reward.transform_kinds import Nature
 
 Source = Literal["progress", "match", "success"]
+SOURCES: tuple[Source, ...] = ("progress", "match", "success")
 
 
 class Level:
@@ -17,12 +19,15 @@ class Level:
 
     ``source``: ``progress`` in [0, 1], ``match`` in [-1, 1] or ``success`` probability in [0, 1]. A level pays for
     staying where the estimate is high, so it is an objective of its own; it suits episodes that run to their time
-    limit and would pay a policy to avoid success in episodes that success ends.
+    limit. In episodes that success ends it would pay a policy to avoid success, and is refused without ``Absorbing``.
     """
 
     def __init__(self, source: Source = "progress", weight: float = 1.0, conservatism: float = 0.0) -> None:
         """``conservatism``: how many units of uncertainty are taken off the progress first (UWO-like, linear)."""
+        if source not in SOURCES:
+            raise unknown_name("source of transform level", source, SOURCES)
         self.base_reward: str | None = f"{weight:g}*{source}"
+        self.nature = Nature("objective", pays="level", source=source)
         self._source, self._weight, self._conservatism = source, weight, conservatism
 
     def begin(self, first: Estimate, fresh: Flags) -> None:

@@ -5,20 +5,34 @@ from __future__ import annotations
 import numpy as np
 
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
+from robo_reward.errors import UserError
+from robo_reward.transform_kinds import Nature
 
 
 class Potential:
-    """reward += weight * (gamma * Phi(after) - Phi(before)), Phi = progress (Ng, Harada & Russell 1999).
+    """reward += weight * (gamma^chunk * Phi(after) - Phi(before)), Phi = progress (Ng, Harada & Russell 1999).
 
     Phi(after) counts as 0 where the episode *terminated*, never where it was truncated: then the discounted sum is
     gamma^T Phi_T - Phi_0, or -Phi_0 after a termination, whatever the policy did. The potential of a state is the one
     that was computed when it was met (dynamic potentials are never recomputed inside a batch). Not an objective.
     """
 
-    def __init__(self, gamma: float = 0.98, weight: float = 1.0) -> None:
-        """``gamma`` must be the learner's discount, else the optimum moves."""
+    def __init__(self, gamma: float = 0.98, weight: float = 1.0, chunk: int = 1) -> None:
+        """``gamma`` must be the learner's discount of one simulated step, else the optimum moves.
+
+        ``chunk``: how many of these steps one transition takes, for policies that act in chunks and learners that
+        discount a chunk by gamma^chunk.
+
+        Raises:
+            UserError: for a discount outside (0, 1] or a chunk below 1.
+        """
+        if not 0 < gamma <= 1:
+            raise UserError(f"transform potential: gamma={gamma} must be above 0 and at most 1: the learner's discount")
+        if chunk < 1:
+            raise UserError(f"transform potential: chunk={chunk} must be 1 or more steps")
         self.base_reward: str | None = None
-        self._gamma, self._weight = gamma, weight
+        self.nature = Nature("potential", source="progress", gamma=gamma**chunk)
+        self._discount, self._weight = gamma**chunk, weight
         self._before: Floats = np.zeros(0, np.float32)
 
     def begin(self, first: Estimate, fresh: Flags) -> None:
@@ -28,6 +42,6 @@ class Potential:
 
     def __call__(self, reward: Floats, transition: Transition, estimate: Estimate) -> Floats:
         after = np.where(transition.terminated, 0.0, estimate.progress)
-        shaped = reward + self._weight * (self._gamma * after - self._before)
+        shaped = reward + self._weight * (self._discount * after - self._before)
         self._before = estimate.progress
         return np.asarray(shaped, np.float32)

@@ -53,37 +53,6 @@ def test_shaping_telescopes(progress: list[float], gamma: float, terminated: boo
     assert sum(gamma**k * r for k, r in enumerate(paid)) == pytest.approx(last - progress[0], abs=1e-4)
 
 
-@settings(deadline=None, max_examples=25)
-@given(st.integers(0, 10_000), st.sampled_from([0.9, 0.99]))
-def test_shaping_leaves_the_optimum_of_a_tabular_task_alone(seed: int, gamma: float) -> None:
-    """Value iteration on a random task: the best actions with and without shaping are the same."""
-    rng = np.random.default_rng(seed)
-    states, actions = 6, 3
-    after = rng.integers(0, states, (states, actions))
-    reward = rng.random((states, actions))
-    progress = rng.random(states)
-    ends = rng.random((states, actions)) < 0.2
-    shaped = np.zeros((states, actions))
-    nothing = Observation({}, np.zeros((1, 1), np.float32), ("x",))
-    for s in range(states):
-        for a in range(actions):
-            transform = Potential(gamma=gamma)
-            transform.begin(estimate(float(progress[s])), np.ones(1, bool))
-            base = np.asarray([reward[s, a]], np.float32)
-            end = np.asarray([bool(ends[s, a])])
-            step = Transition(nothing, base[:, None], nothing, base, end, ~end)
-            shaped[s, a] = transform(base, step, estimate(float(progress[after[s, a]])))[0]
-
-    def q_values(r: np.ndarray) -> np.ndarray:
-        q = np.zeros((states, actions))
-        for _ in range(2000):
-            q = r + gamma * ~ends * q.max(1)[after]
-        return q
-
-    plain, with_shaping = q_values(reward), q_values(shaped)
-    assert with_shaping == pytest.approx(plain - progress[:, None], abs=1e-4)
-
-
 def test_gain_pays_the_change_of_progress() -> None:
     assert pay(Gain(weight=2), [estimate(p) for p in (0.1, 0.4, 0.3)]) == pytest.approx([0.6, -0.2], abs=1e-6)
 
@@ -100,6 +69,24 @@ def test_gold_wants_consecutive_steps() -> None:
     assert pay(Gold(threshold=0.5, consecutive=2), seen) == [0, 0, 0, 1, 1]
 
 
+def test_gold_can_be_paid_once_in_an_episode() -> None:
+    gold = Gold(consecutive=1, weight=2, once=True)
+    seen = [estimate(success=p) for p in (0.1, 0.9, 0.9, 0.2, 0.8)]
+    assert pay(gold, seen) == [2, 0, 0, 0]
+    assert pay(gold, seen) == [2, 0, 0, 0]  # a fresh episode pays again
+    with pytest.raises(UserError, match=r"threshold=1\.5"):
+        Gold(threshold=1.5)
+
+
+def test_potential_of_chunks_and_its_bounds() -> None:
+    paid = pay(Potential(gamma=0.9, chunk=2), [estimate(p) for p in (0.2, 0.6, 1)])
+    assert paid == pytest.approx([0.81 * 0.6 - 0.2, 0.81 * 1 - 0.6], abs=1e-6)
+    assert pay(Potential(gamma=0.9), [estimate(0.2), estimate(0.6)], terminated=True) == pytest.approx([-0.2])
+    for wrong in ({"gamma": 0.0}, {"gamma": 1.1}, {"chunk": 0}):
+        with pytest.raises(UserError, match="transform potential"):
+            Potential(**wrong)  # type: ignore[arg-type]
+
+
 def test_level_pays_the_estimate_less_its_uncertainty() -> None:
     seen = [estimate(), estimate(0.5, spread=0.1), estimate(0.1, spread=0.3)]
     assert pay(Level(), seen) == pytest.approx([0.5, 0.1])
@@ -109,6 +96,8 @@ def test_level_pays_the_estimate_less_its_uncertainty() -> None:
 def test_level_of_what_the_model_does_not_give() -> None:
     with pytest.raises(UserError, match="gives no match"):
         pay(Level("match"), [estimate(), estimate()])
+    with pytest.raises(UserError, match="did you mean 'progress'"):
+        Level("progres")  # type: ignore[arg-type]
 
 
 def test_clip_bounds_what_came_before() -> None:

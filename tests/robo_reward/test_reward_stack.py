@@ -15,6 +15,7 @@ from robo_reward.errors import UserError
 from robo_reward.explorers import RandomPolicy
 from robo_reward.line_world import VIEW, LineReward, LineWorld
 from robo_reward.reward_models.env_reward import EnvReward
+from robo_reward.reward_models.hops import RULES, Rule
 from robo_reward.reward_models.transforms.accumulated import Accumulated
 from robo_reward.reward_models.transforms.gain import Gain
 from robo_reward.reward_models.transforms.level import Level
@@ -96,6 +97,23 @@ def test_a_causal_model_is_paid_the_same_per_step_and_per_episode(transform: Lev
     assert whole == pytest.approx(stepped, abs=1e-6)
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_accumulated_hops_are_paid_the_same_per_step_and_per_episode_at_any_stride(stride: int, rule: Rule) -> None:
+    """At every step, between looks as well: a hop counts once, at the look that found it."""
+    whole_trace = random_trace(horizon=10, seed=stride)
+    stack = RewardStack(LineReward(stride), [Accumulated(rule)])
+    whole = stack.price(whole_trace.every(stride)).reward
+    stack.begin(observe_frames([(whole_trace, 0)]), np.ones(1, bool))
+    stepped = []
+    for k in range(10):
+        before, after = observe_frames([(whole_trace, k)]), observe_frames([(whole_trace, k + 1)])
+        step = frame_transition(before, after, [(whole_trace, k + 1)])
+        stepped.append(float(stack.step(replace(step, truncated=np.asarray([k == 9]))).reward[0]))
+    assert whole == pytest.approx(stepped, abs=1e-6)
+    assert np.ptp(stepped) > 0.01
+
+
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_other_worlds_resets_change_nothing(stride: int) -> None:
     """World 0 alone and beside a world that restarts every 2 steps: the same rewards."""
@@ -131,7 +149,7 @@ def test_whole_episodes_are_interpolated_between_frames() -> None:
     seen = Estimate(five, np.asarray([0, 0.3, 0.6], np.float32), five, five, match=five)
     dense = interpolate(seen, np.asarray([0, 3, 5]), 6)
     assert dense.progress == pytest.approx([0, 0.1, 0.2, 0.3, 0.6, 0.9, 0.9], abs=1e-6)
-    assert dense.gain == pytest.approx([0, 0.1, 0.1, 0.1, 0.3, 0.3, 0], abs=1e-6)
+    assert dense.gain == pytest.approx([0, 0, 0, 0.3, 0, 0.6, 0], abs=1e-6)
     assert dense.match is not None
     assert dense.match == pytest.approx(dense.progress)
     with pytest.raises(UserError, match="without kept frames"):

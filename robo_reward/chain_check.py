@@ -1,0 +1,168 @@
+"""Checks a chain of transforms when it is built: pieces that undo or contradict each other, and why they do."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
+
+from robo_reward.errors import UserError
+from robo_reward.transform_kinds import Nature, Transform, name_of, nature_of
+
+WAYS_OUT = "(docs/shaping.md has the table of what may follow what)"
+
+
+def check_chain(transforms: Sequence[Transform], has_base: bool) -> None:
+    """Refuses what contradicts itself and warns about what has no effect or weakens a promise.
+
+    ``has_base``: the reward is not zero before the first transform (the simulator's own reward).
+
+    Raises:
+        UserError: with the two pieces, the reason and the order that works.
+    """
+    parts = [(name_of(t), nature_of(t)) for t in transforms]
+    _check_reshapes_have_something(parts, has_base)
+    _check_potentials(parts)
+    _check_normalisers(parts)
+    _check_scopes(parts)
+    _warn_about_bounds(parts)
+    _warn_about_changes(parts)
+    _warn_about_filters(parts)
+    _warn_about_absorbing(parts)
+
+
+def check_normalised_advantage(transforms: Sequence[Transform]) -> None:
+    """For learners that divide a group's rewards by their standard deviation, as GRPO does.
+
+    (R - mean) / std cancels every positive factor that a group shares, so a scale in the chain would be silently inert.
+
+    Raises:
+        UserError: that names the piece and the ways out.
+    """
+    for transform in transforms:
+        if nature_of(transform).scales:
+            raise UserError(
+                f"transform {name_of(transform)} scales the rewards of a whole group, and advantages that are divided "
+                "by the group's standard deviation cancel that exactly: use mean-only advantages, or leave the scale "
+                "out (hero: weighting=false)"
+            )
+
+
+def pays_unbounded_level(transforms: Sequence[Transform]) -> str | None:
+    """The name of a level reward that no absorbing end completes; None without one.
+
+    Where success ends the episode such a level is an income that ends with it, so it pays a policy to avoid success.
+    """
+    name = None
+    for transform in transforms:
+        nature = nature_of(transform)
+        if nature.pays == "level":
+            name = name_of(transform)
+        elif getattr(transform, "absorbing", False):
+            name = None
+    return name
+
+
+def _check_reshapes_have_something(parts: Sequence[tuple[str, Nature]], has_base: bool) -> None:
+    seen = has_base
+    for name, nature in parts:
+        if nature.role == "reshape" and nature.pays is None and not seen:
+            raise UserError(
+                f"transform {name} reshapes the reward so far, and nothing before it pays any: "
+                f"put an objective (level, gold, gain) before it {WAYS_OUT}"
+            )
+        seen = seen or nature.role in ("objective", "unknown") or nature.pays is not None
+
+
+def _check_potentials(parts: Sequence[tuple[str, Nature]]) -> None:
+    gamma: float | None = None
+    for name, nature in parts:
+        if nature.role == "potential":
+            if gamma is not None and nature.gamma != gamma:
+                raise UserError(
+                    f"two potentials with gamma={gamma:g} and gamma={nature.gamma:g}: only the learner's discount "
+                    "leaves the optimum alone, and a learner has one; give both the same"
+                )
+            gamma = nature.gamma
+        elif nature.role == "reshape" and gamma is not None:
+            raise UserError(
+                f"transform {name} after Potential: a reshaped potential no longer telescopes, so the shaping would "
+                f"move the optimum; put Potential last, after {name} {WAYS_OUT}"
+            )
+
+
+def _check_normalisers(parts: Sequence[tuple[str, Nature]]) -> None:
+    running = [name for name, nature in parts if nature.scope == "running"]
+    if len(running) > 1:
+        raise UserError(f"transforms {' and '.join(running)}: the later one undoes the earlier one's scale; keep one")
+    for (first, before), (second, after) in pairwise(parts):
+        if after.scope == "running" and before.role == "reshape" and before.high is not None and before.low is not None:
+            warnings.warn(
+                f"transform {second} right after {first}: it rescales the range [{before.low:g}, {before.high:g}] that "
+                f"{first} was chosen for; swap them to bound the reward that the learner sees",
+                stacklevel=4,
+            )
+
+
+def _check_scopes(parts: Sequence[tuple[str, Nature]]) -> None:
+    running = [name for name, nature in parts if nature.scope == "running"]
+    whole = [name for name, nature in parts if nature.scope in ("episode", "group")]
+    if running and whole:
+        raise UserError(
+            f"transform {running[0]} prices as the worlds go, transform {whole[0]} only when an episode is over: "
+            "they cannot stand in one chain; leave one out"
+        )
+
+
+def _warn_about_bounds(parts: Sequence[tuple[str, Nature]]) -> None:
+    for (first, before), (second, after) in pairwise(parts):
+        if None in (before.low, before.high, after.low, after.high) or second != "Clip":
+            continue
+        assert before.low is not None
+        assert before.high is not None
+        assert after.low is not None
+        assert after.high is not None
+        if after.low <= before.low and before.high <= after.high:
+            warnings.warn(
+                f"transform {second} to [{after.low:g}, {after.high:g}] has no effect: {first} already keeps the "
+                f"reward within [{before.low:g}, {before.high:g}]",
+                stacklevel=4,
+            )
+
+
+def _warn_about_changes(parts: Sequence[tuple[str, Nature]]) -> None:
+    changes = [name for name, nature in parts if nature.pays == "change"]
+    if changes and any(nature.role == "potential" for _, nature in parts):
+        warnings.warn(
+            f"transform {changes[0]} beside Potential: both pay for progress that changes, and {changes[0]} moves the "
+            "optimum that Potential leaves alone; drop one",
+            stacklevel=4,
+        )
+    names = [name for name, _ in parts]
+    if changes and "MinForm" in names[names.index(changes[0]) :]:
+        warnings.warn(
+            f"transform MinForm over {changes[0]}: changes of progress are often rightly negative (going back to try "
+            "again), and the minimum then blames the retreat; use it on success probabilities (source=success)",
+            stacklevel=4,
+        )
+
+
+def _warn_about_filters(parts: Sequence[tuple[str, Nature]]) -> None:
+    if parts and parts[-1][1].role == "filter":
+        warnings.warn(
+            f"transform {parts[-1][0]} stands last and has no effect: it changes what the pieces after it see; put it "
+            "first",
+            stacklevel=4,
+        )
+
+
+def _warn_about_absorbing(parts: Sequence[tuple[str, Nature]]) -> None:
+    level = False
+    for name, nature in parts:
+        level = level or nature.pays == "level"
+        if name == "Absorbing" and not level:
+            warnings.warn(
+                f"transform {name} without a level before it: an event or a change that is paid once does not go on "
+                "after the end",
+                stacklevel=4,
+            )
