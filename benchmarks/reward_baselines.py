@@ -15,6 +15,7 @@ from cells import Row, run_cells, run_folder, train, write_result
 
 REWARDS = {
     "learned": [],
+    "learned_shaped": ["reward_model=progress", "transform=potential"],
     "env_sparse": ["reward_model=env_sparse", "transform=none"],
     "env_dense": ["reward_model=env_dense", "transform=none"],
 }

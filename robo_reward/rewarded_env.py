@@ -51,7 +51,7 @@ class RewardedEnv(VecEnv):
         Raises:
             UserError: for per-step pricing of a model that needs whole episodes.
         """
-        needs = stack.model.needs
+        needs = stack.needs
         if pricing not in PRICINGS:
             raise unknown_name("pricing", pricing, PRICINGS)
         if pricing == "per_step" and needs.episode:

@@ -130,6 +130,7 @@ class Session:
         self.tally.updates, self.tally.pricing_seconds = tally["updates"], tally["pricing_seconds"]
         self.tally.counts = dict(state.get("counts", {}))
         self.outcomes = list(state["outcomes"])
+        self.stack.load_state(state["transforms"])
         self.world.sealed.restore(state["sealed"])
         if self.test_world is not None:
             self.test_world.sealed.restore(state["tests"])
@@ -173,6 +174,7 @@ class Session:
             "audit": self.audit,
             "verdict": self.verdict,
             "alarm": self.alarm.dump(),
+            "transforms": self.stack.state(),
             "rendered": [self.frames_rendered, self.render_seconds],
         }
 

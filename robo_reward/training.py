@@ -164,23 +164,41 @@ class Job:
                     session.experience += list(session.episodes(policy, 1, seed, source))
 
     def fit(self, session: Session) -> None:
-        """Fits reward and judge on the demonstrations and the experience, each fourth episode of it held out."""
+        """Fits reward and judge on the demonstrations and the experience, each fourth episode of it held out.
+
+        A reward that the short audit refuses is fitted once more from another seed; the second verdict holds.
+
+        Raises:
+            UserError: if the audit refuses that one too and ``accept_refused_reward`` is off.
+        """
         held_out = session.experience[3::4] if len(session.experience) >= 8 else []
         fitted_on = [t for t in session.experience if all(t is not h for h in held_out)]
-        if self.learned and not self.fitted:
-            assert isinstance(self.stack.model, LearnedRewardModel)
-            session.log(dict(self.stack.model.fit(self.demonstrations, fitted_on, self.config.seed)))
+        unseen = held_out or session.experience
+        self._fit_reward(session, fitted_on, self.config.seed)
         if isinstance(self.judge, Fittable) and self.demonstrations:
             session.log(dict(self.judge.fit(self.demonstrations, fitted_on, self.config.seed)))
+        missed = self._audit(session, unseen)
+        if session.verdict == "refuse" and self.learned and not self.fitted:
+            print(f"the audit refuses the reward ({', '.join(missed)}): it is fitted once more", flush=True)
+            self._fit_reward(session, fitted_on, derive_seed(self.config.seed, "second fit"))
+            missed = self._audit(session, unseen)
+        check_accepted(session.verdict, missed, self.config.accept_refused_reward, "the reward that was just fitted")
+
+    def _fit_reward(self, session: Session, negatives: Sequence[Trace], seed: int) -> None:
         if self.learned and not self.fitted:
+            assert isinstance(self.stack.model, LearnedRewardModel)
+            session.log(dict(self.stack.model.fit(self.demonstrations, negatives, seed)))
             save_reward_model(self.stack.model, self.config.reward_model, self.run.path / "reward_model_first")
+
+    def _audit(self, session: Session, held_out: Sequence[Trace]) -> tuple[str, ...]:
+        """The short audit; returns what was missed."""
         auditor = build(self.config.audit) if self.config.audit.get("_target_") else None
-        if auditor is not None and self.learned and self.demonstrations:
-            report = auditor.run(self.stack.model, self.demonstrations, held_out or session.experience)
-            session.audit, session.verdict = report.values, report.verdict
-            session.log({**report.values, "audit/verdict": report.verdict})
-            missed = tuple(f"{name.removeprefix('audit/')} {report.values[name]:.2f}" for name in report.failed)
-            check_accepted(report.verdict, missed, self.config.accept_refused_reward, "the reward that was just fitted")
+        if auditor is None or not self.learned or not self.demonstrations:
+            return ()
+        report = auditor.run(self.stack.model, self.demonstrations, held_out)
+        session.audit, session.verdict = report.values, report.verdict
+        session.log({**report.values, "audit/verdict": report.verdict})
+        return tuple(f"{name.removeprefix('audit/')} {report.values[name]:.2f}" for name in report.failed)
 
     def read_audit(self, session: Session) -> None:
         """Takes the verdict that lies beside a fitted reward's weights, if it is of these weights.

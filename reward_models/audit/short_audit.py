@@ -12,6 +12,18 @@ from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
 
 
+WORTHLESS = {
+    "audit/voc_demonstrations": 0.0,
+    "audit/random_final_progress": 1.0,
+    "audit/frozen_final_progress": 1.0,
+    "audit/success_auroc": 0.5,
+    "audit/rewind_drop": 0.0,
+}
+"""What a reward gets that knows nothing."""
+MISSES = 3
+"""Bounds missed at which a reward is refused although it is not hopeless by any of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditReport:
     """``values``: what was measured; ``failed``: the checks that were not met; ``verdict``: pass, care or refuse."""
@@ -26,8 +38,11 @@ class ShortAudit:
 
     Bounds: order on the demonstrations (VOC+) >= ``order``; mean final progress of held-out random episodes and of a
     frozen robot <= ``idle``; demonstrated final frames against all held-out frames by success probability, AUROC >=
-    ``separation``; a rewound demonstration must end at least ``rewind`` below its peak. One check missed: care. More,
-    or an order below 0.5: refuse. ``train`` stops at a refusal, unless it is accepted.
+    ``separation``; a rewound demonstration must end at least ``rewind`` below its peak.
+
+    A check that is missed means care: a handful of episodes cannot tell 0.96 from 0.97. Refused is a reward that is
+    nearer to what a worthless one gets than to a bound, or that misses ``MISSES`` of them. ``train`` stops at a
+    refusal, unless it is accepted.
     """
 
     def __init__(self, order: float = 0.95, idle: float = 0.3, separation: float = 0.97, rewind: float = 0.3) -> None:
@@ -66,12 +81,10 @@ class ShortAudit:
             "audit/success_auroc": (self._separation, 1),
             "audit/rewind_drop": (self._rewind, 1),
         }
-        failed = tuple(
-            name
-            for name, (bound, sign) in bounds.items()
-            if (value := values[name]) is not None and sign * value < sign * bound
-        )
-        order = values["audit/voc_demonstrations"]
-        refused = len(failed) > 1 or (order is not None and order < 0.5)
+        known = {name: value for name, value in values.items() if value is not None}
+        failed = tuple(n for n, v in known.items() if bounds[n][1] * v < bounds[n][1] * bounds[n][0])
+        halfway = {name: (bounds[name][0] + WORTHLESS[name]) / 2 for name in failed}
+        hopeless = any(bounds[name][1] * known[name] < bounds[name][1] * half for name, half in halfway.items())
+        refused = hopeless or len(failed) >= MISSES
         verdict: Audit = "refuse" if refused else "care" if failed else "pass"
         return AuditReport(values, failed, verdict)
