@@ -193,7 +193,7 @@ def episodes_of(world: World, folder: Path, episodes: int) -> dict[str, Any]:
         traces[name], succeeded[name] = collect(world, policy, episodes, FIRST_SEED + 10 + number)
     traces["frozen"] = [frozen(t) for t in experts]
     succeeded["frozen"] = [False] * len(experts)
-    return {"traces": traces, "succeeded": succeeded, "firsts": firsts, "shares": shares}
+    return {"traces": traces, "succeeded": succeeded, "firsts": firsts, "shares": shares[::2]}  # a place to stop is drawn at both ends of an episode
 
 
 def _flat(row: Row, kind: str) -> Row:
