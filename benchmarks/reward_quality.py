@@ -1,6 +1,6 @@
 """How good the learned image rewards are on held-out episodes: order, separation, false progress, near misses.
 
-Run: python benchmarks/reward_quality.py [--tasks ...] [--seed 100] [--episodes 50]. Judges the rewards of the main
+Run: python benchmarks/reward_quality.py [--tasks ...] [--seeds 103,104] [--episodes 50]. Judges the rewards of the main
 job's runs (made if missing), as first fitted and as saved at the end. The simulator's verdicts are used for measurement
 only. Frames: every 5th decision. Failures: random actions; a frozen robot; a robot that works on a phantom object 10 to
 15 cm beside the real one. Near misses: the expert stopped at 50 to 95% of its way; a goal taken 5 to 15 cm off.
