@@ -28,22 +28,6 @@ class AuditRecord:
     current: bool
 
 
-def model_folder(path: str | Path) -> Path:
-    """Where the weights of a saved reward model lie: the folder itself, the run's ``reward_model``, the hub's cache.
-
-    Raises:
-        UserError: if there are none.
-    """
-    from robo_reward.build import MODEL_YAML
-    from robo_reward.runs.hub import fetch_model, is_hub_id
-
-    given = fetch_model(str(path)) if is_hub_id(str(path)) else Path(path)
-    for place in (given, given / "reward_model"):
-        if (place / MODEL_YAML).is_file():
-            return place
-    raise UserError(f"'{given}' holds no reward model (no {MODEL_YAML}): give the folder that robo-reward fit wrote")
-
-
 def weights_sha256(folder: Path) -> str:
     """SHA-256 (hex) over names and contents of all files of a saved reward model, its yaml included."""
     digest = hashlib.sha256()
@@ -70,12 +54,12 @@ def read_record(folder: Path) -> AuditRecord | None:
         UserError: if the file is damaged.
     """
     path = folder / FILE
-    if not path.exists():
+    if not path.exists() and not path.is_symlink():
         return None
     try:
         held = json.loads(path.read_text("utf-8"))
         verdict, reasons, digest = held["verdict"], tuple(str(r) for r in held["reasons"]), held["weights_sha256"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
         raise UserError(f"'{path}' is damaged ({error!r}): audit again with robo-reward audit") from error
     if verdict not in VERDICTS:
         raise UserError(f"'{path}' says verdict '{verdict}', which is none of {', '.join(VERDICTS)}: audit again")

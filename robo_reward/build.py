@@ -18,6 +18,9 @@ from robo_reward.session import Saveable
 from robo_reward.trust import check_recipe, module_of
 
 MODEL_YAML = "model.yaml"
+RECIPE_LIMIT = 1 << 20
+"""Bytes; a recipe has some hundred."""
+RECIPE_DEPTH = 32
 MISFITS = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError)
 """What loading code raises when weights are not those that it was written for."""
 
@@ -86,7 +89,7 @@ def save_reward_model(model: RewardModel | Saveable, config: Any, folder: Path) 
         model.save(folder)
     source = OmegaConf.select(config, "path")
     if source is not None:  # a model that was loaded is what its own yaml says, not what the group's default says
-        config = OmegaConf.load(_model_folder(Path(source)) / MODEL_YAML)
+        config = OmegaConf.load(model_folder(Path(source)) / MODEL_YAML)
     held: Any = OmegaConf.to_container(config, resolve=True)
     plain = {key: _portable(value) for key, value in held.items() if key not in _OURS}
     atomic.write_text(folder / MODEL_YAML, OmegaConf.to_yaml(OmegaConf.create(plain)))
@@ -100,8 +103,8 @@ def load_reward_model(folder: Path, trust: Sequence[str] = ()) -> RewardModel:
     Raises:
         UserError: if the folder holds none, names what is not trusted, or holds weights that do not fit.
     """
-    folder = _model_folder(Path(folder))
-    recipe = _read_recipe(folder / MODEL_YAML)
+    folder = model_folder(Path(folder))
+    recipe = read_recipe(folder / MODEL_YAML)
     check_recipe(recipe, folder / MODEL_YAML, "robo_reward.reward_models", trust)
     with _fitting(folder):
         model = build(recipe)
@@ -131,20 +134,40 @@ def _portable(config: Any) -> Any:
         return config
     source = config.get("path") if "_target_" in config else None
     if source is not None and _holds_model(Path(source)):
-        return _read_recipe(_model_folder(Path(source)) / MODEL_YAML)
+        return read_recipe(model_folder(Path(source)) / MODEL_YAML)
     return {key: _portable(value) for key, value in config.items()}
 
 
-def _read_recipe(file: Path) -> Any:
-    """A yaml file as plain dicts, interpolations resolved."""
+def read_recipe(file: Path) -> Any:
+    """A yaml file as plain dicts. Saved recipes are resolved: interpolations stay as they are, and are refused later.
+
+    Neither aliases nor interpolations are followed: a few lines of either can describe more than memory holds.
+    """
+    import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
 
     try:
-        return OmegaConf.to_container(OmegaConf.load(file), resolve=True)
-    except (YAMLError, OmegaConfBaseException, UnicodeDecodeError, OSError) as error:
+        if not file.is_file() or file.stat().st_size > RECIPE_LIMIT:
+            raise UserError(f"'{file}' is no plain file of at most {RECIPE_LIMIT} bytes: this is no recipe of ours")
+        text = file.read_text("utf-8")
+        _check_growth(text, file)
+        return OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    except (yaml.YAMLError, OmegaConfBaseException, RecursionError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"'{file}' cannot be read: {error}") from error
+
+
+def _check_growth(text: str, file: Path) -> None:
+    """Refuses, while it is scanned, YAML that would take far longer to build than to write."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise UserError(f"'{file}' cannot be read: it has aliases (*name), which no saved recipe has")
+        if depth > RECIPE_DEPTH:
+            raise UserError(f"'{file}' cannot be read: it is more than {RECIPE_DEPTH} levels deep")
 
 
 @contextmanager
@@ -166,14 +189,20 @@ def _holds_model(folder: Path) -> bool:
     return any((place / MODEL_YAML).exists() for place in (folder, folder / "reward_model"))
 
 
-def _model_folder(folder: Path) -> Path:
-    """The folder itself, the reward model of the run in it, or what the hub has under that name."""
-    if is_hub_id(str(folder)):
-        folder = fetch_model(str(folder))
-    for place in (folder, folder / "reward_model"):
-        if (place / MODEL_YAML).exists():
+def model_folder(path: str | Path) -> Path:
+    """Where the weights of a saved reward model lie: the folder itself, the run's ``reward_model``, the hub's cache.
+
+    Raises:
+        UserError: if there are none.
+    """
+    given = fetch_model(str(path)) if is_hub_id(str(path)) else Path(path)
+    for place in (given, given / "reward_model"):
+        if (place / MODEL_YAML).is_file():
             return place
-    raise UserError(f"'{folder}' holds no reward model (no {MODEL_YAML}): give the folder that robo-reward fit wrote")
+    raise UserError(
+        f"'{given}' holds no reward model (no {MODEL_YAML}): give the folder that robo-reward fit wrote "
+        "(a run whose reward needs no fitting has none: name the reward itself, reward_model=NAME)"
+    )
 
 
 def load_policy(folder: Path, trust: Sequence[str] = ()) -> Policy:
@@ -187,7 +216,7 @@ def load_policy(folder: Path, trust: Sequence[str] = ()) -> Policy:
     folder = Path(folder)
     if not (folder / "policy.yaml").exists():
         raise UserError(f"'{folder}' holds no policy (no policy.yaml): give run=DIR of a finished train run")
-    recipe = _read_recipe(folder / "policy.yaml")
+    recipe = read_recipe(folder / "policy.yaml")
     check_recipe(recipe, folder / "policy.yaml", "robo_reward.policies", trust)
     with _fitting(folder):
         policy: Policy = hydra.utils.call(recipe, folder=folder)
@@ -212,6 +241,4 @@ def check_policy_fits(folder: Path, world: World) -> None:
             f"({type(error).__name__}: {' '.join(str(error).split())[:200]})"
         ) from error
     if chunk.ndim != 3 or chunk.shape[2] != acts:
-        raise UserError(
-            f"the policy in '{folder}' was trained elsewhere: {has}, it gives actions {chunk.shape}"
-        )
+        raise UserError(f"the policy in '{folder}' was trained elsewhere: {has}, it gives actions {chunk.shape}")

@@ -102,7 +102,7 @@ def read_split(place: Path) -> dict[str, bool]:
     try:
         parts = json.loads(path.read_text("utf-8"))["demonstrations"]
         return {row["video"]: side == "held_out" for side in ("fitted", "held_out") for row in parts[side]}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"'{path}' is no split of videos ({error!r}): fit the model again") from error
 
 

@@ -17,6 +17,12 @@ from typing import Any
 from robo_reward.errors import UserError
 
 OURS = "robo_reward"
+POWERS = {
+    "python": "wants to start the program",
+    "trust": "wants to trust, in your name,",
+    "trust_remote_code": "wants to run the code of the network that it names:",
+}
+"""Settings of our own classes that hand control on: only the user may make them."""
 VARIABLE = "ROBO_REWARD_TRUST"
 """Environment variable: further modules, separated by commas, whose classes recipes may build."""
 
@@ -33,11 +39,10 @@ def check_recipe(recipe: Any, file: Path, wing: str, trust: Sequence[str] = ()) 
     trusted = (*trust, *filter(None, os.environ.get(VARIABLE, "").split(",")))
     if not isinstance(recipe, dict) or not isinstance(recipe.get("_target_"), str):
         raise UserError(f"'{file}' says nothing that can be built (no _target_): it is damaged, or not of robo-reward")
-    for node in _targets(recipe):
-        _check_node(node, file, wing, trusted)
+    _check_nodes(recipe, file, wing, trusted)
     hidden = next((text for text in _texts(recipe) if "${" in text), None)
     if hidden is not None:  # hydra would resolve it after this check, into whatever it likes
-        raise UserError(f"'{file}' holds an interpolation that does not resolve: {hidden[:80]!r}")
+        raise UserError(f"'{file}' holds an interpolation, which no saved recipe has: {hidden[:80]!r}")
 
 
 def module_of(target: str) -> str:
@@ -45,15 +50,25 @@ def module_of(target: str) -> str:
     return target.rpartition(".")[0]
 
 
-def _targets(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        if "_target_" in node:
-            yield node
-        for value in node.values():
-            yield from _targets(value)
-    elif isinstance(node, list):
+def _check_nodes(node: Any, file: Path, wing: str, trusted: Sequence[str], owner: str = "") -> None:
+    """Every target in the tree, and every power that is claimed under a target which is not trusted."""
+    if isinstance(node, list):
         for value in node:
-            yield from _targets(value)
+            _check_nodes(value, file, wing, trusted, owner)
+    if not isinstance(node, dict):
+        return
+    if "_target_" in node:
+        owner = node["_target_"]
+        _check_target(owner, file, wing, trusted)
+    claimed = [] if _made_in(owner, trusted) else [key for key in POWERS if node.get(key)]
+    if claimed:
+        raise UserError(
+            f"'{file}' {POWERS[claimed[0]]} '{node[claimed[0]]}' ({claimed[0]}): refused; if you trust it, give it "
+            f"yourself in place of this recipe (reward_model=NAME ...{claimed[0]}=...), or set "
+            f"{VARIABLE}={module_of(owner)}"
+        )
+    for value in node.values():
+        _check_nodes(value, file, wing, trusted, owner)
 
 
 def _texts(node: Any) -> Iterator[str]:
@@ -64,22 +79,15 @@ def _texts(node: Any) -> Iterator[str]:
             yield from _texts(value)
 
 
-def _check_node(node: dict[str, Any], file: Path, wing: str, trusted: Sequence[str]) -> None:
-    target = node["_target_"]
+def _check_target(target: Any, file: Path, wing: str, trusted: Sequence[str]) -> None:
     if not isinstance(target, str):
         raise UserError(f"'{file}' has a _target_ that is no name: {target!r}")
-    if _made_in(target, trusted):
+    if _made_in(target, trusted) or (_made_in(target, (wing, f"{OURS}.line_world")) and _builds_ours(target)):
         return
-    if not (_made_in(target, (wing, f"{OURS}.line_world")) and _builds_ours(target)):
-        raise UserError(
-            f"'{file}' wants to run '{target}', which is no part of {wing}: a downloaded folder could run any program "
-            f"that way, so it is refused. If you know and trust it: {VARIABLE}={module_of(target) or target}"
-        )
-    if node.get("python") is not None:
-        raise UserError(
-            f"'{file}' wants to start the program '{node['python']}' (python): refused; if you trust it, choose it "
-            f"yourself (reward_model=remote reward_model.python=...), or set {VARIABLE}={module_of(target)}"
-        )
+    raise UserError(
+        f"'{file}' wants to run '{target}', which is no part of {wing}: a downloaded folder could run any program "
+        f"that way, so it is refused. If you know and trust it: {VARIABLE}={module_of(target) or target}"
+    )
 
 
 def _made_in(target: str, modules: Sequence[str]) -> bool:

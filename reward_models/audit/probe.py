@@ -46,10 +46,14 @@ class Material:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a probe found: figures by name, the worst of the demonstrations, and the broken bounds in words."""
+    """What a probe found: figures by name, the worst of the demonstrations, and the broken bounds in words.
+
+    ``severity``: how bad that is, where it is not what the probe says of itself.
+    """
 
     values: dict[str, float]
     broken: tuple[str, ...]
+    severity: Severity | None = None
 
 
 class Probe(Protocol):

@@ -52,7 +52,10 @@ class WrongInstruction:
 
 @dataclass(frozen=True, slots=True)
 class TakenObject:
-    """After success the objects are put back to where they were, and the robot stays: progress must ``fall``."""
+    """After success the objects are put back to where they were, and the robot stays: progress must ``fall``.
+
+    Where progress, which is what is paid, falls as it should, and only the success probability is fooled: care.
+    """
 
     name: str = "object_moved"
     claim: str = "what counts is the object, not the robot's pose"
@@ -77,7 +80,8 @@ class TakenObject:
             broken.append(f"progress falls by {values['fall']:.2f} when the object is taken away, {self.fall} is sound")
         if not values["called"] <= self.called:
             broken.append(f"{values['called']:.0%} of the frames without the object are called successes")
-        return Finding(values, tuple(broken))
+        paid = values["fall"] >= self.fall
+        return Finding(values, tuple(broken), "care" if paid else None)
 
 
 def stay(frames: int, done: int) -> Order:
@@ -159,7 +163,7 @@ PROBES: tuple[Probe, ...] = (
     CameraProbe("occluded_view", "a covered camera shows no progress", covers),
     CameraProbe("swapped_views", "exchanged cameras show no progress", swaps),
     CameraProbe("sensor_noise", "noise changes little", grain, change=0.15),
-    ReplayProbe("hovering", "nearly done is not done", hover, excess=None, below_goal=0.03),
+    ReplayProbe("hovering", "nearly done is not done", hover, excess=None, below_goal=0.03, called=0.35),
     TakenObject(),
     CameraProbe("camera_shift", "a slightly moved camera changes little", shifts, change=0.15),
     ReplayProbe("repetition", "doing half the task again and again does not do the task", again),

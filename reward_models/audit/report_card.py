@@ -84,7 +84,7 @@ class ReportCard:
         values["false_success"] = None if attack is None else attack["false_success"]
         drifts = [f.values["drift"] for f in found.values() if f is not None and "drift" in f.values]
         values["gain_drift"] = max(drifts, default=None)
-        broken = {p.name: (p.severity, f.broken) for p in self.probes if (f := found[p.name]) is not None}
+        broken = {p.name: (f.severity or p.severity, f.broken) for p in self.probes if (f := found[p.name]) is not None}
         verdict, reasons = judge(values, _severe(broken), self._bounds)
         report: dict[str, Any] = _plain(
             {
@@ -136,6 +136,7 @@ def _row(probe: Probe, finding: Finding | None) -> dict[str, Any]:
     row: dict[str, Any] = {"claim": probe.claim, "severity": probe.severity}
     if finding is None:
         return row | {"passed": None, "values": {}, "broken": []}
+    row["severity"] = finding.severity or probe.severity
     return row | {"passed": not finding.broken, "values": finding.values, "broken": list(finding.broken)}
 
 

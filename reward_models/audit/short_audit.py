@@ -11,7 +11,6 @@ from robo_reward.reward_models.audit.probes import frozen, rewound
 from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
 
-
 WORTHLESS = {
     "audit/voc_demonstrations": 0.0,
     "audit/random_final_progress": 1.0,

@@ -11,6 +11,8 @@ from robo_reward.runs.summary import Audit
 
 MANY = 5
 """So many reasons for care are as bad as one for refusal."""
+APART = ("gain_drift", "wrong_instruction")
+"""Not counted among the many: what matters for one transform alone, and what no reward of a single task can keep."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +75,21 @@ def judge(
     """Verdict and reasons, the worst first. A figure that is None was not measured and counts for nothing.
 
     ``broken_probes``: probe -> (its severity, the bounds it found broken). Refuse: one bound for refusal is missed, or
-    five for care are.
+    five for care are, those of ``APART`` aside.
     """
     found: list[tuple[Audit, str]] = []
+    apart = 0
     for name, bound in bounds.items():
         value = values.get(name)
         if value is not None and (miss := bound.miss(value)) != "pass":
             limit, way = getattr(bound, miss), "at least" if bound.least else "at most"
             found.append((miss, f"{bound.words}: {value:.2f}, {way} {limit:g} is sound ({name})"))
+            apart += name in APART
     for name, (severity, words) in broken_probes.items():
         found += [(severity, f"probe {name}: {'; '.join(words)}")] if words else []
+        apart += name in APART and bool(words)
     if values.get("auroc") is None:
         found.append(("care", "there were no failures: nothing says how this reward treats them"))
     found.sort(key=lambda row: row[0] != "refuse")
-    refused = any(row[0] == "refuse" for row in found) or len(found) >= MANY
+    refused = any(row[0] == "refuse" for row in found) or len(found) - apart >= MANY
     return "refuse" if refused else "care" if found else "pass", [words for _, words in found]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from robo_reward.data.dataset_info import check_info, inside
 from robo_reward.data.old_datasets import converted
 from robo_reward.errors import UserError, unknown_name
 
@@ -55,6 +56,8 @@ class DatasetSource:
             UserError: a view that the dataset does not have.
         """
         known = self.image_keys()
+        if views and not known:
+            raise UserError(f"dataset '{self.name}' has no pictures, so there is no view '{views[0]}'")
         for view in views or ():
             if view not in known:
                 raise unknown_name(f"view of dataset '{self.name}'", view, known)
@@ -72,8 +75,15 @@ class DatasetSource:
 
     def path(self, template: str, row: Mapping[str, Any], prefix: str, **names: str) -> Path:
         """The file that a row of ``episodes`` names; ``prefix`` is ``data`` or ``videos/<key>``."""
-        chunk, file = int(row[f"{prefix}/chunk_index"]), int(row[f"{prefix}/file_index"])
-        return self.root / str(self.info[template]).format(chunk_index=chunk, file_index=file, **names)
+        try:
+            chunk, file = int(row[f"{prefix}/chunk_index"]), int(row[f"{prefix}/file_index"])
+            found = str(self.info[template]).format(chunk_index=chunk, file_index=file, **names)
+        except (KeyError, TypeError, ValueError) as error:
+            number = row.get("episode_index")
+            raise UserError(
+                f"dataset '{self.name}' is damaged: nothing says where {prefix} of episode {number} lies ({error!r})"
+            ) from error
+        return inside(self.root, found, self.name)
 
     def need(self, paths: Iterable[Path]) -> None:
         """Makes sure that the files are on this machine: downloads them from the hub, or says which one is
@@ -109,11 +119,9 @@ def open_dataset(path_or_hub_id: str | Path) -> DatasetSource:
             info = json.loads((root / "meta" / "info.json").read_text("utf-8"))
         else:
             _check_version(name, version)
-        missing = {"fps", "features", "data_path"} - info.keys()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"'{info_path}' is damaged ({error!r}); copy or download the dataset again") from error
-    if missing:
-        raise UserError(f"'{info_path}' lacks {', '.join(sorted(missing))}; copy or download the dataset again")
+    check_info(info, info_path)
     if int(info.get("total_episodes", 0)) < 1:
         raise UserError(f"dataset '{name}' has zero episodes; record at least one (robo-reward collect ...)")
     return DatasetSource(name, root, info, _episodes(name, root), _tasks(name, root), hub_id)

@@ -48,6 +48,7 @@ def load_state(folder: Path, name: str, device: str = "cpu") -> Any:
     Raises:
         UserError: a file is missing or damaged.
     """
+    _check_plain(folder / f"{name}.json")
     try:
         structure = json.loads((folder / f"{name}.json").read_text("utf-8"))
     except FileNotFoundError:
@@ -123,12 +124,19 @@ def _write(path: Path, save: Callable[[Path], None]) -> None:
 def _read[T](path: Path, load: Callable[[], T]) -> T:
     from safetensors import SafetensorError
 
+    _check_plain(path)
     try:
         return load()
     except FileNotFoundError:
         raise UserError(f"there is no file '{path}'") from None
     except SafetensorError as error:
         raise UserError(f"'{path}' is not a whole safetensors file{_is_pickle(path)}: {error}") from error
+
+
+def _check_plain(path: Path) -> None:
+    """Devices and pipes never end."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"'{path}' is no plain file: it was not read")
 
 
 def _is_pickle(path: Path) -> str:

@@ -13,8 +13,9 @@ PATTERNS = ("*.safetensors", "*.json", "*.yaml", "*.md")
 
 
 def is_hub_id(name: str) -> bool:
-    """Whether ``name`` could be ``owner/name`` and is nothing on this machine."""
-    return re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) is not None and not Path(name).exists()
+    """Whether ``name`` could be ``owner/name`` and is nothing on this machine, nor what a run on it might have held."""
+    here = Path(name).exists() or (Path(name).parent / "config.yaml").is_file()
+    return not here and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name) is not None
 
 
 def push_model(folder: Path, hub_id: str, private: bool = True) -> str:
@@ -61,11 +62,12 @@ def check_hub_id(hub_id: str) -> None:
 
 @contextmanager
 def _hub_errors(what: str) -> Iterator[None]:
+    from httpx import HTTPError
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         yield
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, HTTPError, OSError) as error:
         lines = str(error).strip().splitlines()
         raise UserError(
             f"{what}: {lines[0] if lines else type(error).__name__} (check the name, the network, HF_HUB_OFFLINE, "

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robo_reward.answer_counts import note_counts
 from robo_reward.bounds import check_bounds
 from robo_reward.errors import UserError
+from robo_reward.naming import reward_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -65,7 +67,7 @@ def _model_folder(cfg: DictConfig) -> Path | None:
     """Where the weights are; None for a reward model from the yaml alone."""
     from omegaconf import OmegaConf
 
-    from robo_reward.audit_record import model_folder
+    from robo_reward.build import model_folder
 
     path = OmegaConf.select(cfg, "reward_model.path")
     if cfg.run is not None and path is not None:
@@ -95,14 +97,16 @@ def _take_env(cfg: DictConfig) -> None:
     """With ``run`` and no env, the run's own env."""
     from omegaconf import OmegaConf
 
+    from robo_reward.build import read_recipe
     from robo_reward.trust import check_recipe
 
     source = Path(cfg.run) / "config.yaml" if cfg.run is not None else None
-    if source is None or _stepped(cfg) or cfg.data is not None:
+    if source is None or _stepped(cfg) or cfg.data is not None or not source.is_file():
         return
-    env = OmegaConf.select(OmegaConf.load(source), "env") if source.is_file() else None
+    held = read_recipe(source)
+    env = held.get("env") if isinstance(held, dict) else None
     if env is not None:
-        check_recipe(OmegaConf.to_container(env, resolve=True), source, "robo_reward.envs")
+        check_recipe(env, source, "robo_reward.envs")
         OmegaConf.set_struct(cfg, False)
         cfg.env = env
 
@@ -177,7 +181,8 @@ def _store(report: dict[str, Any], folder: Path, out: Path, cfg: DictConfig) -> 
 
 
 def _describe(summary: Summary, report: dict[str, Any], model: RewardModel, folder: Path) -> None:
-    summary.reward_model, summary.reward_audit = type(model).__name__.removesuffix("Model").lower(), report["verdict"]
+    summary.reward_model, summary.reward_audit = reward_name(model), report["verdict"]
+    note_counts(summary, model)
     summary.env, summary.episodes = report["env"], sum(k["episodes"] for k in report["episodes"].values())
     summary.used_env_reward = summary.used_env_success = False  # measured against it; nothing was updated
     summary.notes = {"reward_model_path": str(folder), "reasons": report["reasons"], **report["figures"]}

@@ -167,6 +167,8 @@ def _splits(
 
     check_demonstrations(demonstrations)
     stored = None if cfg.split is None else read_split(Path(cfg.split))
+    if stored is not None and not any(e.video in stored for e in demonstrations):
+        raise UserError(f"split={cfg.split} knows none of these demonstrations: it is of other data, leave it out")
     positive = split(demonstrations, cfg.held_out, derive_rng(cfg.seed, "split", "demonstrations"), stored)
     if not positive.fitted:
         raise UserError(f"split={cfg.split} holds out every one of these demonstrations: nothing is left to fit on")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from robo_reward.answer_counts import counts_of
 from robo_reward.bounds import check_bounds
 from robo_reward.errors import UserError
+from robo_reward.naming import reward_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,11 +36,12 @@ def run(cfg: DictConfig) -> None:
         torch.set_num_threads(cfg.threads)
     seed_everything(cfg.seed, "serve")
     try:
-        server.serve(model, lambda address: print(f"serving {type(model).__name__} at {address}", flush=True))
+        server.serve(model, lambda address: print(f"serving {reward_name(model)} at {address}", flush=True))
     except KeyboardInterrupt:
         print("stopped")
     done = server.served
     print(
         f"{done.clients} client(s), {done.requests} request(s), {done.frames} frame(s) priced in "
         f"{done.pricing_seconds:.2f} s, {done.refused} refused"
+        + "".join(f", {count} {name.replace('_', ' ')}" for name, count in counts_of(model).items())
     )

@@ -188,3 +188,15 @@ def test_the_worlds_own_reward_passes_through() -> None:
     assert stack.price(trace).reward == pytest.approx(trace.env_reward)
     with pytest.raises(UserError, match="build the world with oracle=reward"):
         stack.price(replace(trace, env_reward=None))
+
+
+def test_a_match_that_nobody_gives_is_refused_before_anything_is_stepped() -> None:
+    class NoMatch(LineReward):
+        gives_match = False
+
+    with pytest.raises(
+        UserError, match=r"reward_model=no_match does not give: use transform=potential .* transform=level"
+    ):
+        RewardStack(NoMatch(), [Level("match", 0.4), Level("success", 0.6)])
+    RewardStack(NoMatch(), [Level("success")])
+    RewardStack(LineReward(), [Level("match")])  # a model that does not say is asked when it prices

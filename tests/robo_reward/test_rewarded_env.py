@@ -132,5 +132,5 @@ def test_what_a_world_shows_cannot_be_changed_from_outside() -> None:
 def test_hooks_may_not_end_episodes_here() -> None:
     env = RewardedEnv(LineWorld(1), stack(), 0, [Listener(stop=True)])
     env.reset()
-    with pytest.raises(UserError, match="runs to its time limit"):
+    with pytest.raises(UserError, match="hook=success_stop"):
         env.step(actions(1, 1)[0])

@@ -116,6 +116,12 @@ def test_two_tasks_are_fitted_with_copies_and_carded(
     for side in ("fitted", "held_out"):
         videos = [{row["video"] for row in told["demonstrations"][side]} for told in (stored, again)]
         assert videos[0] == videos[1]
+    for row in [row for rows in stored["demonstrations"].values() for row in rows]:
+        row["video"] += " of other data"
+    (tmp_path / "split.json").write_text(json.dumps(stored))
+    assert fit([*words, f"split={tmp_path / 'split.json'}"], tmp_path / "three") == 2
+    assert "knows none of these demonstrations" in capsys.readouterr().err
+    assert not (tmp_path / "three").exists()
 
 
 def test_the_hub_is_asked_and_its_refusal_told(right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

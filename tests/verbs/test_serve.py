@@ -52,7 +52,7 @@ def test_it_serves_says_where_and_stops_well(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     with served(tmp_path) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "serving LineReward at unix:reward.sock\n"
+        assert process.stdout.readline() == "serving line at unix:reward.sock\n"
         episode = moving_square(1)
         seen = connect_remote("reward.sock").estimate_episode(episode)
         np.testing.assert_array_equal(seen.progress, LineReward().estimate_episode(episode).progress)
