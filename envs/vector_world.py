@@ -94,6 +94,19 @@ class VectorWorld:
         after = self._after(now, done, infos)
         return Transition(before, action, after, env_reward, done & ~timeout, done & timeout)
 
+    def end(self, where: Flags) -> Observation:
+        """Ends the episodes of the worlds where ``where`` (N,) is True: their verdicts are sealed, the next ones begin.
+
+        Frames that were not read before can no longer be read.
+        """
+        states = self.observe().state.copy()
+        for i in np.flatnonzero(where):
+            told = self._so_far[i]
+            self.sealed.write(Outcome(told.success, told.env_return, told.length))
+            self._so_far[i] = _SoFar()
+            states[i] = self._vec.env_method("start_next", indices=[int(i)])[0]
+        return self._moved_on(states)
+
     def observe(self) -> Observation:
         """What the worlds show now."""
         if self._observation is None:

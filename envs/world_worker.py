@@ -38,6 +38,10 @@ class WorldWorker(gymnasium.Wrapper[Vector, Vector, Vector, Vector]):
         info[RENDERED] = self._rendered()
         return state, reward, terminated, truncated, info
 
+    def start_next(self) -> Vector:
+        """The first state of the next episode, as after an episode that ended by itself."""
+        return self.reset()[0]
+
     def picture_now(
         self, view: str, profile: Profile | None, size: tuple[int, int] | None
     ) -> tuple[NDArray[np.uint8], tuple[int, float]]:

@@ -195,10 +195,13 @@ class RlpdLearner:
             session.log({**scores, "audition/winner": winner})
 
     def _store(self, training: Training, played: Played) -> None:
-        """Puts an episode into the buffer: transitions between consecutive features."""
-        steps = len(played.features) - 1
+        """Puts an episode into the buffer: transitions between consecutive features, and the one that terminates it."""
+        ended, features = played.trace.terminated, played.features
+        if ended:  # what its last step leads to is never looked at
+            features = np.concatenate([features, features[-1:]])
+        steps = len(features) - 1
         played.slot = training.own.episodes
-        training.own.add(played.features, played.correction[:steps], played.reward[:steps], False)
+        training.own.add(features, played.correction[:steps], played.reward[:steps], ended)
 
     def _update(self, session: Session, training: Training, steps: int) -> None:
         agent, losses = training.policy.agent, []
@@ -236,7 +239,8 @@ class RlpdLearner:
         for played in training.played:
             played.reward = self._price(session, played.trace)
             if played.slot is not None:
-                training.own.reprice(played.slot, played.reward[: len(played.features) - 1])
+                steps = len(played.features) - (not played.trace.terminated)
+                training.own.reprice(played.slot, played.reward[:steps])
         for number, demonstration in enumerate(session.demonstrations):
             reward = self._price(session, demonstration)
             training.demonstrated.reprice(number, reward[: len(demonstration) - 1])

@@ -112,6 +112,7 @@ class Sb3Learner:
             pricing=self._pricing,
             keep_views=session.views,
             clock=session.pricing,
+            stopper=session.stopper,
         )
         seed_everything(session.seed, "agent")
         model = self._build(env)

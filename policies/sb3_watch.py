@@ -12,7 +12,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter
 
 from robo_reward.contracts import Step, Verdict
-from robo_reward.rewarded_env import OUTCOME
+from robo_reward.rollout import OUTCOME, STOPPED
 from robo_reward.session import Session
 from robo_reward.trace import Trace
 
@@ -95,7 +95,8 @@ class Watch(BaseCallback):
         tally.env_steps += len(self.locals["dones"])
         for index in np.flatnonzero(self.locals["dones"]):
             tally.rollouts += 1
-            session.outcomes.append(int(self.locals["infos"][index][OUTCOME]))
+            info = self.locals["infos"][index]
+            session.note_outcome(int(info[OUTCOME]), STOPPED in info)
         if self._log_every is not None and tally.env_steps - self._logged >= self._log_every:
             self.flush()
         return session.left()

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.answer_counts import counts_of
 from robo_reward.contracts import (
     Estimate,
     Flags,
@@ -35,8 +36,8 @@ class Ensemble:
 
     ``mean``; ``worst``: the least of each (WCO); ``uncertainty_weighted``: mean - ``caution`` * variance (UWO; both
     Coste et al. 2024, arXiv 2310.02743); ``precision_weighted``: the mean with weights 1 / uncertainty^2 as the members
-    state it. The uncertainty is the members' spread and their own together, sqrt(variance + mean of squares). ``match`` is
-    combined over those members that give one.
+    state it. The uncertainty is the members' spread and their own together, sqrt(variance + mean of squares).
+    ``match`` is combined over those members that give one.
     """
 
     def __init__(self, members: Mapping[str, RewardModel], rule: Rule = "mean", caution: float = 0.5) -> None:
@@ -66,6 +67,28 @@ class Ensemble:
         """Estimates (F,)."""
         return self._combine([member.estimate_episode(trace) for member in self.members.values()])
 
+    @property
+    def gives_match(self) -> bool | None:
+        """Whether a member gives one; None where a member does not say."""
+        said = [getattr(member, "gives_match", None) for member in self.members.values()]
+        return True if True in said else (None if None in said else False)
+
+    @property
+    def frame_size(self) -> tuple[int, int] | None:
+        """(height, width) of the pictures that the first member that knows was fitted on."""
+        sizes = (getattr(member, "frame_size", None) for member in self.members.values())
+        return next((size for size in sizes if size is not None), None)
+
+    @property
+    def parse_failures(self) -> int | None:
+        """Answers of the members that could not be read; None if no member counts them."""
+        return self._counted("parse_failures")
+
+    @property
+    def fallbacks(self) -> int | None:
+        """Estimates of the members that were replaced for that reason; None if no member counts them."""
+        return self._counted("fallbacks")
+
     # --- fitting and saving: what the members can --------------------------------------------------------------------
 
     def fit(
@@ -90,6 +113,10 @@ class Ensemble:
         for name, member in self.members.items():
             if isinstance(member, Saveable):
                 member.load(folder / name)
+
+    def _counted(self, name: str) -> int | None:
+        counts = [counts_of(member) for member in self.members.values()]
+        return sum(c[name] for c in counts if name in c) if any(name in c for c in counts) else None
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -12,6 +12,9 @@ from robo_reward.errors import UserError
 from robo_reward.reward_models.backbones import CHANNELS as CHANNELS
 from robo_reward.reward_models.backbones import Backbone
 
+BATCH = 64
+"""Pictures that a frozen network is shown at a time; all of an episode need not fit into memory."""
+
 
 def stack_views(frames: Mapping[str, Frames], views: Sequence[str]) -> Tensor:
     """(F, 3V, H, W) float32 in [-0.5, 0.5] from view -> (F, H, W, 3) uint8.
@@ -83,7 +86,8 @@ class ConvEncoder(nn.Module):
 class FrozenEncoder(nn.Module):
     """A pretrained image encoder by name, never updated, and a small trained projection: (B, 3V, H, W) -> (B, size).
 
-    ``name``: as ``Backbone`` takes it. Views are encoded one by one and concatenated.
+    ``name``: as ``Backbone`` takes it. Views are encoded one by one and concatenated. What the network sees in a
+    picture never changes, so a fit asks it once (``features``) and trains the projection on that, (B, D) -> (B, size).
     """
 
     def __init__(self, name: str, views: int, size: int = 64) -> None:
@@ -97,6 +101,11 @@ class FrozenEncoder(nn.Module):
         self.backbone.eval()
         return self
 
-    def forward(self, images: Tensor) -> Tensor:
-        embedded: Tensor = self.head(self.backbone(images))
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """What the network sees, (B, D), of images (B, 3V, H, W), some at a time."""
+        return torch.cat([self.backbone(part) for part in images.split(BATCH)])
+
+    def forward(self, seen: Tensor) -> Tensor:
+        embedded: Tensor = self.head(seen if seen.dim() == 2 else self.features(seen))
         return embedded

@@ -34,6 +34,8 @@ class PerceptualModel:
     neighbouring steps resemble each other progress can be higher between them than at the end.
     """
 
+    gives_match = False
+
     def __init__(
         self,
         views: Sequence[str],
@@ -84,7 +86,9 @@ class PerceptualModel:
         """
         shown = [*demonstrations, *own]
         check_demonstrations(shown, self.needs.stride)
-        raw = [self._seen(trace.every(self.needs.stride)) for trace in shown]
+        raw = [
+            self._seen(trace)[np.isin(trace.frame_steps, trace.every(self.needs.stride).frame_steps)] for trace in shown
+        ]
         pooled = np.concatenate(raw)
         self._mean, spread = pooled.mean(0), pooled.std(0)
         if not (spread > 1e-6).any():
@@ -93,7 +97,6 @@ class PerceptualModel:
         self._std = np.where(spread > 1e-6, spread, np.inf)
         standard = [(x - self._mean) / self._std for x in raw]
         self._steps = find_steps(standard, self._segments, self._shortest, self._features, self._alpha)
-        self._cache.clear()
         done, undone = self._success_scores(shown, negatives)
         self._calibration = calibrate(done, undone, shift=True)
         return {"fit/success_score": float(done.mean()), "fit/failure_score": float(undone.mean())}
@@ -146,11 +149,9 @@ class PerceptualModel:
         return self._backbone
 
     def _standard(self, trace: Trace) -> Array:
-        """Standardised features (F, D) of a trace, remembered while it lives."""
+        """Standardised features (F, D) of a trace."""
         self._check_fitted()
-        if trace not in self._cache:
-            self._cache[trace] = (self._seen(trace) - self._mean) / self._std
-        return self._cache[trace]
+        return np.asarray((self._seen(trace) - self._mean) / self._std)
 
     def _look(self, observation: Observation) -> Array:
         self._check_fitted()
@@ -158,7 +159,10 @@ class PerceptualModel:
         return np.asarray((self._encode(stack_views(frames, self.needs.views)) - self._mean) / self._std)
 
     def _seen(self, trace: Trace) -> Array:
-        return self._encode(stack_views(trace.frames, self.needs.views))
+        """Features (F, D) of a trace, remembered while it lives: the encoder never changes."""
+        if trace not in self._cache:
+            self._cache[trace] = self._encode(stack_views(trace.frames, self.needs.views))
+        return self._cache[trace]
 
     def _encode(self, images: Tensor) -> Array:
         parts = [self.backbone(batch) for batch in images.split(BATCH)]
@@ -195,4 +199,3 @@ class PerceptualModel:
         self._mean, self._std = state["mean"], state["std"]
         self._steps = [Step(**step) for step in state["steps"]]
         self._calibration = Calibration(**state["calibration"])
-        self._cache.clear()

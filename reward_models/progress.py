@@ -41,6 +41,7 @@ class ProgressModel:
     """
 
     reads_instructions = True
+    gives_match = False
 
     def __init__(
         self,

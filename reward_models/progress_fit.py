@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from robo_reward.reward_models.hops import hop_label
-from robo_reward.reward_models.image_encoder import augment
+from robo_reward.reward_models.image_encoder import FrozenEncoder, augment
 from robo_reward.reward_models.progress_net import ProgressNet
+
+SHIFTED = 3
+"""Augmented copies of each picture that a frozen network is shown, besides the picture itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ def join(sets: Sequence[FrameSet]) -> FrameSet:
         episodes.append(part.episode + offset)
         offset += int(part.episode.max()) + 1
     return FrameSet(
-        torch.cat([s.inputs for s in sets]),
+        torch.cat([s.inputs for s in sets if len(s)]),
         torch.cat([s.progress for s in sets]),
         torch.cat([s.success for s in sets]),
         torch.cat(episodes),
@@ -71,7 +74,11 @@ def fit_progress(
     A step sees demonstration frames (labels from time), final frames (success), negatives with progress labels (random
     episodes: 0) and hard negatives that only the success head may judge (late frames of failed replays). ``tasks``
     (K, 32): with several tasks a share of the demonstration frames is shown with a wrong instruction and label 0.
+    A frozen encoder sees every picture once, and ``SHIFTED`` copies of it.
     """
+    if isinstance(net.encoder, FrozenEncoder):
+        demonstrations = seen_once(net.encoder, demonstrations, settings)
+        negatives = seen_once(net.encoder, negatives, settings)
     optimizer = torch.optim.AdamW(
         [p for p in net.parameters() if p.requires_grad],
         settings.learning_rate,
@@ -83,15 +90,31 @@ def fit_progress(
     net.train()
     for _ in range(settings.steps):
         batch = sampler.draw()
-        images = batch.inputs.dim() == 4
-        inputs = augment(batch.inputs, settings.shift, settings.brightness) if images else batch.inputs
-        loss, losses = batch_loss(net, net.encoder(inputs), batch, sampler.paired, settings)
+        loss, losses = batch_loss(net, net.encoder(varied(batch.inputs, settings)), batch, sampler.paired, settings)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         schedule.step()
     net.eval()
     return losses
+
+
+def seen_once(encoder: FrozenEncoder, frames: FrameSet, settings: FitSettings) -> FrameSet:
+    """The frames with what the encoder's network sees in place of pictures: inputs (F, 1 + SHIFTED, D)."""
+    images = frames.inputs
+    if not len(images):
+        return frames  # nothing is drawn of them; ``join`` leaves them out
+    copies = (augment(images, settings.shift, settings.brightness) for _ in range(SHIFTED))
+    return replace(frames, inputs=torch.stack([encoder.features(x) for x in (images, *copies)], 1))
+
+
+def varied(inputs: Tensor, settings: FitSettings) -> Tensor:
+    """Pictures (B, C, H, W) shifted and brightened, one copy each of seen ones (B, copies, D), states as they are."""
+    if inputs.dim() == 4:
+        return augment(inputs, settings.shift, settings.brightness)
+    if inputs.dim() == 3:
+        return inputs[torch.arange(len(inputs)), torch.randint(inputs.shape[1], (len(inputs),))]
+    return inputs
 
 
 def batch_loss(

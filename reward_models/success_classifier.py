@@ -34,6 +34,8 @@ class SuccessClassifier:
     progress than this probability, nor another uncertainty than its standard deviation sqrt(p (1 - p)).
     """
 
+    gives_match = False
+
     def __init__(
         self,
         views: Sequence[str],

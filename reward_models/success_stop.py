@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.build import load_reward_model
-from robo_reward.contracts import Flags, Needs, Observation, RewardModel, Step, Transition, Verdict
+from robo_reward.contracts import Flags, Needs, Observation, RewardModel, Transition
 from robo_reward.errors import UserError
-from robo_reward.trace import Trace
 
 
 @runtime_checkable
@@ -22,7 +21,7 @@ class Thresholded(Protocol):
 
 
 class SuccessStop:
-    """For ``rollout(stopper=...)``, and as a hook of runs whose own reward is the classifier.
+    """For ``hook=success_stop``, ``rollout(stopper=...)`` and ``RewardedEnv(stopper=...)``.
 
     An episode stops at the ``consecutive``-th look in a row with p(success) >= ``threshold``; looks are the model's own
     stride apart. One frame that fools the classifier stops nothing.
@@ -42,6 +41,11 @@ class SuccessStop:
         self._sure: NDArray[np.int64] = np.zeros(0, np.int64)
         self._age: NDArray[np.int64] = np.zeros(0, np.int64)
 
+    @property
+    def frame_size(self) -> tuple[int, int] | None:
+        """(height, width) of the pictures that the classifier was fitted on; None where it does not say."""
+        return getattr(self._model, "frame_size", None)
+
     def begin(self, first: Observation, fresh: Flags) -> None:
         """Episodes where ``fresh`` (N,) is True start anew; the first frame is not a look."""
         self._model.begin(first, fresh)
@@ -54,30 +58,6 @@ class SuccessStop:
         if not look.any():
             return look
         return self._judged(look, np.asarray(self._model.estimate(transition).success))
-
-    # --- as a hook ---------------------------------------------------------------------------------------------------
-
-    def on_step(self, step: Step) -> Verdict:
-        """Stops a run's only world by the estimates that its reward has made already.
-
-        Raises:
-            UserError: for several worlds, of which a verdict cannot name one.
-        """
-        count = len(step.reward)
-        if count != 1:
-            raise UserError(f"as a hook, success_stop ends episodes of 1 world, got {count}: set env.num_worlds=1")
-        if len(self._sure) != count:
-            self._forget(np.ones(count, bool))
-        self._age = self._age + 1  # between looks the stack repeats its last estimate
-        stop = bool(self._judged(self._age % self.needs.stride == 0, step.estimate.success)[0])
-        self._forget(step.transition.done | stop)
-        return Verdict(stop, f"p(success) >= {self.threshold:.2f} in {self._consecutive} looks" if stop else "")
-
-    def on_episode(self, trace: Trace) -> None:
-        """Nothing to do."""
-
-    def on_update(self, metrics: object) -> None:
-        """Nothing to do."""
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

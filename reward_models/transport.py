@@ -27,6 +27,8 @@ class TransportModel(ProgressModel):
     one state that fools the network earns little, since each demonstrated frame must be covered.
     """
 
+    gives_match = True
+
     def __init__(
         self, *args: Any, epsilon: float = 0.05, iterations: int = 60, references: int = 5, **kwargs: Any
     ) -> None:

@@ -34,3 +34,15 @@ def write_card(
         metrics={k: v for k, v in summary.notes.items() if k.startswith("audit/")},
     )
     atomic.write_text(target / "README.md", model_card(facts))
+
+
+def env_words() -> list[str]:
+    """The world as it was named on the command line, so that train is run in the same one."""
+    import shlex
+
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        return []
+    words = [str(word) for word in HydraConfig.get().overrides.task]
+    return [shlex.quote(word) for word in words if word.startswith(("env=", "env.")) and word != "env=none"]

@@ -8,16 +8,29 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from robo_reward.contracts import Policy, World
+from robo_reward.contracts import LearnedRewardModel, Policy, World
 from robo_reward.errors import UserError
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.rollout import rollout
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Source, Trace
+
+
+@runtime_checkable
+class AdaptableRewardModel(LearnedRewardModel, Protocol):
+    """A fitted reward model that can go on training on the demonstrations of a new task, even on one."""
+
+    def adapt(
+        self,
+        demonstrations: Sequence[Trace],
+        negatives: Sequence[Trace],
+        seed: int,
+        rehearse: Sequence[Trace] = (),
+    ) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True, slots=True)

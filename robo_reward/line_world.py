@@ -68,11 +68,16 @@ class LineWorld:
         terminated = done & np.array([end for _, end in ends])
         paid = {"reward": self._x, "success": self._x >= GOAL, "none": np.full(self.num_worlds, np.nan)}
         reward = paid[self.oracle].astype(np.float32)
-        for i in np.flatnonzero(done):
+        self.end(done)
+        return Transition(before, action, after, reward, terminated, done & ~terminated)
+
+    def end(self, where: Flags) -> Observation:
+        """Seals the verdicts of these worlds' episodes and starts the next ones."""
+        for i in np.flatnonzero(where):
             self.sealed.write(Outcome(bool(self._x[i] >= GOAL), float(self._sum[i]), int(self._steps[i])))
             self._episode[i] += 1
             self._start(int(i))
-        return Transition(before, action, after, reward, terminated, done & ~terminated)
+        return self.observe()
 
     def observe(self) -> Observation:
         """What the points look like now."""

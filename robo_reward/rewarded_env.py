@@ -15,14 +15,12 @@ from stable_baselines3.common.vec_env import VecEnv
 from robo_reward.contracts import Flags, Floats, Hook, Step, Transition, World
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.reward_stack import RewardStack
-from robo_reward.rollout import Recorder
+from robo_reward.rollout import OUTCOME, STOPPED, EndsEpisodes, Recorder, Stopper, told, verdict_positions
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
 
 Pricing = Literal["auto", "per_step", "deferred"]
 PRICINGS: tuple[Pricing, ...] = ("auto", "per_step", "deferred")
-OUTCOME = "outcome"
-"""The entry of an ended episode's info, and of its trace's ``meta``: where its verdict is in the sealed log."""
 
 
 class RewardedEnv(VecEnv):
@@ -44,12 +42,15 @@ class RewardedEnv(VecEnv):
         pricing: Pricing = "auto",
         keep_views: Sequence[str] = (),
         clock: Callable[[], AbstractContextManager[None]] = nullcontext,
+        stopper: Stopper | None = None,
     ) -> None:
         """``hooks`` hear of each episode once it is priced. ``keep_views``: views whose frames stay with the episodes,
         besides those that deferred pricing needs. ``clock``: a block around everything that is pricing.
+        ``stopper`` ends episodes by what it sees: they count as terminated.
 
         Raises:
-            UserError: for per-step pricing of a model that needs whole episodes.
+            UserError: for per-step pricing of a model that needs whole episodes; for a stopper with deferred pricing,
+                or in a world whose episodes cannot be ended.
         """
         needs = stack.needs
         if pricing not in PRICINGS:
@@ -58,6 +59,7 @@ class RewardedEnv(VecEnv):
             raise UserError("pricing=per_step: this reward model prices whole episodes only; use pricing=deferred")
         self.world, self.stack, self._hooks, self._clock = world, stack, tuple(hooks), clock
         self.deferred = needs.episode or pricing == "deferred"
+        self._stopper = _checked(stopper, world, self.deferred)
         self.unfinished = 0
         self._seed, self._resets = seed, 0
         self._actions: Floats | None = None
@@ -73,7 +75,8 @@ class RewardedEnv(VecEnv):
         """Starts an episode in every world; unfinished and unpriced ones are dropped."""
         self.unfinished += self.in_progress
         self._pending = []
-        self.world.keep_final(tuple(dict.fromkeys((*self._views, *self.stack.model.needs.views))))
+        stops = self._stopper.needs.views if self._stopper is not None else ()
+        self.world.keep_final(tuple(dict.fromkeys((*self._views, *self.stack.model.needs.views, *stops))))
         self.world.reset(derive_seed(self._seed, "vec", self._resets))
         self._resets += 1
         self._begin(np.ones(self.num_envs, bool))
@@ -89,9 +92,13 @@ class RewardedEnv(VecEnv):
             raise RuntimeError("step_wait was called before step_async")
         mark = self.world.sealed.mark()
         transition = self.world.step(self._actions)
+        stopped = self._stopped(transition)
+        infos = self._infos(transition, stopped, mark)
+        transition = replace(transition, terminated=transition.terminated | stopped)
         rewards = self._price(transition)
-        infos = self._infos(transition, mark)
         self._record(transition, rewards, infos)
+        if stopped.any() and isinstance(self.world, EndsEpisodes):
+            self.world.end(stopped)
         if transition.done.any():
             self._begin(transition.done)
         # SB3 adds its time-limit bootstrap into the array it is given; ours must not change under the hooks
@@ -118,12 +125,21 @@ class RewardedEnv(VecEnv):
 
     def _begin(self, fresh: Flags) -> None:
         observation = self.world.observe()
-        if not self.deferred:
-            with self._clock():
+        with self._clock():
+            if not self.deferred:
                 self.stack.begin(observation, fresh)
+            if self._stopper is not None:
+                self._stopper.begin(observation, fresh)
         for index in np.flatnonzero(fresh):
             self._recorders[index].begin(observation)
             self._rewards[index] = []
+
+    def _stopped(self, transition: Transition) -> Flags:
+        """(N,) the episodes that go on in the world and that the stopper ends."""
+        if self._stopper is None:
+            return np.zeros(self.num_envs, bool)
+        with self._clock():
+            return np.asarray(self._stopper.stops(transition) & ~transition.done, bool)
 
     def _price(self, transition: Transition) -> Floats:
         if self.deferred:
@@ -139,7 +155,7 @@ class RewardedEnv(VecEnv):
             trace = recorder.add(transition)
             if trace is None:
                 continue
-            trace = replace(trace, meta={**trace.meta, OUTCOME: infos[index][OUTCOME]})
+            trace = told(trace, infos[index][OUTCOME], infos[index].get(STOPPED, False))
             if self.deferred:
                 self._pending.append((index, trace))
             else:
@@ -152,16 +168,16 @@ class RewardedEnv(VecEnv):
     def _tell_step(self, step: Step) -> None:
         for hook in self._hooks:
             if hook.on_step(step).stop:
-                raise UserError("a hook that ends episodes cannot be used here: this world runs to its time limit")
+                raise UserError("a hook cannot end episodes here: hook=success_stop does, by a fitted classifier")
 
-    def _infos(self, transition: Transition, mark: int) -> list[dict[str, Any]]:
+    def _infos(self, transition: Transition, stopped: Flags, mark: int) -> list[dict[str, Any]]:
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
-        # the world writes the verdicts of episodes that end in the same step in the order of its copies
-        for rank, i in enumerate(np.flatnonzero(transition.done)):
+        for i, position in verdict_positions(mark, transition.done, stopped).items():
             infos[i] = {
                 "terminal_observation": transition.after.state[i].copy(),
                 "TimeLimit.truncated": bool(transition.truncated[i] and not transition.terminated[i]),
-                OUTCOME: mark + rank,
+                OUTCOME: position,
+                **({STOPPED: True} if stopped[i] else {}),
             }
         return infos
 
@@ -192,3 +208,15 @@ class RewardedEnv(VecEnv):
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
         """False for every world: nothing is wrapped in SB3's sense."""
         return [False] * len(list(self._get_indices(indices)))
+
+
+def _checked(stopper: Stopper | None, world: World, deferred: bool) -> Stopper | None:
+    """Refuses a stopper where episodes cannot end early."""
+    if stopper is not None and deferred:
+        raise UserError(
+            "episodes that a detector ends have no fixed length, and this reward is priced when they are over: take a "
+            "reward that prices per step (reward_model=progress), learner=rlpd, or hook=none"
+        )
+    if stopper is not None and not isinstance(world, EndsEpisodes):
+        raise UserError(f"the episodes of '{world.name}' cannot be ended from outside (no method end): use hook=none")
+    return stopper

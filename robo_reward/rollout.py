@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,23 @@ from robo_reward.seeding import derive_seed
 from robo_reward.trace import Source, Trace
 
 OnStep = Callable[[Transition], None]
+OUTCOME = "outcome"
+"""The entry of a trace's ``meta``, and of an ended episode's info: where its verdict is in the sealed log."""
+STOPPED = "stopped"
+"""The entry of ``meta`` and info that says that a detector ended the episode."""
+
+
+@runtime_checkable
+class EndsEpisodes(Protocol):
+    """A world whose episodes can be ended from outside, by our own detector of success."""
+
+    def end(self, where: Flags) -> Observation:
+        """Ends the episodes of the worlds where ``where`` (N,) is True and shows the first frames of their next ones.
+
+        The verdicts of the ended episodes are sealed, in the worlds' order. Frames that were not read before can no
+        longer be read.
+        """
+        ...
 
 
 class Stopper(Protocol):
@@ -96,7 +113,8 @@ def rollout(
 
     The worlds run in lockstep, N episodes at a time, each wave with seeds derived from ``seed`` and its number;
     ``trace.meta["outcome"]`` is the position of the episode's verdict in the world's sealed log. An episode that
-    ``stopper`` ends is terminated there and has no such verdict: the world itself was not at its end.
+    ``stopper`` ends is terminated there (``meta["stopped"]`` is 1); its verdict is sealed by worlds that can be ended
+    from outside (``EndsEpisodes``), others know of none.
     """
     world.keep_final(tuple(dict.fromkeys((*views, *(stopper.needs.views if stopper else ())))))
     finished = 0
@@ -134,27 +152,33 @@ def _wave(
         transition = world.step(policy.act(observation)[:, 0])
         if on_step is not None:
             on_step(transition)
-        ended = np.flatnonzero(transition.done)
-        if stopper is not None:
-            stopped = stopper.stops(transition) & ~transition.done
-            seen = replace(transition, terminated=transition.terminated | stopped)
-        else:
-            seen = transition
-        for recorder_index, recorder in enumerate(recorders):
-            if recorder_index in traces:
-                continue
-            trace = recorder.add(seen)
-            if trace is not None and transition.done[recorder_index]:
-                position = mark + int(np.searchsorted(ended, recorder_index))
-                traces[recorder_index] = _with_outcome(trace, position)
-            elif trace is not None:
-                traces[recorder_index] = trace
-        policy.reset(transition.done)
-        observation = world.observe()
-        if stopper is not None and transition.done.any():
-            stopper.begin(observation, transition.done)
+        stopped = (
+            stopper.stops(transition) & ~transition.done if stopper is not None else np.zeros_like(transition.done)
+        )
+        seen = replace(transition, terminated=transition.terminated | stopped)
+        ends = isinstance(world, EndsEpisodes)
+        verdicts = verdict_positions(mark, transition.done, stopped & ends)
+        for i, recorder in enumerate(recorders):
+            trace = None if i in traces else recorder.add(seen)
+            if trace is not None:
+                traces[i] = told(trace, verdicts.get(i), bool(stopped[i]))
+        observation = world.end(stopped) if isinstance(world, EndsEpisodes) and stopped.any() else world.observe()
+        fresh = seen.done if ends else transition.done
+        policy.reset(fresh)
+        if stopper is not None and fresh.any():
+            stopper.begin(observation, fresh)
     return [traces[i] for i in range(wanted)]
 
 
-def _with_outcome(trace: Trace, position: int) -> Trace:
-    return replace(trace, meta={**trace.meta, "outcome": position})
+def verdict_positions(mark: int, done: Flags, stopped: Flags) -> dict[int, int]:
+    """World -> the position of its verdict in the sealed log, which held ``mark`` verdicts before the step.
+
+    The world writes those of episodes that end by themselves, in its own order, then those that were ended (N,).
+    """
+    return {int(i): mark + k for k, i in enumerate((*np.flatnonzero(done), *np.flatnonzero(stopped)))}
+
+
+def told(trace: Trace, position: int | None, stopped: bool) -> Trace:
+    """The trace with ``outcome``, the position of its verdict, and ``stopped``: that a detector ended it."""
+    outcome = {} if position is None else {OUTCOME: position}
+    return replace(trace, meta={**trace.meta, **outcome, **({STOPPED: 1.0} if stopped else {})})

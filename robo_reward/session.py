@@ -15,7 +15,7 @@ from robo_reward.answer_counts import counts_of
 from robo_reward.contracts import Budget, Hook, Needs, Policy, Tally, World
 from robo_reward.data.trace_file import read_trace, write_trace
 from robo_reward.reward_stack import RewardStack
-from robo_reward.rollout import rollout
+from robo_reward.rollout import STOPPED, Stopper, rollout
 from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.runs.folder import RunFolder
 from robo_reward.runs.metrics import Value
@@ -47,7 +47,8 @@ class Session:
 
     ``experience``: episodes that were stepped before the learner started (random actions, replays), already counted.
     ``evaluate``: runs the policy for the report at a number of rollouts; its verdicts go to a sealed log. ``outcomes``:
-    for each rollout the position of its verdict in the training world's sealed log. ``during``: (rollouts, positions in
+    for each rollout the position of its verdict in the training world's sealed log; ``stopped``: those of the rollouts
+    that ``stopper``, our own detector, ended. ``during``: (rollouts, positions in
     the test world's sealed log) of the evaluations while training. ``restored``: what the learner saved in the
     checkpoint that the run goes on from. The learner leaves ``played``, its own episodes with kind, the judge's verdict
     and the mean reward, and ``notes`` for the summary.
@@ -60,11 +61,13 @@ class Session:
     run: RunFolder
     seed: int
     judge: Judge | None = None
+    stopper: Stopper | None = None
     experience: list[Trace] = field(default_factory=list)
     hooks: Sequence[Hook] = ()
     evaluate: Callable[[Policy, int], None] | None = None
     tally: Tally = field(default_factory=Tally)
     outcomes: list[int] = field(default_factory=list)
+    stopped: list[int] = field(default_factory=list)
     test_world: World | None = None
     during: list[tuple[int, list[int]]] = field(default_factory=list)
     audit: dict[str, float | None] = field(default_factory=dict)
@@ -97,14 +100,24 @@ class Session:
     def episodes(self, policy: Policy, count: int, seed: int, source: Source = "policy") -> Iterator[Trace]:
         """Steps ``count`` episodes for learning; each counts in ``tally.rollouts``."""
         stride = self.stack.model.needs.stride
-        for trace in rollout(self.world, policy, count, seed, views=self.views, stride=stride, source=source):
+        # what rewards are fitted on, random actions and replays, runs to its time limit
+        stopper = self.stopper if source == "policy" else None
+        for trace in rollout(
+            self.world, policy, count, seed, views=self.views, stride=stride, source=source, stopper=stopper
+        ):
             self.tally.rollouts += 1
             self.tally.env_steps += len(trace)
-            self.outcomes.append(int(trace.meta["outcome"]))
+            self.note_outcome(int(trace.meta["outcome"]), STOPPED in trace.meta)
             self._store(trace)
             for hook in self.hooks:
                 hook.on_episode(trace)
             yield trace
+
+    def note_outcome(self, position: int, stopped: bool) -> None:
+        """Notes where a rollout's verdict is sealed, and whether ``stopper`` ended it."""
+        self.outcomes.append(position)
+        if stopped:
+            self.stopped.append(position)
 
     def log(self, values: Mapping[str, Value]) -> None:
         """Writes metrics at the present number of rollouts."""
@@ -129,7 +142,7 @@ class Session:
         self.tally.rollouts, self.tally.env_steps = tally["rollouts"], tally["env_steps"]
         self.tally.updates, self.tally.pricing_seconds = tally["updates"], tally["pricing_seconds"]
         self.tally.counts = dict(state.get("counts", {}))
-        self.outcomes = list(state["outcomes"])
+        self.outcomes, self.stopped = list(state["outcomes"]), list(state.get("stopped", []))
         self.stack.load_state(state["transforms"])
         self.world.sealed.restore(state["sealed"])
         if self.test_world is not None:
@@ -166,6 +179,7 @@ class Session:
             },
             "counts": counts_of(self.stack.model, self.tally.counts),
             "outcomes": list(self.outcomes),
+            "stopped": list(self.stopped),
             "experience": len(self.experience),
             "stored": self._stored,  # learners that count steps instead of episodes keep none of their own
             "sealed": self.world.sealed.dump(),

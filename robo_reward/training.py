@@ -9,16 +9,18 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from robo_reward.audit_record import check_accepted, model_folder, read_record
-from robo_reward.build import build, build_stack, build_world, save_reward_model
+from robo_reward.audit_record import check_accepted, read_record
+from robo_reward.build import build, build_stack, build_world, model_folder, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Policy, World
 from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting import episode_horizon
+from robo_reward.picture_sizes import check_picture_sizes
 from robo_reward.runs.folder import RunFolder
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.session import Saveable, Session
+from robo_reward.stopping import build_stopper
 from robo_reward.trace import Source, Trace
 
 EXPERT_HORIZON = 500
@@ -75,6 +77,7 @@ class Job:
         # a judge is fitted on demonstrations, which plain RL and a fitted reward do without
         judged = config.judge.get("_target_") and self.wants_demonstrations
         self.judge = build(config.judge) if judged else None
+        self.stopper = build_stopper(config, self.stack)
         self.demonstrations: list[Trace] = []
         self.dropped = 0
         worlds = config.env.get("num_worlds") or 1
@@ -130,6 +133,8 @@ class Job:
     def open_session(self) -> Session:
         """The world and everything the learner gets."""
         config = self.config
+        readers = {"the reward": self.stack.model, "success_stop": self.stopper}
+        check_picture_sizes(config.env, self.demonstrations, self.views(), readers)
         horizon = self.horizon()
         more = {} if horizon is None else {"horizon": horizon}
         world = build_world(config.env, oracle=self.oracle, **more)
@@ -141,6 +146,7 @@ class Job:
             run=self.run,
             seed=config.seed,
             judge=self.judge,
+            stopper=self.stopper,
         )
         self._test_world = build_world(config.env, num_worlds=1, workers="in_process", **more)
         session.test_world = self._test_world

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -27,6 +28,9 @@ class GoalClip:
     worlds are one batch.
     """
 
+    name = "goal_clip"
+    gives_match = False
+
     def __init__(
         self, views: Sequence[str], encoder: ClipEncoder, prompts: Prompts, scale: CosineScale | None, stride: int = 1
     ) -> None:
@@ -39,6 +43,7 @@ class GoalClip:
         self._scale = scale
         self._goals: dict[str, tuple[Tensor, Tensor | None]] = {}
         self._gains = FrameGains()
+        self._scored: WeakKeyDictionary[Trace, Floats] = WeakKeyDictionary()
 
     @property
     def scale(self) -> CosineScale:
@@ -57,7 +62,7 @@ class GoalClip:
 
     def estimate_episode(self, trace: Trace) -> Estimate:
         """Estimates (F,) at the trace's kept frames."""
-        return self._estimate(self.scores(trace.frames, [trace.task] * len(trace.frame_steps)), FrameGains.along)
+        return self._estimate(self.scores_of(trace), FrameGains.along)
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Estimates (N,) of the first frames."""
@@ -66,6 +71,12 @@ class GoalClip:
     def estimate(self, transition: Transition) -> Estimate:
         """Estimates (N,) of the state that was reached; gains since the last look."""
         return self._estimate(self.scores(transition.after.views, transition.after.task), self._gains.step)
+
+    def scores_of(self, trace: Trace) -> Floats:
+        """Scores before scaling (V, F) of a trace's kept frames, remembered while it lives: nothing here is trained."""
+        if trace not in self._scored:
+            self._scored[trace] = self.scores(trace.frames, [trace.task] * len(trace.frame_steps))
+        return self._scored[trace]
 
     def scores(self, frames: Mapping[str, Frames], tasks: Sequence[str]) -> Floats:
         """Scores before scaling (V, F): of every view's F frames for the F instructions.
@@ -155,7 +166,7 @@ class FittedGoalClip(GoalClip):
         }
 
     def _whole(self, trace: Trace) -> Floats:
-        return np.asarray(self.scores(trace.frames, [trace.task] * len(trace.frame_steps)).mean(0), np.float32)
+        return np.asarray(self.scores_of(trace).mean(0), np.float32)
 
 
 def goal_clip(

@@ -29,6 +29,7 @@ class EpisodeJudge:
     """
 
     name = "judge"
+    gives_match = False
 
     def __init__(
         self, backend: Backend, views: Sequence[str], stride: int, max_frames: int, reading: Reading | None

@@ -37,8 +37,8 @@ class Level:
         value = getattr(estimate, self._source)
         if value is None:
             raise UserError(
-                f"transform level(source={self._source}): this reward model gives no {self._source}; "
-                "use reward_model=transport for match, or source=progress; "
+                f"transform level(source={self._source}): this reward model gives no {self._source}, which "
+                "transform=default pays for; use transform=potential, success or level, or reward_model=transport; "
                 "plain RL (reward_model=env_dense) takes transform=none"
             )
         if self._conservatism and self._source == "progress":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from robo_reward.naming import reward_name, snake_case
 from robo_reward.rollout import rollout
 from robo_reward.runs.summary import Summary
 from robo_reward.seeding import derive_seed
@@ -16,10 +17,8 @@ def describe(job: Job, session: Session, summary: Summary) -> None:
     """Fills in what is known before learning starts."""
     config = job.config
     summary.env = session.world.name
-    summary.reward_model = getattr(
-        job.stack.model, "name", type(job.stack.model).__name__.removesuffix("Model").lower()
-    )
-    summary.transforms = [type(t).__name__.lower() for t in job.stack.transforms]
+    summary.reward_model = reward_name(job.stack.model)
+    summary.transforms = [snake_case(type(t).__name__) for t in job.stack.transforms]
     summary.base_reward = job.stack.base_reward
     summary.learner = getattr(job.learner, "name", type(job.learner).__name__.removesuffix("Learner").lower())
     summary.demos = len(job.demonstrations)
@@ -68,11 +67,24 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
         "evaluations": result.during,
         "demonstration_attempts_dropped": job.dropped,
         **session.audit,
+        **_stops(session),
     }
     summary.alarm = session.alarm.verdict()
     summary.nan_resets = world.nan_resets
     summary.stand_in_visuals = False
     _compare_with_truth(summary, job, session, truths)
+
+
+def _stops(session: Session) -> dict[str, int | float | None]:
+    """How many rollouts our own detector ended, and the share of them that were no successes; {} without a detector."""
+    if session.stopper is None:
+        return {}
+    log = session.world.sealed.outcomes()
+    known = [truth for k in session.stopped if (truth := log[k].success) is not None]
+    return {
+        "stopped_episodes": len(session.stopped),
+        "false_stop_share": known.count(False) / len(known) if known else None,
+    }
 
 
 def _compare_with_truth(summary: Summary, job: Job, session: Session, truths: list[bool | None]) -> None:

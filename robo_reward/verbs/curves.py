@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from robo_reward.answer_counts import note_counts
 from robo_reward.errors import UserError
+from robo_reward.naming import reward_name
+from robo_reward.report.curve_models import data_of, models_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -34,56 +37,21 @@ def run(cfg: DictConfig) -> None:
         raise UserError(f"curves needs exactly one of run=, data= and video=, got {', '.join(given) or 'none'}")
     if "rabc" in formats and cfg.video is not None:
         raise UserError("format=rabc weighs the frames of a dataset: give data=DATASET (or run=), not video=")
-    models = _models(cfg)
+    models = models_of(cfg)
     name = Path(str(cfg[given[0]])).name
     drawn = [kind for kind in formats if kind != "rabc"]
     episodes = _priced(cfg, models) if drawn else []
     with RunFolder.create("curves", name, cfg, cfg.run_dir, tensorboard=False) as folder:
-        folder.summary.reward_model = ", ".join(type(model).__name__ for model in models.values())
+        folder.summary.reward_model = ", ".join(map(reward_name, models.values()))
         folder.summary.episodes = len(episodes)
+        note_counts(folder.summary, *models.values())
         subtitle = f"{cfg[given[0]]}, priced by {', '.join(models)}"
         write_outputs(folder.path, drawn, name, subtitle, episodes)
         written = [f"{len(episodes)} episode(s) as {', '.join(drawn)}"] if drawn else []
         if "rabc" in formats:
             written += _write_rabc(cfg, folder.path, models)
+            note_counts(folder.summary, *models.values())
     print(f"{folder.path / 'index.html' if 'html' in formats else folder.path}: {'; '.join(written)}")
-
-
-# --- reward models -----------------------------------------------------------------------------------------------
-
-
-def _models(cfg: DictConfig) -> dict[str, RewardModel]:
-    from robo_reward.build import load_reward_model
-
-    models = {}
-    for name, path in _named_paths(cfg).items():
-        models[name] = load_reward_model(path)
-        if models[name].needs.oracle != "none":
-            raise UserError(f"the reward model '{path}' is the simulator's own signal; it cannot price pictures")
-    return models
-
-
-def _named_paths(cfg: DictConfig) -> dict[str, Path]:
-    from omegaconf import OmegaConf
-
-    several = OmegaConf.to_container(cfg.reward_models, resolve=True) if cfg.reward_models else []
-    paths = [] if cfg.reward_model.path is None else [Path(str(cfg.reward_model.path))]
-    if isinstance(several, Mapping):
-        return _named(paths) | {str(name): Path(str(path)) for name, path in several.items()}
-    paths += [Path(str(path)) for path in several] if isinstance(several, list) else [Path(str(several))]
-    if not paths and cfg.run is None:
-        raise UserError("curves of data= or video= need reward_model.path=FOLDER, as robo-reward fit wrote it")
-    if cfg.run is not None and not (Path(str(cfg.run)) / "config.yaml").is_file():
-        raise UserError(f"run='{cfg.run}' is not a run folder (it has no config.yaml)")
-    return _named(paths or [Path(str(cfg.run)) / "reward_model"])
-
-
-def _named(paths: Sequence[Path]) -> dict[str, Path]:
-    """Short names: the folder's, or its run's; whole paths where those would be the same."""
-    short = [path.parent.name or path.name if path.name == "reward_model" else path.name for path in paths]
-    if len(set(paths)) < len(paths):
-        raise UserError(f"the same reward model is given twice: {', '.join(map(str, paths))}")
-    return {str(p) if short.count(s) > 1 else s: p for s, p in zip(short, paths, strict=True)}
 
 
 # --- episodes ------------------------------------------------------------------------------------------------------
@@ -107,16 +75,9 @@ def _read_and_price(cfg: DictConfig, models: Mapping[str, RewardModel], numbers:
     thin = cfg.run is None
     stride = common_stride(models.values()) if thin else 1
     # where no model reads pictures, all are shown
-    traces = dataset_traces(_data(cfg), views_of(models.values()) or None, numbers, stride)
+    traces = dataset_traces(data_of(cfg), views_of(models.values()) or None, numbers, stride)
     size = _size(cfg)
     return [price_episode(f"episode {n}", trace, models, size, thin=thin, index=n) for n, trace in traces.items()]
-
-
-def _data(cfg: DictConfig) -> str:
-    data = str(cfg.data) if cfg.data is not None else str(Path(str(cfg.run)) / "episodes")
-    if cfg.run is not None and not Path(data).is_dir():
-        raise UserError(f"run='{cfg.run}' kept no episodes ('{data}' is missing); draw a dataset with data=")
-    return data
 
 
 def _episodes(cfg: DictConfig) -> list[int]:
@@ -124,7 +85,7 @@ def _episodes(cfg: DictConfig) -> list[int]:
 
     if cfg.episodes is not None:
         return [int(index) for index in cfg.episodes]
-    return [int(row["episode_index"]) for row in open_dataset(_data(cfg)).episodes]
+    return [int(row["episode_index"]) for row in open_dataset(data_of(cfg)).episodes]
 
 
 def _size(cfg: DictConfig) -> tuple[int, int] | None:
@@ -151,6 +112,6 @@ def _write_rabc(cfg: DictConfig, folder: Path, models: Mapping[str, RewardModel]
     written = []
     for model, priced in curves.items():
         path = folder / (NAME if len(models) == 1 else f"{stem(model)}-{NAME}")
-        atomic.write_bytes(path, rabc_parquet(open_dataset(_data(cfg)), priced.items(), model))
+        atomic.write_bytes(path, rabc_parquet(open_dataset(data_of(cfg)), priced.items(), model))
         written.append(f"{len(priced)} episode(s) for lerobot-train --sample_weighting.progress_path={path}")
     return written

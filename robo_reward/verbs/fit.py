@@ -42,6 +42,7 @@ def run(cfg: DictConfig) -> None:
     if _pushes_only(cfg):
         return
     sources = _sources(cfg)
+    _take_up(cfg)
     import torch
 
     from robo_reward.runs.folder import RunFolder
@@ -91,6 +92,16 @@ def _sources(cfg: DictConfig) -> list[str]:
     return sources
 
 
+def _take_up(cfg: DictConfig) -> None:
+    """With ``adapt_from`` the model is the saved one: its own yaml says what it is."""
+    if cfg.adapt_from is None:
+        return
+    from omegaconf import OmegaConf, open_dict
+
+    with open_dict(cfg):
+        cfg.reward_model = OmegaConf.create({"path": str(cfg.adapt_from)})
+
+
 def _stepped(cfg: DictConfig) -> bool:
     return bool(cfg.env["_target_"] != NO_WORLD)
 
@@ -98,12 +109,18 @@ def _stepped(cfg: DictConfig) -> bool:
 def _model(cfg: DictConfig, sources: Sequence[str]) -> LearnedRewardModel:
     from robo_reward.build import build_reward_model
     from robo_reward.contracts import LearnedRewardModel
+    from robo_reward.fitting import AdaptableRewardModel
 
     if "views" in cfg.reward_model and cfg.reward_model.views is None:
         cfg.reward_model.views = _all_views(cfg, sources)
     model = build_reward_model(cfg.reward_model)
     if not isinstance(model, LearnedRewardModel):
         raise UserError(f"{type(model).__name__} is not learned, so there is nothing to fit: use reward_model=progress")
+    if cfg.adapt_from is not None and not isinstance(model, AdaptableRewardModel):
+        raise UserError(
+            f"adapt_from={cfg.adapt_from}: {type(model).__name__} cannot be adapted; only step_prm can so far. "
+            "Leave adapt_from out to fit anew"
+        )
     return model
 
 
@@ -221,8 +238,14 @@ def _stepped_negatives(
 
 
 def _fit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
+    from robo_reward.fitting import AdaptableRewardModel
+
+    shown, failures = [e.trace for e in positive.fitted], [e.trace for e in negative.fitted]
     try:
-        losses = model.fit([e.trace for e in positive.fitted], [e.trace for e in negative.fitted], cfg.seed)
+        if cfg.adapt_from is not None and isinstance(model, AdaptableRewardModel):
+            losses = model.adapt(shown, failures, cfg.seed)
+        else:
+            losses = model.fit(shown, failures, cfg.seed)
     except UserError as error:
         if not _stepped(cfg):
             error.add_note(
@@ -252,7 +275,7 @@ def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative
 
 def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
     from robo_reward.build import save_reward_model
-    from robo_reward.fit_card import write_card
+    from robo_reward.fit_card import env_words, write_card
     from robo_reward.runs import atomic
 
     target = folder.path / "reward_model"
@@ -266,7 +289,7 @@ def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative:
     first = positive.fitted[0].trace
     matches = model.estimate_episode(first.every(model.needs.stride)).match is not None
     # train's default reward is a match, which only models of whole episodes give
-    more = [*_env_words(), *([] if matches else ["transform=potential"])]
+    more = [*env_words(), *([] if matches else ["transform=potential"])]
     write_card(cfg, model.needs.views, split, folder, more)
     print(f"use it: robo-reward train {' '.join([f'reward_model.path={target}', *more])}")
     print(f"        robo-reward curves data=DATASET reward_model.path={target}")
@@ -274,15 +297,3 @@ def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative:
         from robo_reward.runs.hub import push_model
 
         print(f"pushed to {push_model(target, str(cfg.push_to_hub), cfg.private)}")
-
-
-def _env_words() -> list[str]:
-    """The world as it was named on the command line, so that train is run in the same one."""
-    import shlex
-
-    from hydra.core.hydra_config import HydraConfig
-
-    if not HydraConfig.initialized():
-        return []
-    words = [str(word) for word in HydraConfig.get().overrides.task]
-    return [shlex.quote(word) for word in words if word.startswith(("env=", "env.")) and word != "env=none"]

@@ -257,3 +257,29 @@ def test_outcomes_have_no_success_where_a_task_has_no_test(make: Any) -> None:
     (outcome,) = world.sealed.outcomes()
     assert (outcome.success, outcome.length) == (None, 4)
     world.close()
+
+
+@pytest.mark.parametrize("workers", ["in_process", "subprocess"])
+def test_an_ended_episode_is_sealed_and_its_world_goes_on_as_if_time_were_up(make: Any, workers: str) -> None:
+    world, other = make(num_worlds=2, workers=workers), make(num_worlds=2)
+    try:
+        for each in (world, other):
+            each.reset(5)
+        world.step(actions(1, 2)[0])
+        ended = world.end(np.array([True, False]))
+        for step in actions(4, 2):
+            timed_out = other.step(step)
+        assert timed_out.truncated.all()
+        assert np.array_equal(ended.state[0], other.observe().state[0]), "the next episode is the same"
+        assert world.observe() is ended
+        assert ended.views["front"].shape == (2, 24, 32, 3)
+        last = world.step(actions(1, 2)[0])
+        assert last.before is ended
+        for step in actions(2, 2):
+            last = world.step(step)
+        assert last.truncated.tolist() == [False, True], "only the other world's time is up"
+        world.sealed.unseal()
+        assert [o.length for o in world.sealed.outcomes()] == [1, 4]
+    finally:
+        world.close()
+        other.close()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from omegaconf import OmegaConf
 
+from robo_reward.answer_counts import counts_of
 from robo_reward.build import build_reward_model, load_reward_model, save_reward_model
 from robo_reward.contract_tests import check_reset_isolation, check_saved, check_steps_agree, moving_square
 from robo_reward.contracts import Estimate, Flags, Needs, Observation, Transition
@@ -162,3 +163,14 @@ def test_members_are_fitted_with_seeds_of_their_own() -> None:
     a, b = (m.estimate_episode(moving_square(5)) for m in models)
     assert np.abs(a.progress - b.progress).max() > 1e-4
     assert {key.split("/")[0] for key in ensemble.refit([moving_square(2, source="policy")], 1)} == {"a", "b"}
+
+
+def test_members_answers_are_counted_together() -> None:
+    class Counting(LineReward):
+        parse_failures, fallbacks, gives_match = 2, 1, False
+
+    plain, two = LineReward(), Ensemble({"a": Counting(), "b": Counting(), "c": LineReward()})
+    assert counts_of(two) == {"parse_failures": 4, "fallbacks": 2}
+    assert counts_of(Ensemble({"a": plain})) == {}, "nobody counts: null, never 0"
+    assert two.gives_match is None
+    assert Ensemble({"a": Counting()}).gives_match is False

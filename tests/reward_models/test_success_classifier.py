@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from robo_reward.build import build, load_reward_model, save_reward_model
 from robo_reward.contract_tests import moving_square
-from robo_reward.contracts import Estimate, Flags, Floats, Observation, Step, World
+from robo_reward.contracts import Flags, Floats, Observation, World
 from robo_reward.errors import UserError
 from robo_reward.line_world import VIEW, LineReward, LineWorld
 from robo_reward.reward_models.progress_fit import FitSettings
@@ -24,6 +24,7 @@ from robo_reward.reward_models.success_calibration import calibrate, held, thres
 from robo_reward.reward_models.success_classifier import SuccessClassifier
 from robo_reward.reward_models.success_stop import SuccessStop, load_success_stop
 from robo_reward.rollout import rollout
+from robo_reward.sealed_log import SealedError
 from robo_reward.trace import Trace
 
 CONFIGS = Path(hydra.utils.get_object("robo_reward.configs").__file__).parent
@@ -218,7 +219,9 @@ def test_two_sure_looks_in_a_row_end_an_episode() -> None:
         assert len(trace) == first + 1
         assert (trace.terminated, trace.truncated) == (True, False)
         assert trace.frame_steps[-1] == len(trace), "the last frame is kept"
-        assert "outcome" not in trace.meta, "the world was not asked"
+        assert trace.meta["stopped"] == 1
+        with pytest.raises(SealedError):  # the verdict is there, and nobody has read it
+            world.sealed.outcomes(int(trace.meta["outcome"]))
     unstopped = list(rollout(LineWorld(3, horizon=30), Steady(1.0), 5, 0))
     assert [len(t) for t in unstopped] == [30] * 5
     assert all(np.array_equal(a.state, b.state[: len(a) + 1]) for a, b in zip(traces, unstopped, strict=True))
@@ -232,23 +235,6 @@ def test_a_stop_looks_at_its_own_stride_and_forgets_at_resets() -> None:
     none = list(rollout(world, Steady(-1.0), 4, 0, stopper=SuccessStop(LineReward(), 0.5)))
     assert [t.truncated for t in none] == [True] * 4
     assert all("outcome" in t.meta for t in none)
-
-
-def test_as_a_hook_it_reads_the_runs_own_estimates() -> None:
-    stop = SuccessStop(LineReward(), threshold=0.5, consecutive=2)
-    world = LineWorld(horizon=9)
-    world.reset(0)
-    said = []
-    for p in (0.9, 0.1, 0.6, 0.7, 0.8):
-        transition = world.step(np.zeros((1, 1), np.float32))
-        one = np.full(1, p, np.float32)
-        said.append(stop.on_step(Step(transition, Estimate(one, one, one, one), one)).stop)
-    assert said == [False, False, False, True, False]
-    world = LineWorld(2)
-    world.reset(0)
-    two = np.zeros(2, np.float32)
-    with pytest.raises(UserError, match="1 world, got 2"):
-        stop.on_step(Step(world.step(two[:, None]), Estimate(two, two, two, two), two))
 
 
 def test_stops_that_make_no_sense(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_a_dataset(paper: Any, data: Path, tmp_path: Path) -> None:
     assert [e["name"] for e in page["episodes"]] == ["episode 0", "episode 1"]
     assert page["episodes"][0]["videoFps"] == 5  # 10 steps a second, every second one
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
-    assert (summary["status"], summary["episodes"], summary["reward_model"]) == ("done", 2, "StridedReward")
+    assert (summary["status"], summary["episodes"], summary["reward_model"]) == ("done", 2, "strided")
 
 
 def test_several_models_look_at_their_own_views_and_steps(paper: Any, data: Path, tmp_path: Path) -> None:

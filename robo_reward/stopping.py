@@ -1,0 +1,30 @@
+"""A run's own detector of success, which ends the episodes that are stepped for learning (``hook=success_stop``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robo_reward.build import build
+from robo_reward.chain_check import pays_unbounded_level
+from robo_reward.errors import UserError
+from robo_reward.reward_stack import RewardStack
+from robo_reward.rollout import Stopper
+
+
+def build_stopper(config: Any, stack: RewardStack) -> Stopper | None:
+    """The stopper of a run's ``hook`` group; None without one.
+
+    Raises:
+        UserError: if the reward would pay the policy for staying away from the success that ends its episodes.
+    """
+    hook = config.get("hook") or {}
+    if not hook.get("_target_"):
+        return None
+    level = pays_unbounded_level(stack.transforms)
+    if level is not None:
+        raise UserError(
+            f"hook=success_stop ends episodes at success, and transform {level} pays at every step: that pays the "
+            "policy for avoiding success. Use transform=potential or transform=absorbing, or leave the hook out"
+        )
+    stopper: Stopper = build(hook)
+    return stopper

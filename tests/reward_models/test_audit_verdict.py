@@ -1,0 +1,74 @@
+"""The verdict: what counts, what is told and not counted, and how bad a finding is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from robo_reward.contract_tests import moving_square
+from robo_reward.contracts import Estimate, Flags, Needs, Observation, Transition
+from robo_reward.reward_models.audit.probe import Material
+from robo_reward.reward_models.audit.probe_list import TakenObject
+from robo_reward.reward_models.audit.verdict import BOUNDS, judge
+from robo_reward.runs.summary import Audit
+from robo_reward.trace import Trace
+
+SOUND = {name: bound.care for name, bound in BOUNDS.items()}
+CARE = {"voc": 0.8, "auroc": 0.9, "epic": 0.65, "mae_macro": 0.9, "policy_ranking": 0.3}
+Broken = dict[str, tuple[Audit, Sequence[str]]]
+
+
+def test_five_reasons_for_care_refuse_and_those_apart_are_told_but_not_counted() -> None:
+    assert judge(SOUND, {}, BOUNDS) == ("pass", [])
+    assert judge(SOUND | CARE, {}, BOUNDS)[0] == "refuse"
+    four = SOUND | {k: v for k, v in CARE.items() if k != "epic"}
+    apart: Broken = {"wrong_instruction": ("care", ["it is deaf"])}
+    verdict, reasons = judge(four | {"gain_drift": 6.0}, apart, BOUNDS)
+    assert verdict == "care"
+    assert len(reasons) == 6
+    assert judge(four, {**apart, "camera_shift": ("care", ["it shakes"])}, BOUNDS)[0] == "refuse"
+    assert judge(SOUND, apart, BOUNDS)[0] == "care"
+
+
+class Scripted:
+    """Progress and success probability as told for each episode by its fps, a name for it."""
+
+    def __init__(self, told: dict[float, tuple[list[float], list[float]]]) -> None:
+        self.needs, self._told = Needs(views=(), episode=True), told
+
+    def estimate_episode(self, trace: Trace) -> Estimate:
+        progress, success = (np.asarray(v, np.float32) for v in self._told[trace.fps])
+        return Estimate(progress, np.zeros_like(progress), success, np.zeros_like(progress))
+
+    def begin(self, first: Observation, fresh: Flags) -> Estimate:
+        raise AssertionError
+
+    def estimate(self, transition: Transition) -> Estimate:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(
+    ("progress", "success", "broken", "severity"),
+    [
+        (0.1, 0.0, 0, "care"),  # nothing is broken: never looked at
+        (0.1, 1.0, 1, "care"),  # the detector is fooled, the reward is not
+        (0.9, 1.0, 2, None),  # both are: as bad as the probe says
+        (0.9, 0.0, 1, None),
+    ],
+)
+def test_a_taken_object_that_only_the_detector_overlooks_is_a_reason_for_care(
+    progress: float, success: float, broken: int, severity: str | None
+) -> None:
+    trace = moving_square(0)
+    count, step = len(trace.frame_steps), int(trace.frame_steps[-4])
+    won = np.arange(len(trace.state)) >= step - 1
+    trace = replace(trace, success=won, fps=5.0)
+    after = trace.frame_steps > step
+    told = np.where(after, progress, 1.0).tolist(), np.where(after, success, 1.0).tolist()
+    assert after.sum() == 3 < count
+    found = TakenObject().try_on(Material(Scripted({5.0: told}), [], [(trace, step)]))
+    assert found is not None
+    assert (len(found.broken), found.severity) == (broken, severity)
