@@ -47,6 +47,14 @@ def write_record(folder: Path, report: dict[str, Any]) -> None:
     atomic.write_json(folder / FILE, report)
 
 
+def write_short_record(folder: Path, report: Any, held_out: int) -> None:
+    """What the short audit of a fit found, until ``robo-reward audit`` writes its own; ``report``: the auditor's."""
+    reasons = [f"{name.removeprefix('audit/')} {report.values[name]:.2f} missed its bound" for name in report.failed]
+    found = {"verdict": report.verdict, "reasons": reasons, "weights_sha256": weights_sha256(folder)}
+    more = {"kind": "short", "held_out_demonstrations": held_out, "figures": dict(report.values)}
+    write_record(folder, found | more)
+
+
 def read_record(folder: Path) -> AuditRecord | None:
     """What ``audit.json`` in the folder of a reward model says; None where there is none.
 

@@ -1,9 +1,10 @@
-"""Writes the card of the model that a fit has just saved."""
+"""What a fit leaves besides weights: the model's card, how to use it, and its way to the hub."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.runs import atomic
@@ -34,6 +35,21 @@ def write_card(
         metrics={k: v for k, v in summary.notes.items() if k.startswith("audit/")},
     )
     atomic.write_text(target / "README.md", model_card(facts))
+
+
+def pushes_only(cfg: DictConfig) -> bool:
+    """Uploads the model of reward_model.path, where that is what was asked; else only checks the name."""
+    if cfg.push_to_hub is None:
+        return False
+    from robo_reward.runs.hub import check_hub_id, push_model
+
+    check_hub_id(str(cfg.push_to_hub))
+    path = cfg.reward_model.get("path")
+    if path is None:
+        return False
+    folder = Path(path) if (Path(path) / "model.yaml").exists() else Path(path) / "reward_model"
+    print(f"pushed to {push_model(folder, str(cfg.push_to_hub), cfg.private)}")
+    return True
 
 
 def env_words() -> list[str]:

@@ -64,8 +64,8 @@ def fit_hops(net: HopNet, episodes: Sequence[HopEpisode], settings: HopFit, drop
     """Trains ``net`` in place; the last step's mean squared error. ``dropped``: views that were never recorded."""
     weights = [p for p in net.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(weights, settings.learning_rate, weight_decay=settings.weight_decay)
-    warm = max(1, min(50, settings.steps // 10))
-    total = max(settings.steps, warm + 1)
+    warm = max(2, min(50, settings.steps // 10))  # the schedule divides by warm - 1 and by total - warm
+    total = max(settings.steps, warm + 2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total, pct_start=warm / total)
     sampler, loss = HopSampler(episodes, settings), torch.zeros(())
     net.train()

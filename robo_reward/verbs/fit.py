@@ -39,12 +39,15 @@ def run(cfg: DictConfig) -> None:
         UserError: neither env nor data, a reward model that is not learned, unknown views, unusable demonstrations.
     """
     check_bounds(cfg, LEAST)
-    if _pushes_only(cfg):
+    from robo_reward.fit_card import pushes_only
+
+    if pushes_only(cfg):
         return
     sources = _sources(cfg)
     _take_up(cfg)
     import torch
 
+    from robo_reward.audit_record import write_short_record
     from robo_reward.runs.folder import RunFolder
 
     torch.set_num_threads(cfg.threads)
@@ -55,23 +58,10 @@ def run(cfg: DictConfig) -> None:
         print(f"run folder: {folder.path}\n{len(demonstrations)} demonstration(s)", flush=True)
         positive, negative = _splits(cfg, model, demonstrations, folder)
         _fit(cfg, model, positive, negative, folder)
-        _audit(cfg, model, positive, negative, folder)
+        report = _audit(cfg, model, positive, negative, folder)
         _save(cfg, model, positive, negative, folder)
-
-
-def _pushes_only(cfg: DictConfig) -> bool:
-    """Uploads the model of reward_model.path, where that is what was asked; else only checks the name."""
-    if cfg.push_to_hub is None:
-        return False
-    from robo_reward.runs.hub import check_hub_id, push_model
-
-    check_hub_id(str(cfg.push_to_hub))
-    path = cfg.reward_model.get("path")
-    if path is None:
-        return False
-    folder = Path(path) if (Path(path) / "model.yaml").exists() else Path(path) / "reward_model"
-    print(f"pushed to {push_model(folder, str(cfg.push_to_hub), cfg.private)}")
-    return True
+        if report is not None:
+            write_short_record(folder.path / "reward_model", report, len(positive.held_out))
 
 
 def _sources(cfg: DictConfig) -> list[str]:
@@ -256,11 +246,11 @@ def _fit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: 
     folder.log(0, dict(losses))
 
 
-def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
+def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> Any:
     from robo_reward.build import build
 
     if not cfg.audit.get("_target_"):
-        return
+        return None
     report = build(cfg.audit).run(model, positive.audited(), [e.trace for e in negative.held_out])
     folder.log(0, {**report.values, "audit/verdict": report.verdict})
     folder.summary.reward_audit = report.verdict
@@ -271,6 +261,7 @@ def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative
         shown = "not measured" if value is None else f"{value:.3f}"
         missed = "  missed" if name in report.failed else ""
         print(f"  {name.removeprefix('audit/'):<24} {shown}{missed}")
+    return report
 
 
 def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:

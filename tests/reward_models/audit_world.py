@@ -28,7 +28,7 @@ def draw(robot: float, box: float, view: str) -> NDArray[np.uint8]:
 
 
 class BoxWorld:
-    """A robot on a line that drags a box from near 0 to 1; action (1,) in [-1, 1] moves it by 0.05. Dense reward: box."""
+    """A robot on a line that drags a box from near 0 to 1; action (1,) in [-1, 1] moves it 0.05. Dense reward: box."""
 
     num_worlds, name, fps, horizon, state_size = 1, "box", 10.0, 40, 2
     view_names: tuple[str, ...] = VIEWS

@@ -64,6 +64,6 @@ def test_what_the_converter_does_not_accept(tmp_path: Path, monkeypatch: pytest.
     write_dataset([moving_square(0, 6)], tmp_path / "new", images=True)
     old = older(tmp_path / "new", tmp_path / "old")
     (old / "meta" / "episodes.jsonl").write_text("{")
-    with pytest.raises(UserError, match="LeRobot could not convert the v2.1 dataset"):
+    with pytest.raises(UserError, match=r"LeRobot could not convert the v2\.1 dataset"):
         read_dataset(old)
     assert not list((tmp_path / "home" / "robo-reward" / "datasets").iterdir()), "nothing half"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robo_reward import cli
+from robo_reward.audit_record import read_record
 from robo_reward.build import load_reward_model
 from robo_reward.errors import UserError
 from robo_reward.fitting import Episode, check_pictures, episode_horizon, split, step_negatives, stopped_copies
@@ -57,6 +58,30 @@ def test_one_model_of_two_tasks_tells_them_apart_by_the_instruction(right: Path,
     assert wrong.progress[-1] < ends["turn back"], "the other task's end is worth less under this instruction"
 
 
+def test_a_saved_step_prm_goes_on_with_the_demonstration_of_another_task(
+    right: Path, left: Path, tmp_path: Path
+) -> None:
+    words = ["reward_model=step_prm", "reward_model.fit.steps=60", "demos=2", f"run_dir={tmp_path / 'first'}"]
+    assert cli.run(["fit", f"data={right}", *words]) == 0
+    stored = (tmp_path / "first" / "reward_model" / "model.yaml").read_text()
+    assert (
+        cli.run(["fit", f"data={left}", f"adapt_from={tmp_path / 'first'}", "demos=1", f"run_dir={tmp_path}/on"]) == 0
+    )
+    assert (tmp_path / "on" / "reward_model" / "model.yaml").read_text() == stored
+    before, after = load_reward_model(tmp_path / "first"), load_reward_model(tmp_path / "on")
+    trace = demonstration("turn back", mirrored=True, seed=77).every(3)
+    assert not np.allclose(before.estimate_episode(trace).progress, after.estimate_episode(trace).progress)
+    record = read_record(tmp_path / "on" / "reward_model")
+    assert record is not None
+    assert record.current, "the short audit is about these weights"
+
+
+def test_only_models_that_can_are_adapted(right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fit([f"data={right}"], tmp_path / "first") == 0
+    assert cli.run(["fit", f"data={right}", f"adapt_from={tmp_path / 'first'}", f"run_dir={tmp_path / 'on'}"]) == 2
+    assert "cannot be adapted" in capsys.readouterr().err
+
+
 def test_all_views_of_a_dataset_are_read_unless_named(right: Path, tmp_path: Path) -> None:
     assert fit([f"data={right}"], tmp_path / "all") == 0
     assert load_reward_model(tmp_path / "all").needs.views == ("front", "top")
@@ -84,6 +109,7 @@ def test_states_serve_where_there_are_no_pictures(right: Path, tmp_path: Path) -
         (["data=DATA", "reward_model=transport"], "no simulator (env=none)"),
         (["data=DATA", "reward_model=env_dense"], "not learned"),
         (["data=DATA", "reward_model.path=DATA"], "fitted already"),
+        (["data=DATA", "adapt_from=nowhere/at/all"], "holds no reward model"),
     ],
 )
 def test_what_cannot_be_fitted(

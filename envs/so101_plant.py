@@ -1,0 +1,93 @@
+"""The SO-101 twin as the plant behind an emulated servo bus."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.envs.rendering import CameraRenderer, Profile, camera_names
+from robo_reward.envs.so101_arm import REST, So101Arm, load_model
+from robo_reward.envs.so101_tasks import find_task
+from robo_reward.joint_goals import Drive, Joints
+
+
+class So101Plant:
+    """Physics for real_robot's emulated arm, with the objects of a task on the table. Starts at ``start``, folded.
+
+    Pictures are made from a copy of the state, by whichever thread asks first; that one must ask always.
+    """
+
+    def __init__(self, task: str = "reach", start: tuple[float, ...] = REST, profile: Profile = "fast") -> None:
+        self._task, self._start = find_task(task), tuple(start)
+        self._profile: Profile = profile
+        self._model = load_model()
+        import mujoco  # only now is the renderer chosen
+
+        self._data = mujoco.MjData(self._model)
+        self.arm = So101Arm(self._model, self._data)
+        self.joints, self.views = self.arm.joints, camera_names(self._model)
+        self._lock = threading.Lock()
+        self._shown = mujoco.MjData(self._model)
+        self._renderers: dict[tuple[int, int], CameraRenderer] = {}
+        self._owed = 0.0
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        """Draws where the task's objects are."""
+        import mujoco
+
+        with self._lock:
+            mujoco.mj_resetData(self._model, self._data)
+            self.arm.place(self._start)
+            self._task.begin(self._model, self._data, np.random.default_rng(seed))
+            mujoco.mj_forward(self._model, self._data)
+
+    def advance(self, seconds: float, drive: Drive) -> None:
+        """Whole simulator steps; what is left is owed to the next call."""
+        self._owed += seconds
+        step = float(self._model.opt.timestep)
+        steps = int(self._owed / step)
+        self._owed -= steps * step
+        with self._lock:
+            self.arm.advance(steps, drive)
+
+    def angles(self) -> Joints:
+        """(6,) radians."""
+        return self.arm.angles()
+
+    def speeds(self) -> Joints:
+        """(6,) rad/s."""
+        return self.arm.speeds()
+
+    def loads(self) -> Joints:
+        """(6,) shares of the strongest torque."""
+        return self.arm.loads()
+
+    def success(self) -> bool:
+        """Whether the task is done now."""
+        with self._lock:
+            return self._task.success(self._model, self._data)
+
+    def picture(self, view: str, height: int, width: int) -> NDArray[np.uint8]:
+        """(height, width, 3) uint8 of the present state."""
+        import mujoco
+
+        with self._lock:
+            places = self._places()
+        self._shown.qpos[:], self._shown.mocap_pos[:] = places
+        mujoco.mj_forward(self._model, self._shown)
+        if (height, width) not in self._renderers:
+            self._renderers[height, width] = CameraRenderer(self._model, self._shown, height, width, self._profile)
+        return self._renderers[height, width].render(view)
+
+    def close(self) -> None:
+        """Frees the GL contexts."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers.clear()
+
+    def _places(self) -> tuple[Any, Any]:
+        return self._data.qpos.copy(), self._data.mocap_pos.copy()
