@@ -62,8 +62,8 @@ class RlpdLearner:
         self._sac = sac or SacSettings()
         self._policy: AnchoredPolicy | None = None
 
-    single_world = True
-    """Episodes are stepped one at a time, so that each is repeatable on its own."""
+    single_world = True  # episodes are stepped one at a time, so that each is repeatable on its own
+    unit_actions = True  # tanh squashes what is cloned and what is corrected
 
     def learn(self, session: Session) -> AnchoredPolicy:
         """Trains until the session's budget is spent and returns the policy that is to be evaluated.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import UserError
+
+if TYPE_CHECKING:
+    from robo_reward.contracts import World
 
 
 def check_bounds(config: Any, least: Mapping[str, int]) -> None:
@@ -33,3 +36,18 @@ def check_seeds(seeds: Any) -> None:
     listed = list(seeds) if isinstance(seeds, Sequence) and not isinstance(seeds, str) else []
     if not listed or not all(isinstance(seed, int) for seed in listed):
         raise UserError(f"evaluation_seeds={seeds} must list at least one whole number, e.g. evaluation_seeds=[1,2]")
+
+
+def check_unit_actions(world: World) -> None:
+    """Refuses worlds whose actions do not fill [-1, 1], for learners that squash theirs; the world is closed then.
+
+    Raises:
+        UserError: with the world's bounds.
+    """
+    space = world.action_space
+    if (space.low != -1).any() or (space.high != 1).any():
+        world.close()
+        raise UserError(
+            f"this learner acts in [-1, 1], the actions of '{world.name}' lie in {space.low.min():g} to "
+            f"{space.high.max():g}: let the env scale them (env=so101: env.control=steps), or use learner=ppo"
+        )

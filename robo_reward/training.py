@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from robo_reward.audit_record import check_accepted, read_record
+from robo_reward.bounds import check_unit_actions
 from robo_reward.build import build, build_stack, build_world, model_folder, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Policy, World
 from robo_reward.errors import UserError
@@ -138,6 +139,8 @@ class Job:
         horizon = self.horizon()
         more = {} if horizon is None else {"horizon": horizon}
         world = build_world(config.env, oracle=self.oracle, **more)
+        if getattr(self.learner, "unit_actions", False):
+            check_unit_actions(world)
         session = Session(
             world=world,
             stack=self.stack,

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+from gymnasium import spaces
 from omegaconf import OmegaConf
 
-from robo_reward.bounds import check_bounds, check_seeds
+from robo_reward.bounds import check_bounds, check_seeds, check_unit_actions
 from robo_reward.errors import UserError
+from robo_reward.line_world import LineWorld
 
 
 @pytest.mark.parametrize(
@@ -29,3 +32,11 @@ def test_evaluation_seeds_must_be_a_list_of_whole_numbers(seeds: Any) -> None:
 
 def test_seeds_in_a_list_are_fine() -> None:
     check_seeds(OmegaConf.create([1, 2]))
+
+
+def test_worlds_with_other_actions_are_closed_and_refused() -> None:
+    world = LineWorld(1)
+    world.action_space = spaces.Box(-90.0, 100.0, (1,), np.float32)
+    with pytest.raises(UserError, match=r"lie in -90 to 100: let the env scale them"):
+        check_unit_actions(world)
+    check_unit_actions(LineWorld(1))

@@ -1,0 +1,54 @@
+"""``python -m robo_reward.real_robot.arm_server SPEC.json``: says "ready" on stdout and runs until it is stopped."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+BEGAN = time.monotonic()
+os.environ["OMP_NUM_THREADS"] = "1"  # before numpy: the loop is one thread, and so is all it calls
+
+EXIT_FAULT = 3
+
+
+def main() -> int:
+    """The exit code: 0 stopped, 2 refused before torque, 3 ended in FAULT."""
+    from robo_reward.errors import UserError
+    from robo_reward.real_robot.arm_server.serve import Server
+
+    try:
+        if len(sys.argv) != 2:
+            raise UserError("give one file: the spec of the arm server")
+        server = Server.from_file(Path(sys.argv[1]))
+        server.start()
+    except UserError as error:
+        tell({"refused": str(error)})
+        print(error, file=sys.stderr)
+        return error.exit_code
+    signal.signal(signal.SIGINT, lambda *_: server.loop.ask_stop("interrupted", park=True))
+    signal.signal(signal.SIGTERM, lambda *_: server.loop.ask_stop("terminated", park=True))
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()  # what the imports left is never looked through again
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    tell({"ready": True, "pid": os.getpid(), "start_seconds": time.monotonic() - BEGAN, "memory_mb": memory})
+    return EXIT_FAULT if server.run() else 0
+
+
+def tell(message: dict[str, Any]) -> None:
+    """One line for whoever started us; who is gone need not hear it."""
+    try:
+        print(json.dumps(message), flush=True)
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,188 @@
+"""The loop at a fixed rate: read, decide, write; it calls no model and waits for nobody."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from robo_reward.real_robot.arm_driver import ArmDriver, Reading, read_surely
+from robo_reward.real_robot.black_box import BlackBox
+from robo_reward.real_robot.braking import Floats
+from robo_reward.real_robot.guard import Guard
+from robo_reward.real_robot.safety_state import State
+
+LEAD = 0.5
+"""Share of a period before the next goal is due at which the arm is read: reading takes a few milliseconds."""
+LATE_PERIODS = 5
+PARK_SECONDS = 20.0
+ARRIVED_PERIODS = 25
+CUT_AGAIN_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the arm looked like last; ``read_at`` is monotonic seconds, ``position`` and ``goal`` are (J,)."""
+
+    read_at: float
+    position: tuple[float, ...]
+    goal: tuple[float, ...]
+    blocked: bool
+    reset_failed: str = ""
+
+
+@dataclass
+class ControlLoop:
+    """Two goals are never sent closer than one period, so that limits hold in seconds and not only in steps.
+
+    A loop that was late does not catch up. ``rest`` (J,) is where ``ask_stop`` parks.
+    """
+
+    arm: ArmDriver
+    guard: Guard
+    box: BlackBox
+    rest: Floats | None = None
+    torque: Mapping[str, str] = field(default_factory=dict)
+    """After a cut: {joint: "off" or what went wrong}."""
+    ticks: int = 0
+    late: int = 0
+    snapshot: Snapshot = field(init=False)
+    _written_at: float = 0.0
+    _cut_at: float = -np.inf
+    _stop: str = ""
+    _park: bool = False
+    _rested: int = 0
+    _reset: bool = False
+    _reset_failed: str = ""
+
+    def __post_init__(self) -> None:
+        self._publish()
+
+    def ask_stop(self, reason: str, *, park: bool) -> None:
+        """Brakes, parks if asked and told where, then ends ``run``. Asked twice, it ends at once."""
+        if self._stop:
+            self.guard.fault(time.monotonic(), f"{reason}, the second time")
+        self._park, self._stop = park and not self._stop, reason
+
+    def ask_reset(self) -> None:
+        """Tries to leave FAULT before the next period; ``snapshot.reset_failed`` says why if it could not."""
+        self._reset = True
+
+    def run(self) -> None:
+        """Until stopped. Torque is still on afterwards, unless in FAULT: the caller cuts it."""
+        period = self.guard.limiter.period
+        while not self._stop:
+            self._period(period)
+        self._event("stop", self._stop)
+        self.guard.hold(time.monotonic(), self._stop)
+        deadline = time.monotonic() + PARK_SECONDS
+        self._until(period, deadline, lambda: self.guard.resting)
+        if self._park and self.rest is not None and self.guard.state.state is not State.FAULT:
+            self.guard.park(time.monotonic(), self.rest)
+            self._rested = 0
+            self._until(period, deadline, self._arrived)
+
+    def _arrived(self) -> bool:
+        """At rest for a while: there, or as near as the workspace lets it; one missed reading is no arrival."""
+        self._rested = self._rested + 1 if self.guard.resting else 0
+        return self._rested > ARRIVED_PERIODS
+
+    def _until(self, period: float, deadline: float, done: Any) -> None:
+        while not done() and time.monotonic() < deadline and self.guard.state.state is not State.FAULT:
+            self._period(period)
+
+    def _period(self, period: float) -> None:
+        due = self._written_at + period
+        time.sleep(max(0.0, due - LEAD * period - time.monotonic()))
+        if self._reset:
+            self._try_reset()
+        began = time.monotonic()
+        if self._written_at and began - due > LATE_PERIODS * period:
+            self.guard.pause(began, f"the control loop was {began - due:.2f} s late")
+        reading, trouble = self._read()
+        goal = self.guard.decide(time.monotonic(), reading)
+        if goal is None:
+            self._cut()
+            self._written_at = time.monotonic()
+        else:
+            time.sleep(max(0.0, due - time.monotonic()))
+            self.late += time.monotonic() - due > period and self.ticks > 0
+            self._written_at = time.monotonic()
+            trouble = self._write(goal) or trouble
+        self._publish()
+        self._record(began, reading, trouble)
+        self.ticks += 1
+
+    def _read(self) -> tuple[Reading | None, str]:
+        try:
+            return self.arm.read(), ""
+        except Exception as error:  # a cable that is pulled is a termios.error, not an OSError
+            return None, f"read: {type(error).__name__}: {error}"
+
+    def _write(self, goal: Floats) -> str:
+        try:
+            self.arm.write(goal)
+        except Exception as error:
+            self.guard.pause(time.monotonic(), "a goal could not be sent")
+            return f"write: {type(error).__name__}: {error}"
+        return ""
+
+    def _cut(self) -> None:
+        """At once, and again every second while any motor may still be powered."""
+        done = self.torque and all(told == "off" for told in self.torque.values())
+        if not done and time.monotonic() - self._cut_at > CUT_AGAIN_SECONDS:
+            self.torque = dict(self.arm.cut())
+            self._cut_at = time.monotonic()
+            self._event("torque", self.torque)
+            self.box.sync()
+
+    def _try_reset(self) -> None:
+        self._reset, self._reset_failed = False, ""
+        if self.guard.state.state is not State.FAULT:
+            return
+        self._cut()  # a reset that comes right behind the fault
+        try:
+            position = read_surely(self.arm).position
+            self.guard.limiter.check_start(position)
+            self.arm.power()
+            reading = read_surely(self.arm)
+            now = time.monotonic()
+            self.guard.start(now, reading.position)
+            cause = self.guard.watches.see(now, reading, reading.position)
+            if cause:
+                raise RuntimeError(cause)
+        except Exception as error:
+            self.torque, self._reset_failed = dict(self.arm.cut()), str(error)
+            self._event("reset refused", self._reset_failed)
+        else:
+            self.torque, self._cut_at, self._written_at = {}, -np.inf, 0.0
+            self.guard.state.clear(now)
+
+    def _publish(self) -> None:
+        guard = self.guard
+        position = guard.watches.position
+        self.snapshot = Snapshot(
+            read_at=guard.watches.read_at,
+            position=() if position is None else tuple(position.tolist()),
+            goal=tuple(guard.limiter.command[0].tolist()) if len(guard.limiter.command) else (),
+            blocked=bool(guard.limiter.blocked.any()),
+            reset_failed=self._reset_failed,
+        )
+
+    def _record(self, began: float, reading: Reading | None, trouble: str) -> None:
+        shot = self.snapshot
+        record: dict[str, Any] = {"t": began, "state": self.guard.state.state, "goal": shot.goal}
+        if reading is not None:
+            record["position"] = reading.position.tolist()
+            record["current"] = None if reading.current is None else np.round(reading.current, 3).tolist()
+        if shot.blocked:
+            record["blocked"] = True
+        if trouble:
+            record["trouble"] = trouble
+        self.box.add(record)
+
+    def _event(self, kind: str, value: Any) -> None:
+        self.box.add({"t": time.monotonic(), "event": kind, "value": value})

@@ -1,0 +1,134 @@
+"""Puts a server together and brings an arm under torque, in the only order that is safe."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robo_reward.errors import UserError, unknown_name
+from robo_reward.real_robot.any_arm import AnyArm
+from robo_reward.real_robot.arm_driver import ArmDriver, ArmRefused, Reading, read_surely
+from robo_reward.real_robot.arm_server.control_loop import ControlLoop
+from robo_reward.real_robot.arm_server.door import Door
+from robo_reward.real_robot.arm_server.spec import ServerSpec, read_spec
+from robo_reward.real_robot.black_box import BlackBox
+from robo_reward.real_robot.braking import Floats
+from robo_reward.real_robot.feetech_arm import FeetechArm
+from robo_reward.real_robot.guard import Guard
+from robo_reward.real_robot.limiter import Limiter
+from robo_reward.real_robot.limits import JointLimits
+from robo_reward.real_robot.mujoco_workspace import load_workspace
+from robo_reward.real_robot.safety_state import Event, SafetyState, State
+from robo_reward.real_robot.watches import Watches
+
+
+def make_driver(spec: ServerSpec) -> ArmDriver:
+    """The driver that knows most about the spec's robot."""
+    from lerobot.robots.utils import make_robot_from_config
+
+    if hasattr(spec.robot, "cameras"):
+        spec.robot.cameras = {}  # the policy's process has them
+    robot = make_robot_from_config(spec.robot)
+    if type(getattr(robot, "bus", None)).__name__ == "FeetechMotorsBus":
+        return FeetechArm(robot)
+    return AnyArm(robot, spec.ranges)
+
+
+class Server:
+    """``start`` may refuse with torque untouched; after it ``run`` must be called, which ends with torque off."""
+
+    def __init__(self, spec: ServerSpec, arm: ArmDriver) -> None:
+        self.spec = spec
+        self.arm = arm
+        self.box = BlackBox(spec.black_box)
+
+    @classmethod
+    def from_file(cls, path: Path) -> Server:
+        """Raises UserError."""
+        spec = read_spec(path)
+        return cls(spec, make_driver(spec))
+
+    def start(self) -> None:
+        """Open and check everything, then goal := present, then torque. Raises UserError before torque is on."""
+        self.box.open()
+        ranges = self.arm.open()
+        try:
+            self._prepare(ranges)
+        except BaseException as error:
+            self.box.add({"t": time.monotonic(), "event": "refused", "value": str(error)})
+            self.arm.close()
+            raise
+        try:
+            self.arm.power()
+            self.guard.start(time.monotonic(), read_surely(self.arm).position)
+            self.door.open()
+        except BaseException as error:
+            torque = dict(self.arm.cut())
+            self.box.add({"t": time.monotonic(), "event": "refused", "value": str(error), "torque": torque})
+            self.arm.close()
+            if isinstance(error, UserError) or not isinstance(error, Exception):
+                raise
+            raise ArmRefused(f"the arm could not be powered ({error}); torque: {torque}") from error
+
+    def _prepare(self, ranges: Floats) -> None:
+        spec, names = self.spec, self.arm.names
+        limits = spec.limits.limits(names, ranges)
+        workspace = load_workspace(spec.workspace, names) if spec.workspace else None
+        limiter = Limiter(limits, 1 / spec.rate_hz, workspace)
+        reading = read_surely(self.arm)
+        limiter.check_start(reading.position)
+        limiter.start(reading.position[None])
+        limiter.step(reading.position[None])  # imports and caches fill before torque is on
+        limiter.start(reading.position[None])
+        watches = Watches(spec.watches, limits)
+        watches.start(time.monotonic(), reading.position)
+        trouble = watches.see(time.monotonic(), _without_torque(reading), reading.position)
+        if trouble:
+            raise ArmRefused(f"the arm is not fit to be powered: {trouble}")
+        rest = _pose(spec.rest, limits)
+        self.guard = Guard(limiter, watches, SafetyState(self._heard), spec.commands)
+        self.loop = ControlLoop(self.arm, self.guard, self.box, rest)
+        about = {"names": list(names), "rate_hz": spec.rate_hz, "limits": _plain(asdict(limits))}
+        self.box.add({"t": time.monotonic(), "event": "start", "value": {**about, "wall": time.time()}})
+        self.door = Door(self.loop, self.box, spec.socket, about)
+
+    def run(self) -> bool:
+        """Until stopped; True if it ended in FAULT. Torque is cut whatever happens."""
+        try:
+            self.loop.run()
+        finally:
+            torque = dict(self.arm.cut())
+            self.box.add({"t": time.monotonic(), "event": "torque", "value": torque})
+            self.door.close()
+            self.arm.close()
+            self.box.close()
+        return self.guard.state.state is State.FAULT
+
+    def _heard(self, event: Event) -> None:
+        self.box.add({"t": event.at, "event": "state", "value": [event.state, event.reason, event.latched]})
+
+
+def _without_torque(reading: Reading) -> Reading:
+    return replace(reading, torque=None)
+
+
+def _pose(rest: dict[str, float] | None, limits: JointLimits) -> Floats | None:
+    """The pose to park in, within the limits. Raises UserError for joints that are missing or do not exist."""
+    if rest is None:
+        return None
+    names = limits.names
+    for name in rest:
+        if name not in names:
+            raise unknown_name("joint in rest", name, names)
+    missing = sorted(set(names) - set(rest))
+    if missing:
+        raise UserError(f"rest lacks the joints {missing}: give all of {list(names)}")
+    return np.clip([rest[name] for name in names], limits.lower, limits.upper)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in values.items()}
