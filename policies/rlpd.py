@@ -129,8 +129,8 @@ class RlpdLearner:
         """Settles on a prior: only now can corrections be told, of the demonstrations and of its own episodes."""
         training.prior = name
         training.policy.prior = training.priors[name]
-        # leaving a prior that succeeds costs; leaving one that fails is what learning is for
-        training.policy.agent.anchor = self._sac.anchor * training.audition.share(name)
+        # leaving a prior that succeeds costs; leaving one that fails as often is what learning is for
+        training.policy.agent.anchor = self._sac.anchor * max(0.0, 2 * training.audition.share(name) - 1)
         for demonstration in session.demonstrations:
             features, corrections = training.policy.follow(demonstration)
             reward = self._price(session, demonstration)

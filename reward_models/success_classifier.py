@@ -127,7 +127,7 @@ class SuccessClassifier:
         seed_everything(seed, "refit")
         positive = torch.cat([memory.final, self._examples.positive])
         negative = self._examples.negative if len(self._examples.negative) else memory.early
-        loss = self._model.detector.fit(positive, negative, memory.early, steps or self._refit_steps)
+        loss = self._model.detector.fit(positive, negative, memory.early, steps or self._refit_steps, success_share=0.0)
         return {"refit/detector": loss} | self._calibrate()
 
     def _calibrate(self) -> dict[str, float]:

@@ -16,7 +16,10 @@ from robo_reward.reward_models.success_calibration import Calibration
 
 @dataclass(frozen=True, slots=True)
 class DetectorSettings:
-    """How the detector is trained; noise and weight decay keep one demonstration from being learned by heart."""
+    """How the detector is trained; noise and weight decay keep one demonstration from being learned by heart.
+
+    ``success_share``: share of other episodes' frames that are taken to show a success; 0 calls all of them failures.
+    """
 
     width: int = 64
     learning_rate: float = 1e-3
@@ -25,6 +28,7 @@ class DetectorSettings:
     batch: int = 128
     positive_target: float = 0.95
     negative_target: float = 0.05
+    success_share: float = 0.2
 
 
 class SuccessDetector:
@@ -38,22 +42,36 @@ class SuccessDetector:
         )
         self.calibration = Calibration()
 
-    def fit(self, positive: Tensor, negative: Tensor, early: Tensor, steps: int) -> float:
+    def fit(
+        self, positive: Tensor, unlabelled: Tensor, early: Tensor, steps: int, success_share: float | None = None
+    ) -> float:
         """``steps`` updates; (P, Z) final frames, (Q, Z) other episodes' frames, (R, Z) early demonstration frames.
 
-        Two thirds of the negatives of a batch come from other episodes, one third from before the demonstrated success.
+        Early frames are negatives. Nobody labelled the other episodes, and a policy that learns succeeds in some: taken
+        as negatives, its own successes would be unlearned. They are treated as a mixture with a share of successes
+        (non-negative PU learning: Kiryo et al. 2017, arXiv 1703.00593, eq. 6; for rewards Xu and Denil 2019, arXiv
+        1911.00459), and make up two thirds of the negative part. ``success_share``: another one than in the
+        settings; 0 for episodes that are known to be failures.
         """
         s, loss = self.settings, torch.zeros(())
-        target = torch.cat([torch.full((s.batch,), s.positive_target), torch.full((s.batch,), s.negative_target)])
+        share = s.success_share if success_share is None else success_share
         others = s.batch * 2 // 3
         for _ in range(steps):
-            x = torch.cat([_draw(positive, s.batch), _draw(negative, others), _draw(early, s.batch - others)])
+            x = torch.cat([_draw(positive, s.batch), _draw(unlabelled, others), _draw(early, s.batch - others)])
             logit = self.net(x + s.input_noise * torch.randn_like(x))[:, 0]
-            loss = nn.functional.binary_cross_entropy_with_logits(logit, target)
+            loss = self._loss(logit[: s.batch], logit[s.batch : s.batch + others], logit[s.batch + others :], share)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
         return float(loss.detach())
+
+    def _loss(self, positive: Tensor, unlabelled: Tensor, early: Tensor, share: float) -> Tensor:
+        s = self.settings
+        failed = _cross_entropy(unlabelled, s.negative_target)
+        failed = failed - share * _cross_entropy(positive, s.negative_target)
+        hidden = failed.clamp(min=0) / (1 - share)
+        negative = (2 * hidden + _cross_entropy(early, s.negative_target)) / 3
+        return (_cross_entropy(positive, s.positive_target) + negative) / 2
 
     @torch.no_grad()
     def logit(self, embeddings: Tensor) -> NDArray[np.float32]:
@@ -83,3 +101,7 @@ class SuccessDetector:
 
 def _draw(pool: Tensor, count: int) -> Tensor:
     return pool[torch.randint(0, len(pool), (count,))]
+
+
+def _cross_entropy(logit: Tensor, target: float) -> Tensor:
+    return nn.functional.binary_cross_entropy_with_logits(logit, torch.full_like(logit, target))
