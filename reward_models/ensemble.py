@@ -50,7 +50,8 @@ class Ensemble:
             raise unknown_name("rule of an ensemble", rule, RULES)
         if caution < 0:
             raise UserError(f"caution={caution:g} must be 0 or more: it weighs the members' disagreement")
-        self.members, self.rule, self._caution = dict(members), rule, caution
+        self.members, self._caution = dict(members), caution
+        self.rule: Rule = rule
         self.needs = merge_needs({name: member.needs for name, member in self.members.items()})
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:

@@ -18,7 +18,15 @@ from robo_reward.reward_models.backbones import Backbone
 from robo_reward.reward_models.frame_gains import FrameGains
 from robo_reward.reward_models.frames import check_demonstrations
 from robo_reward.reward_models.image_encoder import stack_views
-from robo_reward.reward_models.perceptual_steps import Array, Step, checked, combine, find_steps, step_weights
+from robo_reward.reward_models.perceptual_steps import (
+    Array,
+    Classifier,
+    Step,
+    checked,
+    combine,
+    find_steps,
+    step_weights,
+)
 from robo_reward.reward_models.success_calibration import Calibration, calibrate
 from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.trace import Trace
@@ -62,7 +70,8 @@ class PerceptualModel:
             )
         self.needs = Needs(views=tuple(views), stride=stride)
         self._encoder, self._grid, self._segments, self._shortest = encoder, grid, segments, shortest
-        self._features, self._alpha, self._classifier = features, alpha, checked(classifier)
+        self._features, self._alpha = features, alpha
+        self._classifier: Classifier = checked(classifier)
         self._backbone: Backbone | None = None
         self._mean: Array = np.zeros(0)
         self._std: Array = np.ones(0)

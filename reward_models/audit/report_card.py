@@ -12,7 +12,7 @@ import numpy as np
 from robo_reward.contracts import RewardModel, World
 from robo_reward.errors import UserError
 from robo_reward.reward_models.audit.attack import Attack, score_of
-from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes, collect, sort_recorded
+from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes, Kind, collect, sort_recorded
 from robo_reward.reward_models.audit.cost import measure_cost
 from robo_reward.reward_models.audit.figures import GAMMA, figures
 from robo_reward.reward_models.audit.metrics import success_threshold, value_order_correlation
@@ -141,7 +141,7 @@ def _row(probe: Probe, finding: Finding | None) -> dict[str, Any]:
 
 
 def _counts(episodes: AuditEpisodes) -> dict[str, dict[str, int]]:
-    kinds = dict.fromkeys(e.kind for e in episodes.episodes)
+    kinds: dict[Kind, Any] = dict.fromkeys(e.kind for e in episodes.episodes)
     return {
         kind: {"episodes": len(rows), "succeeded": sum(e.succeeded for e in rows)}
         for kind in kinds

@@ -86,8 +86,9 @@ def judge(
             found.append((miss, f"{bound.words}: {value:.2f}, {way} {limit:g} is sound ({name})"))
             apart += name in APART
     for name, (severity, words) in broken_probes.items():
-        found += [(severity, f"probe {name}: {'; '.join(words)}")] if words else []
-        apart += name in APART and bool(words)
+        if words:
+            found.append((severity, f"probe {name}: {'; '.join(words)}"))
+            apart += name in APART
     if values.get("auroc") is None:
         found.append(("care", "there were no failures: nothing says how this reward treats them"))
     found.sort(key=lambda row: row[0] != "refuse")

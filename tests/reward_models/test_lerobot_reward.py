@@ -15,6 +15,7 @@ import torch
 
 from robo_reward import contract_tests as contract
 from robo_reward.contract_tests import moving_square
+from robo_reward.contracts import RewardModel
 from robo_reward.errors import UserError
 from robo_reward.reward_models.lerobot_bridge.lerobot_reward import LeRobotReward
 from robo_reward.reward_models.lerobot_bridge.samples import keys_of_views, prefix_batch, to_pictures, window_batch
@@ -39,7 +40,9 @@ def test_the_classifier_says_what_lerobot_says(classifier: Path) -> None:
     pictures = (to_pictures(episode.frames["front"]) - STATS[key]["mean"]) / (STATS[key]["std"] + 1e-8)
     model = Classifier.from_pretrained(classifier).eval()
     with torch.no_grad():
-        expected = model.predict([pictures]).probabilities.numpy()
+        said = model.predict([pictures]).probabilities
+    assert said is not None
+    expected = said.numpy()
     assert np.allclose(seen.success, expected, atol=1e-6)
     assert np.allclose(seen.gain[1:], np.diff(expected), atol=1e-6)
     assert expected.std() > 0, "frames are told apart, so the comparison says something"
@@ -47,6 +50,7 @@ def test_the_classifier_says_what_lerobot_says(classifier: Path) -> None:
 
 def test_the_classifier_keeps_the_contract(classifier: Path) -> None:
     model = LeRobotReward(str(classifier))
+    assert isinstance(model, RewardModel)
     assert model.needs.views == ("front",)
     episodes = [moving_square(k, 10, source="policy") for k in range(3)]
     contract.check_estimates(model, episodes[0])
@@ -58,6 +62,7 @@ def test_the_classifier_keeps_the_contract(classifier: Path) -> None:
 def test_other_classifiers(cnn: bool, classes: int, size: int, tmp_path: Path) -> None:
     """A convolutional one; and one of several classes, whose expected class is the progress."""
     model = LeRobotReward(str(tiny_classifier(tmp_path, cnn, classes, size)), type="reward_classifier")
+    assert isinstance(model, RewardModel)
     contract.check_estimates(model, moving_square(1, 6, size=size))
 
 
@@ -156,8 +161,18 @@ def test_sarm_through_its_own_transformers(tmp_path: Path, monkeypatch: pytest.M
     for name, fake in (("CLIPModel", Clip), ("CLIPProcessor", Pixels)):
         monkeypatch.setattr(processor_sarm, name, SimpleNamespace(from_pretrained=lambda *_, made=fake, **__: made()))
     torch.manual_seed(0)
-    shape = {"image_dim": 16, "text_dim": 16, "hidden_dim": 24, "num_heads": 2, "num_layers": 1, "max_state_dim": 4}
-    config = SARMConfig(n_obs_steps=4, frame_gap=2, max_rewind_steps=1, device="cpu", **shape)
+    config = SARMConfig(
+        n_obs_steps=4,
+        frame_gap=2,
+        max_rewind_steps=1,
+        device="cpu",
+        image_dim=16,
+        text_dim=16,
+        hidden_dim=24,
+        num_heads=2,
+        num_layers=1,
+        max_state_dim=4,
+    )
     model = SARMRewardModel(config)
     model.save_pretrained(tmp_path)
     stats = {"observation.state": {"mean": torch.zeros(2), "std": torch.ones(2)}}
@@ -165,6 +180,7 @@ def test_sarm_through_its_own_transformers(tmp_path: Path, monkeypatch: pytest.M
     held = {key: {name: value.tolist() for name, value in one.items()} for key, one in stats.items()}
     (tmp_path / "meta" / "stats.json").write_text(json.dumps(held))
     priced = LeRobotReward(str(tmp_path), views=["front"], stats=str(tmp_path), batch=5)
+    assert isinstance(priced, RewardModel)
     assert priced.needs.episode
     contract.check_estimates(priced, moving_square(0, 12))
     assert priced.estimate_episode(moving_square(0, 12)).progress.std() > 0

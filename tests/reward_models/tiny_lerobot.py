@@ -21,14 +21,16 @@ def tiny_classifier(folder: Path, cnn: bool = False, classes: int = 2, size: int
     """A reward classifier of one camera, ``front``, with the encoder beside it; returns its folder."""
     from transformers import ResNetConfig, ResNetModel, ViTConfig, ViTModel
 
+    # by dict: type checkers do not see the fields that these configurations' decorator turns into parameters
+    shape: dict[str, Any]
     torch.manual_seed(0)
     if cnn:
-        encoder: Any = ResNetModel(
-            ResNetConfig(embedding_size=8, hidden_sizes=[8, 8, 8], depths=[1, 1, 1], layer_type="basic")
-        )
+        shape = {"embedding_size": 8, "hidden_sizes": [8, 8, 8], "depths": [1, 1, 1], "layer_type": "basic"}
+        encoder: Any = ResNetModel(ResNetConfig(**shape))
     else:
         shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-        encoder = ViTModel(ViTConfig(image_size=size, patch_size=16, **shape))
+        shape |= {"image_size": size, "patch_size": 16}
+        encoder = ViTModel(ViTConfig(**shape))
     encoder.save_pretrained(folder / "encoder")
     config = RewardClassifierConfig(
         model_name=str(folder / "encoder"),
