@@ -1,8 +1,9 @@
-"""An arm server in this process on S1's emulated bus, and the client that commands it."""
+"""An arm server in this process on an emulated bus, and the client that commands it."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,8 @@ import pytest
 
 from robo_reward.real_robot.arm_client import ArmClient, ArmView
 from robo_reward.real_robot.black_box import read_black_box
+
+sys.path.append(str(Path(__file__).parent))
 
 HOME = {
     "shoulder_pan": 0.0,

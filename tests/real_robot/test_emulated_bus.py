@@ -6,7 +6,7 @@ import errno
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from so101_on_bus import arrived, follower, wait_for
 
 from robo_reward.errors import UserError
 from robo_reward.joint_goals import Drive
@@ -33,16 +34,9 @@ from robo_reward.real_robot.emulation.patience import be_patient
 from robo_reward.real_robot.emulation.plant import Plant
 
 pytest.importorskip("scservo_sdk")
+PATIENCE = 2.0
+"""Seconds that LeRobot waits for an answer; the machine may be busy."""
 ACTION = {f"{joint.name}.pos": 10.0 for joint in SO101_JOINTS}
-
-
-def follower(arm: EmulatedArm, folder: Path, patience: float = 2.0) -> Any:
-    from lerobot.robots.so_follower import SO101Follower, SO101FollowerConfig
-
-    arm.write_calibration(folder, "emulated")
-    made = SO101Follower(SO101FollowerConfig(port=arm.port, id="emulated", calibration_dir=folder))
-    be_patient(made.bus, patience)
-    return made
 
 
 @pytest.fixture
@@ -53,21 +47,9 @@ def arm() -> Iterator[EmulatedArm]:
 
 @pytest.fixture
 def robot(arm: EmulatedArm, tmp_path: Path) -> Any:
-    connected = follower(arm, tmp_path)
+    connected = follower(arm, tmp_path, PATIENCE)
     connected.connect(calibrate=False)
     return connected
-
-
-def arrived(arm: EmulatedArm, goal: dict[str, float]) -> bool:
-    true = arm.positions()
-    return all(abs(true[key] - value) < 0.1 for key, value in goal.items())
-
-
-def wait_for(found: Callable[[], bool], seconds: float = 5.0) -> None:
-    until = time.perf_counter() + seconds
-    while not found():
-        assert time.perf_counter() < until, "it did not happen in time"
-        time.sleep(0.01)
 
 
 # --- the wire ---------------------------------------------------------------------------------------------------------
@@ -167,7 +149,7 @@ def test_an_unpowered_arm_sinks_and_a_stale_goal_pulls(arm: EmulatedArm) -> None
 
 
 def test_a_servo_at_another_speed_hears_nothing(arm: EmulatedArm, tmp_path: Path) -> None:
-    bus = follower(arm, tmp_path).bus
+    bus = follower(arm, tmp_path, PATIENCE).bus
     bus.connect()
     bus.set_baudrate(115_200)
     assert bus.ping("shoulder_pan") is None
@@ -177,7 +159,7 @@ def test_a_servo_at_another_speed_hears_nothing(arm: EmulatedArm, tmp_path: Path
 
 
 def test_locked_registers_are_lost_with_the_power(arm: EmulatedArm, tmp_path: Path) -> None:
-    bus = follower(arm, tmp_path).bus
+    bus = follower(arm, tmp_path, PATIENCE).bus
     bus.connect()
     bus.write("Lock", "gripper", 1)
     bus.write("P_Coefficient", "gripper", 7)
@@ -209,7 +191,7 @@ def test_a_killed_client_leaves_the_port_usable(arm: EmulatedArm, robot: Any, tm
     robot.bus.port_handler.ser.write(b"\xff\xff\x01\x09")  # it dies in the middle of a packet
     robot.bus.port_handler.closePort()
     time.sleep(0.1)
-    again = follower(arm, tmp_path)
+    again = follower(arm, tmp_path, PATIENCE)
     again.connect(calibrate=False)
     assert again.get_observation() == pytest.approx(arm.positions(), abs=0.2)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from so101_on_bus import arrived, follower, wait_for
 
 from robo_reward.errors import UserError
 from robo_reward.real_robot.emulation.action_faults import spoil
@@ -17,19 +18,11 @@ from robo_reward.real_robot.emulation.emulated_arm import EmulatedArm
 from robo_reward.real_robot.emulation.faults import FAULTS
 from robo_reward.real_robot.emulation.ideal_plant import SO101_JOINTS, IdealPlant
 from robo_reward.real_robot.emulation.packets import OVERLOAD, VOLTAGE
-from robo_reward.real_robot.emulation.patience import be_patient
 
 pytest.importorskip("scservo_sdk")
+PATIENCE = 0.4
+"""Seconds that LeRobot waits for an answer; the machine may be busy."""
 ACTION = {f"{joint.name}.pos": 10.0 for joint in SO101_JOINTS}
-
-
-def follower(arm: EmulatedArm, folder: Path, patience: float = 0.4) -> Any:
-    from lerobot.robots.so_follower import SO101Follower, SO101FollowerConfig
-
-    arm.write_calibration(folder, "emulated")
-    made = SO101Follower(SO101FollowerConfig(port=arm.port, id="emulated", calibration_dir=folder))
-    be_patient(made.bus, patience)
-    return made
 
 
 @pytest.fixture
@@ -40,21 +33,9 @@ def arm() -> Iterator[EmulatedArm]:
 
 @pytest.fixture
 def robot(arm: EmulatedArm, tmp_path: Path) -> Any:
-    connected = follower(arm, tmp_path)
+    connected = follower(arm, tmp_path, PATIENCE)
     connected.connect(calibrate=False)
     return connected
-
-
-def arrived(arm: EmulatedArm, goal: dict[str, float]) -> bool:
-    true = arm.positions()
-    return all(abs(true[key] - value) < 0.1 for key, value in goal.items())
-
-
-def wait_for(found: Callable[[], bool], seconds: float = 5.0) -> None:
-    until = time.perf_counter() + seconds
-    while not found():
-        assert time.perf_counter() < until, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def test_the_list_is_whole() -> None:
@@ -114,7 +95,7 @@ def test_a_late_answer_comes_late(arm: EmulatedArm, robot: Any) -> None:
 def test_a_motor_that_is_absent_or_of_another_kind_is_found_at_connecting(tmp_path: Path) -> None:
     for number, said in ((34, "Missing motor IDs"), (39, "incorrect model numbers"), (40, "different firmware")):
         with EmulatedArm(IdealPlant(), faults=[number]) as arm, pytest.raises(RuntimeError, match=said):
-            follower(arm, tmp_path).connect(calibrate=False)
+            follower(arm, tmp_path, PATIENCE).connect(calibrate=False)
 
 
 def test_a_dying_motor_keeps_its_torque(arm: EmulatedArm, robot: Any) -> None:
@@ -193,17 +174,17 @@ def test_the_pulled_cable(arm: EmulatedArm, robot: Any) -> None:
 
 def test_wrong_calibration_stale_goals_and_a_pose_out_of_range(tmp_path: Path) -> None:
     with EmulatedArm(IdealPlant(), faults=[44]) as arm:
-        robot = follower(arm, tmp_path)
+        robot = follower(arm, tmp_path, PATIENCE)
         robot.bus.connect()
         assert not robot.is_calibrated
         robot.bus.disconnect()
     with EmulatedArm(IdealPlant(), faults=[46]) as arm:
-        robot = follower(arm, tmp_path)
+        robot = follower(arm, tmp_path, PATIENCE)
         robot.connect(calibrate=False)  # torque comes on, nobody wrote a goal
         wait_for(lambda: abs(arm.positions()["shoulder_pan.pos"]) > 30)
         assert arm.wire.goals() == []
     with EmulatedArm(IdealPlant(), faults=[47]) as arm:
-        robot = follower(arm, tmp_path)
+        robot = follower(arm, tmp_path, PATIENCE)
         robot.connect(calibrate=False)
         assert robot.is_calibrated
         seen = robot.bus.sync_read("Present_Position", normalize=False)["elbow_flex"]
