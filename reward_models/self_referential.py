@@ -39,6 +39,8 @@ class SelfReferentialModel(ProgressModel):
     to there. Who succeeded is asked of the detector, never of the simulator, unless a caller says it.
     """
 
+    knows_progress = False
+
     def __init__(
         self,
         *args: Any,

@@ -35,6 +35,7 @@ class SuccessClassifier:
     """
 
     gives_match = False
+    knows_progress = False
 
     def __init__(
         self,

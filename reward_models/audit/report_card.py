@@ -19,7 +19,7 @@ from robo_reward.reward_models.audit.metrics import success_threshold, value_ord
 from robo_reward.reward_models.audit.probe import Finding, Material, Probe, success_frame
 from robo_reward.reward_models.audit.probe_list import PROBES
 from robo_reward.reward_models.audit.probes import shown
-from robo_reward.reward_models.audit.verdict import adjusted, judge
+from robo_reward.reward_models.audit.verdict import ORDER, adjusted, judge
 from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
 
@@ -85,13 +85,16 @@ class ReportCard:
         drifts = [f.values["drift"] for f in found.values() if f is not None and "drift" in f.values]
         values["gain_drift"] = max(drifts, default=None)
         broken = {p.name: (f.severity or p.severity, f.broken) for p in self.probes if (f := found[p.name]) is not None}
-        verdict, reasons = judge(values, _severe(broken), self._bounds)
+        spared = () if getattr(model, "knows_progress", True) else ORDER
+        judged = {name: value for name, value in values.items() if name not in spared}
+        verdict, reasons = judge(judged, _severe(broken), self._bounds)
         report: dict[str, Any] = _plain(
             {
                 "verdict": verdict,
                 "reasons": reasons,
                 "seed": seed,
                 "figures": values,
+                "not_judged": [name for name in spared if values.get(name) is not None],
                 "bounds": {name: [b.care, b.refuse] for name, b in self._bounds.items()},
                 "probes": {p.name: _row(p, found[p.name]) for p in self.probes},
                 "attack": attack,

@@ -41,7 +41,7 @@ class ShortAudit:
 
     A check that is missed means care: a handful of episodes cannot tell 0.96 from 0.97. Refused is a reward that is
     nearer to what a worthless one gets than to a bound, or that misses ``MISSES`` of them. ``train`` stops at a
-    refusal, unless it is accepted.
+    refusal, unless it is accepted. The order is not asked of a model that knows success alone (``knows_progress``).
     """
 
     def __init__(self, order: float = 0.95, idle: float = 0.3, separation: float = 0.97, rewind: float = 0.3) -> None:
@@ -63,8 +63,9 @@ class ShortAudit:
         random = [t for t in held_out if t.source == "random"]
         idle = [float(model.estimate_episode(t).progress[-3:].mean()) for t in random]
         others = [p for t in held_out for p in model.estimate_episode(t).success]
+        ordered = orders if getattr(model, "knows_progress", True) else []
         values = {
-            "audit/voc_demonstrations": mean_or_none(orders),
+            "audit/voc_demonstrations": mean_or_none(ordered),
             "audit/random_final_progress": mean_or_none(idle),
             "audit/frozen_final_progress": mean_or_none(still),
             "audit/success_auroc": auroc(final_success, others) if others else None,

@@ -13,6 +13,8 @@ MANY = 5
 """So many reasons for care are as bad as one for refusal."""
 APART = ("gain_drift", "wrong_instruction")
 """Not counted among the many: what matters for one transform alone, and what no reward of a single task can keep."""
+ORDER = ("voc", "voc_reversed", "mae_macro", "policy_ranking", "epic")
+"""Not judged of a model that says of itself that it knows success alone (``knows_progress = False``)."""
 
 
 @dataclass(frozen=True, slots=True)

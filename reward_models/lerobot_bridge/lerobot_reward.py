@@ -27,6 +27,9 @@ class LeRobotReward:
     they are not saved with the model. ``batch``: samples at once. Uncertainty is 0: LeRobot's models tell none.
     """
 
+    name = "lerobot"
+    gives_match = False
+
     def __init__(
         self,
         pretrained: str | None,

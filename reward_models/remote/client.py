@@ -25,7 +25,7 @@ class RemoteReward:
 
     def __init__(self, link: Link, greeting: Greeting) -> None:
         self.needs, self.frame_size = greeting.needs, greeting.frame_size
-        self.served_model = greeting.model
+        self.served_model, self.gives_match = greeting.model, greeting.gives_match
         self.parse_failures = self.fallbacks = 0
         self._link, self._greeting = link, greeting
         self._begun = -1

@@ -27,6 +27,7 @@ class Greeting:
     model: str
     needs: Needs
     frame_size: tuple[int, int] | None
+    gives_match: bool | None = None
 
 
 @dataclass(slots=True)
@@ -57,7 +58,13 @@ class Link:
         said = self._exchange(Message("hello")).fields
         self.opened += 1
         size = said.get("frame_size")
-        return Greeting(str(said.get("model")), messages.unpack_needs(said.get("needs")), tuple(size) if size else None)
+        matches = said.get("gives_match")
+        return Greeting(
+            str(said.get("model")),
+            messages.unpack_needs(said.get("needs")),
+            tuple(size) if size else None,
+            matches if isinstance(matches, bool) else None,
+        )
 
     @property
     def connected(self) -> bool:

@@ -172,7 +172,11 @@ class RewardServer:
 def _introduce(model: RewardModel) -> dict[str, Any]:
     size = getattr(model, "frame_size", None)
     told = {"model": type(model).__name__, "needs": messages.pack_needs(model.needs), "pid": os.getpid()}
-    return {**told, "frame_size": None if size is None else list(size)}
+    return {
+        **told,
+        "frame_size": None if size is None else list(size),
+        "gives_match": getattr(model, "gives_match", None),
+    }
 
 
 def _counted(*models: RewardModel | None) -> dict[str, int]:

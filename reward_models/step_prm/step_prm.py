@@ -47,6 +47,7 @@ class StepPrm:
     """
 
     reads_instructions = True
+    gives_match = False
 
     def __init__(
         self,

@@ -266,7 +266,9 @@ def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative
 
 def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
     from robo_reward.build import save_reward_model
+    from robo_reward.answer_counts import note_counts
     from robo_reward.fit_card import env_words, write_card
+    from robo_reward.naming import reward_name
     from robo_reward.runs import atomic
 
     target = folder.path / "reward_model"
@@ -274,7 +276,8 @@ def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative:
     split = {"demonstrations": positive.as_json(), "negatives": negative.as_json()}
     atomic.write_json(target / "split.json", split)
     summary = folder.summary
-    summary.reward_model = type(model).__name__.removesuffix("Model").lower()
+    summary.reward_model = reward_name(model)
+    note_counts(summary, model)
     summary.demos = len(positive.fitted) + len(positive.held_out)
     summary.used_env_reward = summary.used_env_success = False
     first = positive.fitted[0].trace

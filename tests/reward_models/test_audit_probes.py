@@ -89,6 +89,28 @@ def test_a_constant_reward_is_refused(episodes: AuditEpisodes) -> None:
     assert report["figures"]["auroc"] == 0.5
 
 
+def test_who_knows_success_alone_is_not_asked_for_an_order_but_for_the_rest(episodes: AuditEpisodes) -> None:
+    class OnlySuccess(Decoder):
+        knows_progress = False
+
+        def twist(self, progress: Any, trace: Any) -> Any:
+            return (np.asarray(progress) > 0.95).astype(np.float32)
+
+    class AlwaysDone(OnlySuccess):
+        def twist(self, progress: Any, trace: Any) -> Any:
+            return np.ones_like(progress)
+
+    class Asked(OnlySuccess):
+        knows_progress = True
+
+    reports = {bad: ReportCard().run(bad(), episodes, 0) for bad in (OnlySuccess, AlwaysDone, Asked)}
+    assert "voc" in reports[OnlySuccess]["not_judged"]
+    assert not any("(voc)" in reason for reason in reports[OnlySuccess]["reasons"])
+    assert any("(voc)" in reason for reason in reports[Asked]["reasons"])
+    assert reports[Asked]["not_judged"] == []
+    assert reports[AlwaysDone]["verdict"] == "refuse"
+
+
 def test_same_seed_same_report() -> None:
     reports = []
     for _ in range(2):
