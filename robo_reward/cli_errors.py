@@ -76,7 +76,7 @@ def _config_mistake(chain: list[BaseException], verb: str) -> str | None:
             case errors.SearchPathException():
                 return str(error)
             case errors.InstantiationException() if _users_target(error, chain):
-                return str(error)
+                return _said(error, chain)
             case errors.InstantiationException():
                 continue  # a constructor of ours failed: that deserves its traceback
             case YAMLError():
@@ -125,6 +125,13 @@ def _users_target(error: Exception, chain: list[BaseException]) -> bool:
     """An unknown ``_target_``, or an argument that its class does not take, comes from yaml or overrides."""
     unexpected = any(isinstance(e, TypeError) and "unexpected keyword argument" in str(e) for e in chain)
     return unexpected or "Error locating target" in str(error)
+
+
+def _said(error: Exception, chain: list[BaseException]) -> str:
+    """Hydra's words, and why the module of a ``_target_`` could not be imported, which hydra keeps to itself."""
+    why = next((e for e in reversed(chain) if isinstance(e, ImportError | SyntaxError | NameError)), None)
+    words = str(error).replace(", set env var HYDRA_FULL_ERROR=1 to see chained exception", "")
+    return words if why is None or str(why) in words else f"{words.rstrip()} ({type(why).__name__}: {why})"
 
 
 def _in_hydra(error: BaseException) -> bool:

@@ -152,6 +152,20 @@ def test_a_users_mistake_inside_a_built_component_is_still_theirs(
     assert "unexpected keyword argument 'packge'" in capsys.readouterr().err
 
 
+def test_a_plug_in_that_cannot_be_imported_says_why(
+    verb: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "broken_plug_in.py").write_text("import a_package_that_nobody_has\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from hydra.utils import instantiate
+
+    verb(lambda cfg: instantiate({"_target_": "broken_plug_in.Reward"}))
+    assert cli.run(["doctor"]) == 2
+    said = capsys.readouterr().err
+    assert "broken_plug_in.Reward" in said
+    assert "No module named 'a_package_that_nobody_has'" in said
+
+
 def test_a_missing_mandatory_value_names_its_key(verb: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.yaml").write_text("env:\n  id: ???\n")
     verb(lambda cfg: print(cfg.env.id))
