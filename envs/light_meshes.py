@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,10 @@ FEW = 100
 
 
 @contextmanager
-def light_meshes(model: mujoco.MjModel, cell: float) -> Iterator[None]:
+def light_meshes(model: mujoco.MjModel, cell: float, meshes: Iterable[int] | None = None) -> Iterator[None]:
     """Inside, the model's meshes have their vertices merged within ``cell`` metres (0: not at all); not afterwards.
+
+    ``meshes``: only those of these numbers; None: all.
 
     A render context copies the meshes when it is made, so only its making needs the light ones: physics and other
     contexts never see them. On a CPU renderer a robot's visual meshes are most of a small picture's cost.
@@ -28,7 +30,7 @@ def light_meshes(model: mujoco.MjModel, cell: float) -> Iterator[None]:
         return
     kept = {name: getattr(model, name).copy() for name in _CHANGED}
     try:
-        for mesh in range(model.nmesh):
+        for mesh in range(model.nmesh) if meshes is None else meshes:
             if model.mesh_facenum[mesh] > FEW:
                 _simplify(model, mesh, cell)
         yield

@@ -12,6 +12,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -138,7 +139,7 @@ class CameraRenderer:
         renderer = self._renderer or self._open()
         extra = self._cameras.get(camera)
         if extra is None:
-            renderer.update_scene(self._data, camera=-1 if camera == FREE_VIEW else camera)
+            self._update_scene(renderer, -1 if camera == FREE_VIEW else camera)
         else:
             self._look_through(renderer, extra)
         if self._profile == "fast":
@@ -155,8 +156,17 @@ class CameraRenderer:
             self._renderer = None
 
     def _open(self) -> mujoco.Renderer:
-        self._renderer = _open_renderer(self._model, self._height, self._width, self._profile)
+        with self._lightened():
+            self._renderer = _open_renderer(self._model, self._height, self._width, self._profile)
         return self._renderer
+
+    def _lightened(self) -> AbstractContextManager[None]:
+        """Within it the context is made: the meshes are then as it will draw them."""
+        cell = min(LIGHT_CELL, 0.01 * float(self._model.stat.extent)) if self._profile == "fast" else 0.0
+        return light_meshes(self._model, cell)
+
+    def _update_scene(self, renderer: mujoco.Renderer, camera: str | int) -> None:
+        renderer.update_scene(self._data, camera=camera)
 
     def _strip(self, renderer: mujoco.Renderer) -> None:
         import mujoco
@@ -195,10 +205,8 @@ def _open_renderer(model: mujoco.MjModel, height: int, width: int, profile: Prof
     before = (quality.offsamples, quality.shadowsize)
     if profile == "fast":
         quality.offsamples, quality.shadowsize = 0, 0
-    cell = min(LIGHT_CELL, 0.01 * float(model.stat.extent)) if profile == "fast" else 0.0
     try:
-        with light_meshes(model, cell):
-            renderer = mujoco.Renderer(model, height, width)
+        renderer = mujoco.Renderer(model, height, width)
     finally:
         quality.offsamples, quality.shadowsize = before
     # Registered after EGL's own clean-up, hence run before it: contexts go first, then the display.

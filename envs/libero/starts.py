@@ -1,0 +1,88 @@
+"""Where episodes start: the shipped states, these with target and arm moved, or the benchmark's own seeded resets."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.envs.libero.sim import LiberoSim
+
+Array = NDArray[np.float64]
+Starts = Literal["shipped", "moved", "reset"]
+STARTS: tuple[Starts, ...] = ("shipped", "moved", "reset")
+SHIFT = 0.06
+"""Metres: a moved target lies at most this far off in x and in y."""
+JOINT_NOISE = 0.02
+"""Radians: standard deviation of a moved arm's joints."""
+TRIES = 20
+DEPTH = 0.002
+"""Metres by which a moved target may sink deeper into its surroundings than the shipped one."""
+DRIFT = 0.02
+"""Metres that a moved target may settle away from where the shipped one does, shift aside."""
+
+
+def start(sim: LiberoSim, starts: Starts, seed: int, shipped: Array, number: int) -> Array:
+    """Begins an episode, settled, and returns the target's shift in x and y (2,), zero unless ``starts`` is "moved".
+
+    ``shipped`` (n, 1 + nq + nv): the task's shipped states, of which number ``number`` modulo n is taken. Fixtures
+    stand where ``seed`` puts them, for shipped states say nothing about them.
+    """
+    if starts == "moved":
+        return _moved(sim, seed, shipped[number % len(shipped)])
+    sim.reset(seed, shipped[number % len(shipped)] if starts == "shipped" else None)
+    sim.settle()
+    return np.zeros(2)
+
+
+def _moved(sim: LiberoSim, seed: int, shipped: Array) -> Array:
+    """The first drawn shift that fits; without one (a bowl in its drawer) the target stays and the arm alone moves."""
+    rng = np.random.default_rng(seed)
+    state = shipped.copy()
+    arm = 1 + np.array(sim.robosuite.robots[0]._ref_joint_pos_indexes)
+    state[arm] += rng.normal(0.0, JOINT_NOISE, len(arm))
+    sim.reset(seed, state)
+    if sim.facts.target is not None:
+        # Shipped states float or sink by up to 9 cm, so that only settled places can be compared.
+        depth = _depth(sim)
+        sim.settle()
+        place = _target_place(sim)
+        for shift in rng.uniform(-SHIFT, SHIFT, (TRIES, 2)):
+            if _fits(sim, seed, state, shift, depth, place):
+                return shift
+        sim.reset(seed, state)
+    sim.settle()
+    return np.zeros(2)
+
+
+def _fits(sim: LiberoSim, seed: int, state: Array, shift: Array, depth: float, place: Array) -> bool:
+    """Starts with the target shifted: True where it sinks into nothing and settles at the same height."""
+    moved = state.copy()
+    first = 1 + target_address(sim)
+    moved[first : first + 2] += shift
+    sim.reset(seed, moved)
+    if _depth(sim) > depth + DEPTH:
+        return False
+    sim.settle()
+    off = _target_place(sim) - place - np.array([*shift, 0.0])
+    return bool((np.abs(off) < DRIFT).all()) and not sim.success()
+
+
+def target_address(sim: LiberoSim) -> int:
+    """Where in qpos the target's position begins."""
+    joint = sim.robosuite.objects_dict[sim.facts.target].joints[-1]
+    return int(sim.model.joint(joint).qposadr[0])
+
+
+def _target_place(sim: LiberoSim) -> Array:
+    first = target_address(sim)
+    return sim.data.qpos[first : first + 3].copy()
+
+
+def _depth(sim: LiberoSim) -> float:
+    """How deep the target sinks into anything, in metres."""
+    model, data = sim.model, sim.data
+    body = sim.robosuite.obj_body_id[sim.facts.target]
+    mine = (model.body_rootid[model.geom_bodyid[data.contact.geom]] == model.body_rootid[body]).any(1)
+    return float(max(0.0, -data.contact.dist[mine].min(initial=0.0)))
