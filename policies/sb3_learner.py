@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,7 +53,7 @@ class Sb3Learner:
     fixed length). After each one the policy is evaluated, a checkpoint is written, the worlds start anew and every
     generator is reseeded: so a resumed run goes the way of the unbroken one. ``pricing``: see ``RewardedEnv``.
     ``remember``: how many of the last episodes are kept for the report, with the frames that the reward reads.
-    ``settings``: SB3's own arguments (``SETTINGS``).
+    ``initial_std``: what an untrained PPO policy's actions vary by. ``settings``: SB3's own arguments (``SETTINGS``).
     """
 
     needs_demonstrations = False
@@ -62,6 +63,7 @@ class Sb3Learner:
         algorithm: Algorithm = "ppo",
         layers: Sequence[int] = (64, 64),
         activation: str = "tanh",
+        initial_std: float = 1.0,
         pricing: Pricing = "auto",
         checkpoint_every: int = 50_000,
         remember: int = 100,
@@ -70,6 +72,9 @@ class Sb3Learner:
     ) -> None:
         """Raises UserError for an unknown algorithm, activation or setting."""
         self._network = Sb3Network(algorithm, tuple(int(size) for size in layers), activation)
+        if initial_std <= 0.0:
+            raise UserError(f"learner.initial_std={initial_std} must be above 0: it is what PPO's actions vary by")
+        self._initial_std = initial_std
         for name in settings:
             if name not in SETTINGS[algorithm]:
                 raise unknown_name(f"setting of learner={algorithm}", name, SETTINGS[algorithm])
@@ -111,7 +116,8 @@ class Sb3Learner:
             (book, *session.hooks),
             pricing=self._pricing,
             keep_views=session.views,
-            clock=session.pricing,
+            # what the simulator pays anyway takes no time to price, but reading a process's clock twice a step does
+            clock=session.pricing if session.stack.model.needs.oracle == "none" else nullcontext,
             stopper=session.stopper,
         )
         seed_everything(session.seed, "agent")
@@ -129,6 +135,7 @@ class Sb3Learner:
         if self._network.algorithm == "ppo":
             # whole episodes rarely divide into SB3's minibatches; a smaller last one is harmless
             warnings.filterwarnings("ignore", message="You have specified a mini-batch size")
+            more["policy_kwargs"]["log_std_init"] = math.log(self._initial_std)
             if deferred:
                 more |= {"rollout_buffer_class": DeferredRolloutBuffer, "rollout_buffer_kwargs": deferred}
             return PPO("MlpPolicy", env, **more)

@@ -1,0 +1,47 @@
+"""Joint targets that reach the motors late: a queue of targets per world and a delay in physics steps."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.errors import UserError
+
+Array = NDArray[np.float64]
+
+
+class DelayedTargets:
+    """Latency of actuators, in whole physics steps, its own for each episode.
+
+    ``bounds`` seconds from which latencies are drawn; ``timestep`` and ``frame_skip`` of the simulation. The queue
+    (N, H, A) and the delays (N,) live in the caller's memory, so that snapshots hold them.
+    """
+
+    def __init__(self, bounds: tuple[float, float], timestep: float, frame_skip: int) -> None:
+        low, high = bounds
+        if not 0.0 <= low <= high <= 0.2:
+            raise UserError(f"env.latency=[{low}, {high}] must be two times in seconds, rising, within 0 and 0.2")
+        self._steps = (round(low / timestep), round(high / timestep))
+        self._frame_skip = frame_skip
+        self.depth = 1 + math.ceil(self._steps[1] / frame_skip)
+
+    def delays(self, draws: Array) -> NDArray[np.int64]:
+        """(M,) delays in physics steps from uniform draws (M,)."""
+        low, high = self._steps
+        return np.asarray(np.floor(low + draws * (high - low + 1)).astype(np.int64))
+
+    def push(self, queue: Array, target: Array) -> None:
+        """Puts the newest targets (N, A) in front."""
+        queue[:, 1:] = queue[:, :-1]
+        queue[:, 0] = target
+
+    def controls(self, queue: Array, delay: NDArray[np.int64]) -> Array:
+        """(N, A), or (N, frame_skip, A) where there is latency: what arrives in each physics step of this decision."""
+        if self._steps[1] == 0:
+            newest: Array = queue[:, 0]
+            return newest
+        late = delay[:, None] - np.arange(self._frame_skip)
+        ago = np.maximum(0, -(-late // self._frame_skip))
+        return np.asarray(np.take_along_axis(queue, ago[:, :, None], axis=1))

@@ -1,0 +1,217 @@
+"""N states of one MuJoCo model (or of variants of it), stepped together in C threads by ``mujoco.rollout``."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.errors import UserError, unknown_name
+
+if TYPE_CHECKING:
+    import mujoco
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
+HUGE = 1e10
+"""MuJoCo's own bound (mjMAXVAL): larger positions, velocities or accelerations count as a blown-up simulation."""
+
+
+class BatchedSim:
+    """``frame_skip`` physics steps of N worlds are one call into C; nothing here loops over worlds.
+
+    ``models``: variants of one model, of equal sizes; world i has variant i modulo their number. ``threads``: how many
+    of them step, 0 for as many as this process may use processors.
+    ``state`` (N, 1 + nq + nv + na) float64 holds time, positions, velocities and activations; ``qpos`` (N, nq) and
+    ``qvel`` (N, nv) are views of it, to be written through ``place`` only. ``sensors`` (N, nsensordata) belong, as in
+    MuJoCo, to the beginning of the last physics step; ``fresh_sensors`` asks for those of ``state`` itself, under the
+    last control, for one more evaluation of the dynamics.
+
+    Solver warm starts are not carried from one call to the next, so that a step follows from ``state`` alone.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[mujoco.MjModel],
+        num_worlds: int,
+        frame_skip: int,
+        threads: int = 0,
+        fresh_sensors: bool = False,
+    ) -> None:
+        _check(num_worlds, frame_skip, threads)
+        import mujoco
+        from mujoco.rollout import Rollout
+
+        # a blown-up world is found and counted here; MuJoCo would print it and write a log file
+        mujoco.set_mju_user_warning(logging.getLogger(__name__).info)
+        self.model = models[0]
+        self.num_worlds, self.frame_skip = num_worlds, frame_skip
+        self.threads = min(threads or _processors(), num_worlds)
+        self.dt = float(self.model.opt.timestep) * frame_skip
+        self._models = [models[i % len(models)] for i in range(num_worlds)]
+        self._sensing = _sensing(models, num_worlds)
+        self._fresh = fresh_sensors
+        pool = 0 if self.threads == 1 else self.threads
+        self._data = [mujoco.MjData(self.model) for _ in range(self.threads)]
+        self._rollout = Rollout(nthread=pool)
+        spec = mujoco.mjtState
+        self._plain = int(spec.mjSTATE_CTRL)
+        self._pushed = int(spec.mjSTATE_CTRL) | int(spec.mjSTATE_XFRC_APPLIED)
+        size = mujoco.mj_stateSize(self.model, spec.mjSTATE_FULLPHYSICS)
+        self._states = np.zeros((num_worlds, frame_skip, size))
+        self._sensed = np.zeros((num_worlds, frame_skip, self.model.nsensordata))
+        self._control = np.zeros((num_worlds, frame_skip, self.model.nu))
+        self._with_force = np.zeros((num_worlds, frame_skip, self.model.nu + 6 * self.model.nbody))
+        self._force: Array | None = None
+        self.state = np.tile(self._start(mujoco.MjData(self.model)), (num_worlds, 1))
+        self.sensors = np.zeros((num_worlds, self.model.nsensordata))
+
+    @property
+    def time(self) -> Array:
+        """(N,) seconds since the episodes began."""
+        result: Array = self.state[:, 0]
+        return result
+
+    @property
+    def qpos(self) -> Array:
+        """(N, nq) generalised positions."""
+        return self.state[:, 1 : 1 + self.model.nq]
+
+    @property
+    def qvel(self) -> Array:
+        """(N, nv) generalised velocities."""
+        first = 1 + self.model.nq
+        return self.state[:, first : first + self.model.nv]
+
+    def step(self, control: Array) -> NDArray[np.bool_]:
+        """Advances all worlds under ``control``, (N, nu) or one for each physics step, (N, frame_skip, nu).
+
+        Returns (N,) True where the simulation blew up; such a world keeps the state it had.
+        """
+        self._control[:] = control if control.ndim == 3 else control[:, None]
+        controls, spec = self._control, self._plain
+        if self._force is not None:
+            nu = self.model.nu
+            self._with_force[:, :, :nu] = self._control
+            self._with_force[:, :, nu:] = self._force.reshape(self.num_worlds, 1, -1)
+            controls, spec, self._force = self._with_force, self._pushed, None
+        before = self.state
+        self._run(self._models, before, controls, spec, self._states, self._sensed)
+        after = self._states[:, -1].copy()
+        broken = self._broken(before, after)
+        after[broken] = before[broken]
+        self.state = after
+        self.sensors = self._sense(after, self._control[:, -1:]) if self._fresh else self._sensed[:, -1].copy()
+        self.sensors[broken] = 0.0
+        return broken
+
+    def set_force(self, bodies: Indices, force: NDArray[Any]) -> None:
+        """External forces (N, B, 6) on bodies (B,), for the next ``step`` only: N and N m in the world's axes.
+
+        They act at the bodies' centres of mass, during every physics step of that ``step``.
+        """
+        if self._force is None:
+            self._force = np.zeros((self.num_worlds, self.model.nbody, 6))
+        self._force[:, bodies] = force
+
+    def place(self, where: Indices, qpos: Array, qvel: Array) -> None:
+        """Puts worlds ``where`` (M,) into positions (M, nq) and velocities (M, nv), at time 0 and at rest inside."""
+        nq = self.model.nq
+        self.state[where] = 0.0
+        self.state[where, 1 : 1 + nq] = qpos
+        self.state[where, 1 + nq : 1 + nq + self.model.nv] = qvel
+        self.sensors[where] = 0.0
+
+    def sense(self, where: Indices) -> Array:
+        """(M, nsensordata) what the sensors of worlds ``where`` say of their present states, without control."""
+        control = np.zeros((len(where), 1, self.model.nu))
+        return self._sense(np.ascontiguousarray(self.state[where]), control, where)
+
+    def sensor(self, name: str) -> slice:
+        """Where a sensor's numbers are within ``sensors``."""
+        import mujoco
+
+        index = mujoco.mj_name2id(self.model, mujoco.mjtObj.mjOBJ_SENSOR, name)
+        if index < 0:
+            raise unknown_name("sensor", name, [self.model.sensor(i).name for i in range(self.model.nsensor)])
+        first = int(self.model.sensor_adr[index])
+        return slice(first, first + int(self.model.sensor_dim[index]))
+
+    def show(self, index: int, state: Array, data: mujoco.MjData) -> None:
+        """Puts ``data`` into the pose of one row of ``state``, ready to be drawn."""
+        import mujoco
+
+        mujoco.mj_setState(self._models[index], data, state, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        mujoco.mj_forward(self._models[index], data)
+
+    def model_of(self, index: int) -> mujoco.MjModel:
+        """The variant that a world has."""
+        return self._models[index]
+
+    def close(self) -> None:
+        """Ends the threads."""
+        self._rollout.close()
+
+    def _run(self, models: list[Any], start: Array, control: Array, spec: int, states: Array, sensed: Array) -> None:
+        self._rollout.rollout(
+            models,
+            self._data,
+            start,
+            control,
+            control_spec=spec,
+            skip_checks=True,
+            nstep=control.shape[1],
+            state=states,
+            sensordata=sensed,
+        )
+
+    def _sense(self, states: Array, control: Array, where: Indices | None = None) -> Array:
+        """(M, nsensordata) the sensors' values at states (M, S) under controls (M, 1, nu)."""
+        sensed = np.empty((len(states), 1, self.model.nsensordata))
+        models = self._sensing if where is None else [self._sensing[i] for i in where]
+        after = np.empty((len(states), 1, states.shape[1]))
+        self._run(models, states, np.ascontiguousarray(control), self._plain, after, sensed)
+        found: Array = sensed[:, 0]
+        return found
+
+    def _broken(self, before: Array, after: Array) -> NDArray[np.bool_]:
+        """Not finite, huge, or the clock is wrong: MuJoCo resets what it finds unstable to time 0."""
+        sound = (np.abs(after) < HUGE).all(axis=1)
+        return ~(sound & (np.abs(after[:, 0] - before[:, 0] - self.dt) < 1e-6 * self.dt + 1e-9))
+
+    def _start(self, data: mujoco.MjData) -> Array:
+        import mujoco
+
+        state = np.zeros(mujoco.mj_stateSize(self.model, mujoco.mjtState.mjSTATE_FULLPHYSICS))
+        mujoco.mj_getState(self.model, data, state, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+        return state
+
+
+def _sensing(models: Sequence[mujoco.MjModel], num_worlds: int) -> list[mujoco.MjModel]:
+    """The variants with one evaluation of the dynamics in a step, where Runge and Kutta would take four."""
+    import copy
+
+    import mujoco
+
+    changed = [copy.copy(model) for model in models]
+    for model in changed:
+        model.opt.integrator = mujoco.mjtIntegrator.mjINT_EULER
+    return [changed[i % len(changed)] for i in range(num_worlds)]
+
+
+def _check(num_worlds: int, frame_skip: int, threads: int) -> None:
+    if num_worlds < 1:
+        raise UserError(f"env.num_worlds={num_worlds} must be 1 or more")
+    if frame_skip < 1:
+        raise UserError(f"frame_skip={frame_skip} must be 1 or more physics steps")
+    if threads < 0:
+        raise UserError(f"env.threads={threads} must be 0 (as many as there are processors) or more")
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

@@ -1,0 +1,54 @@
+"""Random numbers that follow from (seed, world, episode) by a hash: many worlds draw at once, without generators.
+
+SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number generators") as a counter-based generator.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Keys = NDArray[np.uint64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
+
+
+def mix(value: Keys) -> Keys:
+    """SplitMix64's finaliser, element by element; a bijection of the 64-bit integers."""
+    with np.errstate(over="ignore"):
+        for shift, factor in _MIX:
+            value = (value ^ (value >> np.uint64(shift))) * factor
+        return value ^ (value >> np.uint64(31))
+
+
+def fold(keys: Keys, part: NDArray[np.int64] | int) -> Keys:
+    """New keys (N,) from keys (N,) and a number for each."""
+    with np.errstate(over="ignore"):
+        return mix(keys + (np.asarray(part).astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+
+
+def episode_keys(seed: int, worlds: NDArray[np.int64], episodes: NDArray[np.int64]) -> Keys:
+    """(M,) keys of the episodes with these numbers in these worlds."""
+    start = mix(np.full(len(worlds), np.uint64(seed % 2**64)))
+    return fold(fold(start, worlds), episodes)
+
+
+def uniform(keys: Keys, count: int, stream: int = 0) -> NDArray[np.float64]:
+    """(M, count) numbers in [0, 1) with 53 random bits; other ``stream`` numbers give independent draws."""
+    with np.errstate(over="ignore"):
+        counters = (np.arange(count, dtype=np.uint64) + np.uint64(1)) * _GOLDEN
+        bits = mix(fold(keys, stream)[:, None] + counters)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def between(keys: Keys, low: float, high: float, count: int, stream: int = 0) -> NDArray[np.float64]:
+    """(M, count) uniform numbers in [low, high)."""
+    return low + (high - low) * uniform(keys, count, stream)
+
+
+def normal(keys: Keys, count: int, stream: int = 0) -> NDArray[np.float64]:
+    """(M, count) standard normal numbers, by Box and Muller."""
+    draws = uniform(keys, 2 * count, stream)
+    radius = np.sqrt(-2.0 * np.log1p(-draws[:, :count]))
+    return np.asarray(radius * np.cos(2.0 * np.pi * draws[:, count:]))

@@ -1,0 +1,156 @@
+"""Gymnasium's Ant-v5 and Humanoid-v5 for many worlds at once: their observations, rewards, ends and starts."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from gymnasium import spaces
+
+from robo_reward.contracts import Flags, Floats
+from robo_reward.envs.locomotion.batched_sim import Array, BatchedSim, Indices
+from robo_reward.envs.locomotion.counted_draws import Keys, between, normal
+from robo_reward.envs.locomotion.gym_model import BodySensors
+from robo_reward.envs.locomotion.task import Judged, LocomotionTask
+
+
+@dataclass(frozen=True, slots=True)
+class Walker:
+    """The defaults of Gymnasium's constructor. ``healthy``: heights in metres; ``noise`` of starts."""
+
+    forward: float
+    control_cost: float
+    contact_cost: float
+    alive: float
+    healthy: tuple[float, float]
+    noise: float
+
+
+ANT = Walker(forward=1.0, control_cost=0.5, contact_cost=5e-4, alive=1.0, healthy=(0.2, 1.0), noise=0.1)
+HUMANOID = Walker(forward=1.25, control_cost=0.1, contact_cost=5e-7, alive=5.0, healthy=(1.0, 2.0), noise=0.01)
+CONTACT_COST_LIMIT = 10.0
+"""The Humanoid's contact cost counts up to this."""
+
+
+class GymTask(LocomotionTask):
+    """What both have in common. Actions in [-1, 1] are scaled to the actuators' range."""
+
+    instruction = "walk forward as fast as you can"
+
+    def __init__(self, sim: BatchedSim, name: str, walker: Walker, bodies: BodySensors) -> None:
+        super().__init__(sim)
+        self.name, self._walker, self._bodies = f"batched/{name}", walker, bodies
+        limits = np.asarray(sim.model.actuator_ctrlrange)
+        self._middle, self._reach = limits.mean(1), np.ptp(limits, axis=1) / 2
+        self.action_space = spaces.Box(-1.0, 1.0, (int(sim.model.nu),), np.float32)
+        self._start_pos: Array = np.array(sim.qpos[0])
+        size = self._watch(np.arange(1)).shape[1]
+        self.state_names = tuple(f"observation_{i}" for i in range(size))
+        self.memory = {"x": np.zeros(sim.num_worlds), "watched": np.zeros((sim.num_worlds, size))}
+
+    def begin(self, where: Indices, keys: Keys) -> None:
+        """Gymnasium's distribution of starts: noise on every position and velocity."""
+        noise, model = self._walker.noise, self.sim.model
+        qpos = self._start_pos + between(keys, -noise, noise, model.nq, 1)
+        self.sim.place(where, qpos, self._start_speed(keys))
+        self.sim.sensors[where] = self._at_start(where)
+        self.memory["x"][where] = self._place(where)
+        self.memory["watched"][where] = self._watch(where)
+
+    def control(self, action: Array) -> Array:
+        """(N, nu) within the actuators' range."""
+        return np.asarray(self._middle + self._reach * action)
+
+    def judge(self, action: Array) -> Judged:
+        """Forward velocity and survival, less the costs of control and contacts."""
+        everyone, walker, memory = np.arange(self.sim.num_worlds), self._walker, self.memory
+        place = self._place(everyone)
+        speed = (place - memory["x"]) / self.sim.dt
+        memory["x"][:] = place
+        memory["watched"][:] = self._watch(everyone)
+        healthy = self._healthy()
+        paid = walker.forward * speed + walker.alive * healthy
+        cost = walker.control_cost * np.square(self.control(action)).sum(1) + self._contact_cost()
+        return Judged(paid - cost, paid, ~healthy)
+
+    def observe(self) -> Floats:
+        """(N, S) as Gymnasium's, in float32."""
+        return self.memory["watched"].astype(np.float32)
+
+    def _at_start(self, where: Indices) -> Array:
+        """(M, nsensordata) after a reset, where Gymnasium shows no contact yet."""
+        sensors = self.sim.sense(where)
+        sensors[:, self._bodies.contacts.ravel()] = 0.0
+        return sensors
+
+    def _healthy(self) -> Flags:
+        low, high = self._walker.healthy
+        height = self.sim.qpos[:, 2]
+        return np.asarray((low <= height) & (height <= high))
+
+    @abstractmethod
+    def _start_speed(self, keys: Keys) -> Array:
+        """(M, nv) velocities at the start."""
+
+    @abstractmethod
+    def _place(self, where: Indices) -> Array:
+        """(M,) the x in metres whose change is paid."""
+
+    @abstractmethod
+    def _watch(self, where: Indices) -> Array:
+        """(M, S) observations."""
+
+    @abstractmethod
+    def _contact_cost(self) -> Array:
+        """(N,) what touching things costs."""
+
+
+class AntTask(GymTask):
+    """Positions but x and y, velocities, and each body's contact wrench, clipped to [-1, 1] N and N m."""
+
+    def _start_speed(self, keys: Keys) -> Array:
+        return self._walker.noise * normal(keys, self.sim.model.nv, 2)
+
+    def _place(self, where: Indices) -> Array:
+        return np.asarray(self.sim.qpos[where, 0])
+
+    def _watch(self, where: Indices) -> Array:
+        return np.concatenate([self.sim.qpos[where, 2:], self.sim.qvel[where], self._wrenches(where)], axis=1)
+
+    def _contact_cost(self) -> Array:
+        everyone = np.arange(self.sim.num_worlds)
+        return np.asarray(self._walker.contact_cost * np.square(self._wrenches(everyone)).sum(1))
+
+    def _wrenches(self, where: Indices) -> Array:
+        wrenches = self._bodies.contact_wrench(self.sim.sensors[where])
+        return np.asarray(np.clip(wrenches, -1.0, 1.0).reshape(len(where), -1))
+
+
+class HumanoidTask(GymTask):
+    """Positions but x and y, velocities, bodies' inertias and velocities, motor torques and contact wrenches."""
+
+    def _start_speed(self, keys: Keys) -> Array:
+        return between(keys, -self._walker.noise, self._walker.noise, self.sim.model.nv, 2)
+
+    def _place(self, where: Indices) -> Array:
+        return self._bodies.com(self.sim.sensors[where])[:, 0]
+
+    def _watch(self, where: Indices) -> Array:
+        sensors, count, bodies = self.sim.sensors[where], len(where), self._bodies
+        return np.concatenate(
+            [
+                self.sim.qpos[where, 2:],
+                self.sim.qvel[where],
+                bodies.inertia(sensors).reshape(count, -1),
+                bodies.velocity(sensors).reshape(count, -1),
+                sensors[:, bodies.motors],
+                bodies.contact_wrench(sensors).reshape(count, -1),
+            ],
+            axis=1,
+        )
+
+    def _contact_cost(self) -> Array:
+        wrenches = self._bodies.contact_wrench(self.sim.sensors)
+        cost = self._walker.contact_cost * np.square(wrenches).sum((1, 2))
+        return np.asarray(np.minimum(cost, CONTACT_COST_LIMIT))
