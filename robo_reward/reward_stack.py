@@ -54,12 +54,12 @@ class RewardStack:
             names.insert(0, {"reward": "env_dense", "success": "env_sparse"}[model.needs.oracle])
         check_chain(self.transforms, model.needs.oracle != "none")
         _check_match(model, self.transforms)
-        if not names:
+        if not names and getattr(model, "prices", True):  # reward_model=none: for learners that imitate
             raise UserError(
                 "this reward has no objective: shaping alone leaves every policy optimal. "
                 "Add a base reward, e.g. transform=default or transform=potential (success detector + shaping)"
             )
-        self.base_reward = " + ".join(names)
+        self.base_reward = " + ".join(names) or "none"
         self._level = pays_unbounded_level(self.transforms)
         self._held: Estimate | None = None
         self._age: NDArray[np.int64] = np.zeros(0, np.int64)

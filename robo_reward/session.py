@@ -79,6 +79,14 @@ class Session:
     _own: list[Trace] = field(default_factory=list)
     _rendered: tuple[int, float] = (0, 0.0)
 
+    counts_updates: bool = False
+    """Metrics and checkpoints are numbered by updates in place of rollouts, for learners that step no episodes."""
+
+    @property
+    def clock(self) -> int:
+        """What metrics and checkpoints are numbered by."""
+        return self.tally.updates if self.counts_updates else self.tally.rollouts
+
     @property
     def frames_rendered(self) -> int:
         """Pictures made for learning, those before a resume included."""
@@ -120,15 +128,15 @@ class Session:
             self.stopped.append(position)
 
     def log(self, values: Mapping[str, Value]) -> None:
-        """Writes metrics at the present number of rollouts."""
-        self.run.log(self.tally.rollouts, values)
+        """Writes metrics at the present time of ``clock``."""
+        self.run.log(self.clock, values)
         for hook in self.hooks:
             hook.on_update({k: v for k, v in values.items() if isinstance(v, float)})
 
     def checkpoint(self, learner: dict[str, Any]) -> None:
         """Saves learner, reward model, judge, tally and sealed logs; episodes are on the disk already."""
         model = self.stack.model
-        with self.run.checkpoint(self.tally.rollouts) as folder:
+        with self.run.checkpoint(self.clock) as folder:
             save_state(folder, "learner", learner)
             save_state(folder, "session", self._state())
             for part in (model, self.judge):

@@ -17,16 +17,13 @@ from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting import episode_horizon
+from robo_reward.gathering import build_learner, gather_demonstrations
 from robo_reward.picture_sizes import check_picture_sizes
 from robo_reward.runs.folder import RunFolder
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.session import Saveable, Session
 from robo_reward.stopping import build_stopper
 from robo_reward.trace import Source, Trace
-
-EXPERT_HORIZON = 500
-"""Simulator steps that a demonstration may take: Meta-World's own limit."""
-
 
 GROWN = 30
 """How many of the policy's judged successes the kept reward is fitted on."""
@@ -71,7 +68,7 @@ class Job:
     def __init__(self, config: Any, run: RunFolder) -> None:
         self.config, self.run = config, run
         self.stack = build_stack(config)
-        self.learner = build(config.learner)
+        self.learner = build_learner(config, self.stack.model)
         self.oracle = self.stack.model.needs.oracle
         self.learned = isinstance(self.stack.model, LearnedRewardModel)
         self.fitted = config.reward_model.get("path") is not None
@@ -90,32 +87,9 @@ class Job:
 
     def gather_demonstrations(self) -> None:
         """From ``data``, or by the scripted expert; none if neither the reward nor the learner wants any."""
-        from robo_reward.data.demonstrations import collect_demonstrations
-
-        config, stride = self.config, 1
-        if not self.wants_demonstrations:
-            return
-        views = self.views()
-        if config.data is not None:
-            from robo_reward.data.datasets import read_dataset
-
-            traces = read_dataset(config.data, views=views or None, stride=stride)
-            self.demonstrations = traces[: config.demos] if config.demos else traces
-            return
-        horizon = max(EXPERT_HORIZON, config.env.get("horizon") or 0)
-        world = build_world(config.env, num_worlds=1, workers="in_process", horizon=horizon, oracle=self.oracle)
-        try:
-            if not getattr(world, "has_expert", True):
-                raise UserError(
-                    f"'{world.name}' has no scripted expert to learn from: give demonstrations with data=DATASET "
-                    "(robo-reward collect teleop=keyboard records some), or use learner=ppo "
-                    "reward_model=env_dense transform=none"
-                )
-            self.demonstrations, self.dropped = collect_demonstrations(
-                world, config.demos or 1, derive_seed(config.seed, "demonstrations"), config.hold, views
-            )
-        finally:
-            world.close()
+        if self.wants_demonstrations:
+            gathered = gather_demonstrations(self.config, self.views(), self.oracle, self.learner)
+            self.demonstrations, self.dropped = gathered
 
     @property
     def wants_demonstrations(self) -> bool:

@@ -1,0 +1,143 @@
+"""The settings of nano_vla, in LeRobot's own form: ``lerobot-train --policy.type=nano_vla`` reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lerobot.configs import NormalizationMode, PreTrainedConfig
+from lerobot.optim import AdamWConfig
+from lerobot.optim.schedulers import CosineDecayWithWarmupSchedulerConfig
+
+from robo_reward.errors import UserError
+
+VIEW_PREFIX = "observation.images."
+HEADS = ("flow", "tokens", "regression")
+
+
+@PreTrainedConfig.register_subclass("nano_vla")
+@dataclass
+class NanoVlaConfig(PreTrainedConfig):
+    """nano_vla: one small convolutional encoder per camera, steered by the instruction, and a head for action chunks.
+
+    ``chunk_size``: actions predicted at once; ``n_action_steps``: how many of them are executed. ``head``: ``flow`` (a
+    flow-matching expert), ``tokens`` (every number of the chunk is one of ``bins``, all decoded in parallel as in
+    OpenVLA-OFT) or ``regression`` (L1, OpenVLA-OFT's other head). ``blind``: pictures are never looked at; the twin
+    that tells how much of a success rate needs no picture.
+
+    ``crop``: camera -> [top, bottom, left, right] as shares of the picture that are kept; ``image_size``: pixels a side
+    after that, area-averaged. ``shift``: camera -> pixels of random shift in training; leave fixed cameras out, where a
+    shift moves the place that the picture tells. ``brightness``, ``colour``: standard deviations of both augmentations.
+    """
+
+    chunk_size: int = 8
+    n_action_steps: int = 8
+    head: str = "flow"
+    blind: bool = False
+
+    image_size: int = 64
+    crop: dict[str, list[float]] = field(default_factory=dict)
+    shift: dict[str, int] = field(default_factory=dict)
+    brightness: float = 0.2
+    colour: float = 0.05
+
+    channels: int = 32
+    keypoints: int = 32
+    instruction_bytes: int = 128
+    instruction_dim: int = 64
+    hidden_dim: int = 256
+
+    num_steps: int = 5
+    """Euler steps of the flow."""
+    draws: int = 8
+    """(noise, t) pairs for every picture that is encoded in training: the head costs little next to the pictures."""
+    bins: int = 32
+    bin_range: float = 3.0
+    """Tokens cover so many standard deviations to both sides."""
+
+    normalization_mapping: dict[str, NormalizationMode] = field(
+        default_factory=lambda: {
+            "VISUAL": NormalizationMode.IDENTITY,
+            "STATE": NormalizationMode.MEAN_STD,
+            "ACTION": NormalizationMode.MEAN_STD,
+        }
+    )
+    state_std_floor: float = 0.01
+    action_std_floor: float = 0.1
+    """What hardly moves is divided by no less than this."""
+
+    optimizer_lr: float = 1e-3
+    optimizer_weight_decay: float = 1e-3
+    optimizer_grad_clip_norm: float = 1.0
+    scheduler_warmup_steps: int = 100
+    scheduler_decay_steps: int = 30_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.head not in HEADS:
+            raise UserError(f"head={self.head} of nano_vla must be one of {', '.join(HEADS)}")
+        if not 1 <= self.n_action_steps <= self.chunk_size:
+            raise UserError(
+                f"n_action_steps={self.n_action_steps} must be within 1 and chunk_size={self.chunk_size}: "
+                "no more actions can be executed than are predicted"
+            )
+        least = {"image_size": 16, "bins": 2, "num_steps": 1, "draws": 1, "keypoints": 1, "instruction_bytes": 1}
+        for name, bound in least.items():
+            if getattr(self, name) < bound:
+                raise UserError(f"{name}={getattr(self, name)} of nano_vla must be {bound} or more")
+        if self.channels < 8 or self.channels % 8:
+            raise UserError(
+                f"channels={self.channels} of nano_vla must be a multiple of 8 (groups of the normalisation)"
+            )
+        for camera, box in self.crop.items():
+            if len(box) != 4 or not (0 <= box[0] < box[1] <= 1 and 0 <= box[2] < box[3] <= 1):
+                raise UserError(
+                    f"crop.{camera}={list(box)} must be [top, bottom, left, right], shares of the picture in [0, 1]"
+                )
+
+    @property
+    def cameras(self) -> list[str]:
+        """The keys of the pictures that are looked at, in order; none for the blind twin."""
+        return [] if self.blind else sorted(self.image_features)
+
+    @property
+    def observation_delta_indices(self) -> None:
+        """The present observation only."""
+        return None
+
+    @property
+    def action_delta_indices(self) -> list[int]:
+        """A whole chunk from now on."""
+        return list(range(self.chunk_size))
+
+    @property
+    def reward_delta_indices(self) -> None:
+        """No rewards."""
+        return None
+
+    def get_optimizer_preset(self) -> AdamWConfig:
+        """AdamW."""
+        return AdamWConfig(
+            lr=self.optimizer_lr,
+            weight_decay=self.optimizer_weight_decay,
+            grad_clip_norm=self.optimizer_grad_clip_norm,
+        )
+
+    def get_scheduler_preset(self) -> CosineDecayWithWarmupSchedulerConfig:
+        """Warm-up, then a cosine down to 2 %; shorter trainings are scaled by LeRobot."""
+        return CosineDecayWithWarmupSchedulerConfig(
+            num_warmup_steps=self.scheduler_warmup_steps,
+            num_decay_steps=self.scheduler_decay_steps,
+            peak_lr=self.optimizer_lr,
+            decay_lr=0.02 * self.optimizer_lr,
+        )
+
+    def validate_features(self) -> None:
+        """Raises UserError without actions, or without anything to see."""
+        if self.action_feature is None:
+            raise UserError("nano_vla needs the feature 'action' among its outputs")
+        if not self.cameras and self.robot_state_feature is None:
+            raise UserError("nano_vla sees nothing: it has neither a camera (or is blind) nor observation.state")
+        known = {key.removeprefix(VIEW_PREFIX) for key in self.image_features}
+        for name in (*self.crop, *self.shift):
+            if name not in known:
+                raise UserError(f"crop or shift names the camera '{name}'; nano_vla's are {', '.join(sorted(known))}")

@@ -1,0 +1,73 @@
+"""What happens to a raw batch before nano_vla sees it, and to its actions afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lerobot.configs import FeatureType, PipelineFeatureType, PolicyFeature
+from lerobot.lerobot_types import TransitionKey
+from lerobot.processor import ObservationProcessorStep
+from lerobot.processor.factory import make_default_policy_processor_steps, make_policy_processor_pipelines
+from lerobot.utils.constants import ACTION, OBS_LANGUAGE_TOKENS, OBS_STATE
+
+from robo_reward.errors import UserError
+from robo_reward.policies.nano_vla.configuration_nano_vla import NanoVlaConfig
+from robo_reward.policies.nano_vla.language import byte_tokens
+
+Stats = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass
+class InstructionBytes(ObservationProcessorStep):  # type: ignore[misc]
+    """Adds the instruction's bytes (B, ``length``) int64 to the observation.
+
+    It is saved by its class's name, not through LeRobot's registry, so that checkpoints load wherever this package is.
+    """
+
+    length: int = 128
+
+    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """The observation with ``observation.language.tokens``. UserError without an instruction."""
+        task = (self.transition.get(TransitionKey.COMPLEMENTARY_DATA) or {}).get("task")
+        if task is None:
+            raise UserError(
+                "nano_vla reads an instruction: the batch needs the key 'task' (lerobot-rollout: --task=...)"
+            )
+        return {**observation, OBS_LANGUAGE_TOKENS: byte_tokens([task] if isinstance(task, str) else task, self.length)}
+
+    def get_config(self) -> dict[str, Any]:
+        """What a saved pipeline says of this step."""
+        return {"length": self.length}
+
+    def transform_features(
+        self, features: dict[PipelineFeatureType, dict[str, PolicyFeature]]
+    ) -> dict[PipelineFeatureType, dict[str, PolicyFeature]]:
+        """The tokens beside what there is."""
+        tokens = PolicyFeature(type=FeatureType.LANGUAGE, shape=(self.length,))
+        features[PipelineFeatureType.OBSERVATION][OBS_LANGUAGE_TOKENS] = tokens
+        return features
+
+
+def make_nano_vla_pre_post_processors(config: NanoVlaConfig, dataset_stats: Stats | None = None) -> tuple[Any, Any]:
+    """Both pipelines; a standard deviation below the config's floors is raised to it."""
+    floors = {OBS_STATE: config.state_std_floor, ACTION: config.action_std_floor}
+    steps = make_default_policy_processor_steps(config, floored(dataset_stats, floors), normalizer_device=config.device)
+    words = InstructionBytes(config.instruction_bytes)
+    return make_policy_processor_pipelines(  # type: ignore[no-any-return]
+        input_steps=[steps.rename_observations, steps.add_batch_dim, words, steps.to_device, steps.normalize],
+        output_steps=[steps.unnormalize, steps.to_cpu],
+    )
+
+
+def floored(stats: Stats | None, floors: Mapping[str, float]) -> dict[str, dict[str, Any]] | None:
+    """The statistics with ``std`` of each key of ``floors`` at least that."""
+    if stats is None:
+        return None
+    result = {key: dict(values) for key, values in stats.items()}
+    for key, floor in floors.items():
+        if "std" in result.get(key, {}):
+            result[key]["std"] = torch.as_tensor(result[key]["std"], dtype=torch.float32).clamp(min=floor)
+    return result

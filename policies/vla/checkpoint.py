@@ -1,0 +1,233 @@
+"""LeRobot checkpoints: found, checked before anything in them runs, loaded, and written whole."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robo_reward.errors import UserError, unknown_name
+from robo_reward.runs import atomic
+from robo_reward.runs.checkpoint import load_state, save_state
+
+if TYPE_CHECKING:
+    from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+
+NAME = "policy"
+PRETRAINED = "pretrained_model"
+LANGUAGE_MODEL = "vlm"
+"""Folder inside a checkpoint with the settings and tokenizer of a language model that was a local folder."""
+TRUSTED = ("lerobot.", "robo_reward.")
+
+
+def register_policies() -> None:
+    """Makes LeRobot know our policy and those of installed plug-ins."""
+    from lerobot.utils.import_utils import register_third_party_plugins
+
+    import robo_reward.policies.nano_vla.configuration_nano_vla  # noqa: F401
+
+    register_third_party_plugins()
+
+
+def save_policy(policy: LeRobotPolicy, folder: Path) -> None:
+    """Writes ``pretrained_model/`` (LeRobot's form: config, safetensors, processors), policy.json and policy.yaml.
+
+    LoRA is merged into the weights, so that whatever reads LeRobot checkpoints reads this one.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{PRETRAINED}.", dir=folder))
+    try:
+        merged = policy.policy if policy.module is policy.policy else copy.deepcopy(policy.module).merge_and_unload()
+        was = (merged.config.use_peft, merged.config.pretrained_path)
+        merged.config.use_peft, merged.config.pretrained_path = False, None
+        merged.save_pretrained(temporary)
+        merged.config.use_peft, merged.config.pretrained_path = was
+        policy.before.save_pretrained(temporary)
+        policy.after.save_pretrained(temporary)
+        _ship_language_model(policy.config, temporary)
+        os.chmod(temporary, 0o755)
+        shutil.rmtree(folder / PRETRAINED, ignore_errors=True)
+        os.replace(temporary, folder / PRETRAINED)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    state = {
+        "rename": dict(policy.names.rename),
+        "low": policy.low,
+        "high": policy.high,
+        "execute": policy.execute,
+        "dtype": policy.dtype,
+        "seed": policy.seed,
+    }
+    save_state(folder, NAME, state)
+    atomic.write_text(folder / "policy.yaml", "_target_: robo_reward.policies.vla.lerobot_policy.load_lerobot_policy\n")
+
+
+def load_policy(folder: Path) -> LeRobotPolicy:
+    """Reads what ``save_policy`` wrote."""
+    from robo_reward.policies.vla.features import Names
+    from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+
+    state = load_state(folder, NAME)
+    config = read_config(folder / PRETRAINED)
+    before, after = load_processors(config, folder / PRETRAINED)
+    return LeRobotPolicy(
+        load_weights(config, folder / PRETRAINED),
+        before,
+        after,
+        Names(state["rename"]),
+        state["low"],
+        state["high"],
+        execute=state["execute"],
+        dtype=state["dtype"],
+        seed=state["seed"],
+    )
+
+
+def find_pretrained(path: str) -> tuple[str, dict[str, Any]]:
+    """LeRobot's checkpoint that ``path`` means, and what our own run says besides.
+
+    ``path``: a checkpoint folder, a folder of ours that holds one (a run, its ``policy``), or a hub id.
+    """
+    given = Path(path)
+    if not given.exists():
+        if given.is_absolute() or path.count("/") != 1:
+            raise UserError(f"policy.path='{path}' is neither a folder nor a hub id (owner/name)")
+        return path, {}
+    for place in (given, given / PRETRAINED, given / NAME / PRETRAINED, given / "checkpoints" / "last" / PRETRAINED):
+        if (place / "config.json").is_file():
+            beside = place.parent
+            own = load_state(beside, NAME) if (beside / f"{NAME}.json").is_file() else {}
+            return str(place), own
+    raise UserError(f"policy.path='{path}' holds no LeRobot policy (no config.json in it or in its {PRETRAINED})")
+
+
+def read_config(path: str | Path, kind: str | None = None, device: str | None = None) -> Any:
+    """The config of a checkpoint, folder or hub id.
+
+    Raises:
+        UserError: there is none, it is of an unknown type, or of another type than ``kind``.
+    """
+    from lerobot.configs import PreTrainedConfig
+
+    register_policies()
+    found = _type_of(str(path))
+    if kind is not None and found != kind:
+        raise UserError(f"policy.type={kind}, but '{path}' holds a policy of type {found}: use policy={found}")
+    if found not in PreTrainedConfig.get_known_choices():
+        raise unknown_name("type of LeRobot policy", found, PreTrainedConfig.get_known_choices())
+    config = PreTrainedConfig.from_pretrained(str(path))
+    if device is not None:
+        config.device = device
+    _use_shipped(config, Path(path))
+    return config
+
+
+def load_weights(config: Any, path: str | Path) -> Any:
+    """A checkpoint's policy, evaluating. UserError where its weights do not fit its config."""
+    from lerobot.policies.factory import get_policy_class
+
+    try:
+        return get_policy_class(config.type).from_pretrained(str(path), config=config, strict=True)
+    except (RuntimeError, FileNotFoundError, KeyError) as error:
+        said = " ".join(str(error).split())[:300]
+        raise UserError(f"the weights in '{path}' do not fit its config ({said}): it is damaged") from error
+
+
+def load_processors(config: Any, path: str | Path, stats: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+    """A checkpoint's pre- and postprocessor; ``stats`` replace those that it normalises with.
+
+    Raises:
+        UserError: they name code that is neither LeRobot's nor ours.
+    """
+    from lerobot.policies.factory import make_pre_post_processors
+
+    check_processors(str(path))
+    if _read_json(str(path), "policy_preprocessor.json") is None:
+        made: tuple[Any, Any] = make_pre_post_processors(config, dataset_stats=stats)
+        return made
+    inward: dict[str, Any] = {"device_processor": {"device": config.device}}
+    outward: dict[str, Any] = {}
+    if stats is not None:
+        norm = {"stats": stats, "norm_map": config.normalization_mapping}
+        inward["normalizer_processor"] = {**norm, "features": {**config.input_features, **config.output_features}}
+        outward["unnormalizer_processor"] = {**norm, "features": config.output_features}
+    shipped = Path(path) / LANGUAGE_MODEL
+    if shipped.is_dir():
+        inward["tokenizer_processor"] = {"tokenizer_name": str(shipped)}
+    made = make_pre_post_processors(
+        config, pretrained_path=str(path), preprocessor_overrides=inward, postprocessor_overrides=outward
+    )
+    return made
+
+
+def check_processors(path: str) -> None:
+    """Refuses processor files that name classes outside LeRobot and this package: LeRobot would import and run them."""
+    for name in ("policy_preprocessor.json", "policy_postprocessor.json"):
+        held = _read_json(path, name)
+        for step in (held or {}).get("steps", []):
+            target = str(step.get("class", ""))
+            if "registry_name" not in step and not target.startswith(TRUSTED):
+                raise UserError(
+                    f"'{path}/{name}' wants to run '{target}', which is neither LeRobot's nor ours: refused"
+                )
+
+
+def _type_of(path: str) -> str:
+    held = _read_json(path, "config.json")
+    kind = (held or {}).get("type")
+    if not isinstance(kind, str):
+        raise UserError(f"'{path}' holds no LeRobot policy (no config.json with a type)")
+    return kind
+
+
+def _read_json(path: str, name: str) -> dict[str, Any] | None:
+    """A file of a checkpoint; None where there is none."""
+    file: Path | None = Path(path) / name
+    if not Path(path).is_dir():
+        file = _download(path, name)
+    if file is None or not file.is_file():
+        return None
+    try:
+        held = json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{file}' is damaged: {error}") from error
+    return held if isinstance(held, dict) else None
+
+
+def _download(hub_id: str, name: str) -> Path | None:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(hub_id, name))
+    except LocalEntryNotFoundError as error:
+        raise UserError(f"'{hub_id}' is not in the local cache and the hub cannot be reached: give a folder") from error
+    except EntryNotFoundError:
+        return None
+    except HfHubHTTPError as error:
+        raise UserError(f"the hub does not give '{hub_id}': {error}") from error
+
+
+def _ship_language_model(config: Any, folder: Path) -> None:
+    """Copies settings and tokenizer of a local language model: a checkpoint must not need a folder elsewhere."""
+    named = getattr(config, "vlm_model_name", None)
+    if not named or not Path(named).is_dir():
+        return
+    source = Path(named)
+    (folder / LANGUAGE_MODEL).mkdir()
+    for file in source.iterdir():
+        if file.suffix in (".json", ".txt", ".model", ".jinja") and "index" not in file.name:
+            shutil.copyfile(file, folder / LANGUAGE_MODEL / file.name)
+
+
+def _use_shipped(config: Any, path: Path) -> None:
+    """Points a checkpoint at the language model inside it; its weights are in the checkpoint already."""
+    if (path / LANGUAGE_MODEL).is_dir() and hasattr(config, "vlm_model_name"):
+        config.vlm_model_name = str(path / LANGUAGE_MODEL)
+        if hasattr(config, "load_vlm_weights"):
+            config.load_vlm_weights = False

@@ -1,0 +1,124 @@
+"""Names and sizes at the border between our worlds and datasets and a LeRobot policy, and whether they fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from robo_reward.errors import UserError
+
+if TYPE_CHECKING:
+    from robo_reward.contracts import World
+
+VIEW_PREFIX = "observation.images."
+STATE = "observation.state"
+ACTION = "action"
+RESIZES = ("resize_imgs_with_padding", "image_resolution", "resize_shape", "image_resize_shape", "image_size")
+"""Settings of policies that bring pictures to a size of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataFacts:
+    """What a policy has to fit: ``views`` name -> (height, width), sizes of state and action, in our own names.
+
+    ``stats``: LeRobot's statistics per key (mean, std, min, max, q01, q99), None where there is no data, as in a world.
+    """
+
+    name: str
+    views: Mapping[str, tuple[int, int]]
+    states: int
+    actions: int
+    stats: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
+
+
+def facts_of_world(world: World, height: int | None = None, width: int | None = None) -> DataFacts:
+    """What a world shows; picture sizes only if they are given."""
+    size = (height or 0, width or 0)
+    views = dict.fromkeys(world.view_names, size)
+    return DataFacts(world.name, views, world.state_size, int(world.action_space.shape[0]))
+
+
+def full_key(name: str) -> str:
+    """A camera's short name, ``state`` or ``action`` as LeRobot's key; keys stay as they are."""
+    if name.startswith("observation.") or name == ACTION:
+        return name
+    return STATE if name == "state" else VIEW_PREFIX + name
+
+
+def short_name(key: str) -> str:
+    """``observation.images.top`` is top, ``observation.state`` is state."""
+    return key.removeprefix(VIEW_PREFIX).removeprefix("observation.")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """``policy.rename``: our camera or state name -> the policy's."""
+
+    rename: Mapping[str, str] = field(default_factory=dict)
+
+    def theirs(self, name: str) -> str:
+        """The policy's key of what we call ``name``, short or full."""
+        return {full_key(k): full_key(v) for k, v in self.rename.items()}.get(full_key(name), full_key(name))
+
+    def views_of(self, config: Any, views: Sequence[str]) -> dict[str, str]:
+        """Our view -> the policy's key, for the cameras that the policy reads, in its order.
+
+        Raises:
+            UserError: the policy reads a camera that there is not; the message suggests ``policy.rename``.
+        """
+        wanted = cameras_of(config)
+        ours = {self.theirs(view): view for view in views}
+        missing = [key for key in wanted if key not in ours]
+        copes = hasattr(config, "empty_cameras") and len(missing) < len(wanted)
+        unused = [view for view in views if self.theirs(view) not in wanted]
+        if missing and (unused or not copes):
+            raise UserError(_mismatch(config, missing, list(views), unused, self.rename))
+        return {ours[key]: key for key in wanted if key in ours}
+
+
+def cameras_of(config: Any) -> list[str]:
+    """The keys of the pictures that a policy reads; none if it is blind."""
+    return [] if getattr(config, "blind", False) else list(config.image_features)
+
+
+def check_sizes(config: Any, facts: DataFacts, names: Names) -> None:
+    """Refuses other sizes of state, action or pictures than the policy's, naming both.
+
+    Raises:
+        UserError: as said.
+    """
+    kind = config.type
+    own, action = config.input_features.get(names.theirs("state")), config.action_feature
+    if own is not None and own.shape[0] != facts.states:
+        raise UserError(
+            f"the {kind} policy reads states of size {own.shape[0]}, those of '{facts.name}' have {facts.states}: use "
+            "another dataset or world (env.features changes a world's state), or train a policy from scratch"
+        )
+    if action is not None and action.shape[0] != facts.actions:
+        raise UserError(
+            f"the {kind} policy gives actions of size {action.shape[0]}, those of '{facts.name}' have {facts.actions}: "
+            "this is another robot's or controller's policy"
+        )
+    if any(getattr(config, name, None) for name in RESIZES):
+        return
+    for view, key in names.views_of(config, list(facts.views)).items():
+        size, expected = tuple(facts.views[view]), tuple(config.image_features[key].shape[1:])
+        if 0 not in size and size != expected:
+            raise UserError(
+                f"the {kind} policy reads pictures of {expected[0]}x{expected[1]} as '{short_name(key)}', '{view}' of "
+                f"'{facts.name}' has {size[0]}x{size[1]}: set env.height={expected[0]} env.width={expected[1]}"
+            )
+
+
+def _mismatch(
+    config: Any, missing: Sequence[str], views: Sequence[str], unused: Sequence[str], rename: Mapping[str, str]
+) -> str:
+    wanted = ", ".join(short_name(key) for key in cameras_of(config))
+    told = f"the {config.type} policy reads the camera(s) {wanted}; here are {', '.join(views) or 'none'}"
+    if len(unused) < len(missing):
+        lacking = ", ".join(short_name(key) for key in missing)
+        return f"{told}: nothing can stand for {lacking} (name views that the world has, env.views=[...])"
+    pairs = {**rename, **{view: short_name(key) for view, key in zip(unused, missing, strict=False)}}
+    mapping = ",".join(f"{ours}: {theirs}" for ours, theirs in pairs.items())
+    return f"{told}: say which is which, e.g. 'policy.rename={{{mapping}}}'"

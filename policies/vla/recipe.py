@@ -1,0 +1,227 @@
+"""What the ``policy`` group says, until there is data to build the policy for: from scratch, or from a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any, Literal
+
+import numpy as np
+
+from robo_reward.contracts import Floats
+from robo_reward.errors import MissingExtra, UserError, unknown_name
+from robo_reward.policies.vla.checkpoint import (
+    find_pretrained,
+    load_processors,
+    load_weights,
+    read_config,
+    register_policies,
+)
+from robo_reward.policies.vla.features import ACTION, STATE, DataFacts, Names, check_sizes
+from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+from robo_reward.policies.vla.normalisation import Stats, check_stats
+
+Normalisation = Literal["auto", "data", "checkpoint"]
+FREE = ("n_action_steps", "num_steps", "num_inference_steps", "draws", "shift", "brightness", "colour")
+"""Settings that a checkpoint may be given otherwise than it was trained with; optimizer_* and scheduler_* too."""
+
+
+RANDOM = "random"
+"""What a yaml says in place of pretrained weights, where LeRobot says None; null in a yaml is the policy's default."""
+
+
+class PolicyRecipe:
+    """A LeRobot policy that is yet to be built: ``build`` makes it fit a dataset or a world.
+
+    ``type``: LeRobot's name of the policy, None: whatever ``path`` holds. ``path``: a checkpoint folder, a run of ours
+    or a hub id; None builds from scratch. ``rename``: our camera or state names -> the policy's. ``views``: the cameras
+    that a policy from scratch looks at, None: all. ``lora``: rank of LoRA adapters that are trained in place of the
+    weights, 0: none. ``dtype``: ``float32``, ``bfloat16`` or ``auto`` (bfloat16 on a GPU). ``normalisation`` of a
+    checkpoint: its own, the data's, or ``auto`` (its own if it has one, refused where the data lie far off).
+    ``settings``: fields of LeRobot's config of that policy; None leaves its default or the checkpoint's.
+    """
+
+    def __init__(
+        self,
+        type: str | None = None,
+        path: str | None = None,
+        rename: Mapping[str, str] | None = None,
+        views: Sequence[str] | None = None,
+        lora: int = 0,
+        lora_targets: str | Sequence[str] | None = None,
+        dtype: str = "auto",
+        normalisation: Normalisation = "auto",
+        **settings: Any,
+    ) -> None:
+        if type is None and path is None:
+            raise UserError(
+                "policy=lerobot needs policy.path=FOLDER or a hub id, or policy.type=act for one from scratch"
+            )
+        if lora < 0:
+            raise UserError(f"policy.lora={lora} must be 0 (none) or the adapters' rank")
+        for name, value, known in (
+            ("dtype", dtype, ("auto", "float32", "bfloat16")),
+            ("normalisation", normalisation, ("auto", "data", "checkpoint")),
+        ):
+            if value not in known:
+                raise unknown_name(f"policy.{name}", str(value), known)
+        self.type, self.path, self.views = type, path, None if views is None else tuple(views)
+        self._rename, self._lora, self._targets = rename, lora, lora_targets
+        self._dtype, self._normalisation = dtype, normalisation
+        given = {key: value for key, value in settings.items() if value is not None}
+        self._settings = {key: None if value == RANDOM else value for key, value in given.items()}
+
+    def views_of(self, available: Sequence[str]) -> tuple[str, ...]:
+        """Which of the available views the policy will look at; none if it is blind."""
+        if self.path is not None:
+            found, own = find_pretrained(self.path)
+            return tuple(self._names(own).views_of(read_config(found, self.type, "cpu"), available))
+        if self._settings.get("blind"):
+            return ()
+        for view in self.views or ():
+            if view not in available:
+                raise unknown_name("policy.views", view, available)
+        return tuple(available) if self.views is None else self.views
+
+    def build(
+        self,
+        facts: DataFacts,
+        low: Floats | None = None,
+        high: Floats | None = None,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> LeRobotPolicy:
+        """The policy for data or a world; ``low``, ``high`` (A,): what actions are clipped to, None: not at all.
+
+        Raises:
+            UserError: names, sizes or statistics do not fit, or the checkpoint is of another type.
+            MissingExtra: the policy's packages are not installed.
+        """
+        try:
+            made = self._scratch(facts, device) if self.path is None else self._pretrained(facts, device)
+        except ImportError as error:
+            raise MissingExtra(error.name or "transformers", "vla", f"policy={self.type}") from error
+        policy, before, after, names = made
+        bound = np.full(facts.actions, np.inf, np.float32)
+        return LeRobotPolicy(
+            policy,
+            before,
+            after,
+            names,
+            -bound if low is None else low,
+            bound if high is None else high,
+            module=self._adapted(policy),
+            dtype=("bfloat16" if device.startswith("cuda") else "float32") if self._dtype == "auto" else self._dtype,
+            seed=seed,
+        )
+
+    def _names(self, own: Mapping[str, Any]) -> Names:
+        return Names(dict(self._rename) if self._rename else dict(own.get("rename", {})))
+
+    def _scratch(self, facts: DataFacts, device: str) -> tuple[Any, Any, Any, Names]:
+        from lerobot.configs import FeatureType, PolicyFeature, PreTrainedConfig
+        from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+
+        register_policies()
+        known = PreTrainedConfig.get_known_choices()
+        if self.type not in known:
+            raise unknown_name("type of LeRobot policy", str(self.type), known)
+        kind, names = PreTrainedConfig.get_choice_class(self.type), self._names({})
+        _check_fields(self.type, kind, self._settings)
+        shown = (
+            facts.views
+            if self._settings.get("blind")
+            else {v: facts.views[v] for v in self.views_of(list(facts.views))}
+        )
+        inputs = {
+            names.theirs(view): PolicyFeature(FeatureType.VISUAL, (3, *size)) for view, size in sorted(shown.items())
+        }
+        inputs[names.theirs("state")] = PolicyFeature(FeatureType.STATE, (facts.states,))
+        outputs = {ACTION: PolicyFeature(FeatureType.ACTION, (facts.actions,))}
+        config = kind(input_features=inputs, output_features=outputs, device=device, **self._settings)
+        config.validate_features()
+        before, after = make_pre_post_processors(config, dataset_stats=self._renamed(facts, names))
+        return get_policy_class(self.type)(config).to(device), before, after, names
+
+    def _pretrained(self, facts: DataFacts, device: str) -> tuple[Any, Any, Any, Names]:
+        assert self.path is not None
+        path, own = find_pretrained(self.path)
+        config, names = read_config(path, self.type, device), self._names(own)
+        _check_fields(config.type, type(config), self._settings)
+        _apply(config, self._settings, path)
+        names.views_of(config, list(facts.views))
+        check_sizes(config, facts, names)
+        policy = load_weights(config, path)
+        config.pretrained_path = path
+        stats = self._renamed(facts, names)
+        before, after = load_processors(config, path)
+        if stats is not None and self._takes_data(config, before, stats):
+            before, after = load_processors(config, path, _floored(config, stats))
+        return policy, before, after, names
+
+    def _takes_data(self, config: Any, before: Any, stats: Stats) -> bool:
+        """Whether a checkpoint is normalised with the data's statistics. UserError where its own do not fit."""
+        theirs = next((step.stats for step in before.steps if getattr(step, "stats", None)), None) or {}
+        if self._normalisation != "auto":
+            return self._normalisation == "data"
+        if ACTION not in theirs:
+            return True
+        check_stats(config.type, theirs, stats)
+        return False
+
+    @staticmethod
+    def _renamed(facts: DataFacts, names: Names) -> Stats | None:
+        if facts.stats is None:
+            return None
+        return {names.theirs(key) if key != ACTION else key: dict(values) for key, values in facts.stats.items()}
+
+    def _adapted(self, policy: Any) -> Any:
+        """The policy with LoRA adapters, of which alone is trained; the policy itself without."""
+        if not self._lora:
+            return policy
+        if self.path is None:
+            raise UserError(f"policy.lora={self._lora} adapts a trained policy: give one with policy.path=, or lora=0")
+        overrides: dict[str, Any] = {"method_type": "LORA", "r": self._lora}
+        if self._targets is not None:
+            overrides["target_modules"] = self._targets if isinstance(self._targets, str) else list(self._targets)
+        try:
+            return policy.wrap_with_peft(peft_cli_overrides=overrides)
+        except ValueError as error:
+            raise UserError(
+                f"policy.lora={self._lora} on a {policy.config.type} policy: {error} (here: policy.lora_targets=[...])"
+            ) from error
+
+
+def _check_fields(kind: str, config: Any, settings: Mapping[str, Any]) -> None:
+    known = [field.name for field in fields(config) if field.init]
+    for name in settings:
+        if name not in known:
+            raise unknown_name(f"setting of policy={kind}", name, known)
+
+
+def _apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
+    """Sets what may be set on a checkpoint's config; anything else must be as it was trained."""
+    for name, value in settings.items():
+        own = getattr(config, name)
+        if list(own) == list(value) if isinstance(own, list | tuple) else own == value:
+            continue
+        if name not in FREE and not name.startswith(("optimizer_", "scheduler_")):
+            raise UserError(
+                f"policy.{name}={value}, but the {config.type} policy in '{path}' was trained with {name}={own}: leave "
+                "it out, or train from scratch without policy.path"
+            )
+        setattr(config, name, value)
+    chunk = getattr(config, "chunk_size", None) or getattr(config, "horizon", None)
+    if chunk is not None and not 1 <= config.n_action_steps <= chunk:
+        raise UserError(
+            f"policy.n_action_steps={config.n_action_steps} must be within 1 and the chunk's {chunk} actions"
+        )
+
+
+def _floored(config: Any, stats: Stats) -> Stats:
+    """The statistics as our own policy takes them; those of others unchanged."""
+    if not hasattr(config, "action_std_floor"):
+        return stats
+    from robo_reward.policies.nano_vla.processor_nano_vla import floored
+
+    return floored(stats, {STATE: config.state_std_floor, ACTION: config.action_std_floor}) or stats

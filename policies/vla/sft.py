@@ -1,0 +1,257 @@
+"""Supervised fine-tuning of any LeRobot policy on demonstrations: ``learner=sft``. Nothing of a simulator is asked."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+
+from robo_reward.errors import MissingExtra, UserError, unknown_name
+from robo_reward.policies.vla import training_data as data_of
+from robo_reward.policies.vla.features import DataFacts, check_sizes, facts_of_world
+from robo_reward.policies.vla.frames import EpisodeFrames
+from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+from robo_reward.policies.vla.optimisation import AveragedWeights, Optimisation, Schedule, build_optimisation
+from robo_reward.policies.vla.recipe import PolicyRecipe
+from robo_reward.seeding import derive_seed
+from robo_reward.session import Session
+
+
+class SftLearner:
+    """Imitates ``data`` (a LeRobotDataset), or demonstrations that the run's scripted expert gave.
+
+    ``updates`` of ``batch`` samples; ``lr`` None: the policy's own; ``ema``: decay of the averaged weights that act and
+    are saved. Datasets of fewer than ``cache_gb`` decoded gigabytes are kept in memory, others are streamed by
+    ``workers``. ``rabc``: a progress file; samples are weighed by the progress within their chunk (RA-BC, LeRobot's own
+    weights), fully from ``kappa`` on. Every update seeds itself, so a resumed run goes the way of the unbroken one.
+    """
+
+    name = "sft"
+    needs_reward = False
+
+    def __init__(
+        self,
+        data: str | None = None,
+        demos: int | None = None,
+        updates: int = 3000,
+        batch: int = 64,
+        lr: float | None = None,
+        schedule: Schedule = "policy",
+        warmup: int = 100,
+        ema: float = 0.995,
+        cache_gb: float = 4.0,
+        workers: int = 2,
+        rabc: str | None = None,
+        kappa: float = 0.01,
+        log_every: int = 100,
+        evaluate_every: int | None = None,
+        checkpoint_every: int = 1000,
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        """Raises UserError for numbers out of range, and for ``rabc`` without ``data``."""
+        for key, value, least in (
+            ("updates", updates, 1),
+            ("batch", batch, 1),
+            ("log_every", log_every, 1),
+            ("checkpoint_every", checkpoint_every, 1),
+            ("workers", workers, 0),
+            ("warmup", warmup, 0),
+        ):
+            if value < least:
+                raise UserError(f"learner.{key}={value} must be {least} or more")
+        if not 0 <= ema < 1:
+            raise UserError(f"learner.ema={ema} must be 0 (none) or a decay below 1")
+        if schedule not in ("policy", "cosine", "constant"):
+            raise unknown_name("learner.schedule", schedule, ("policy", "cosine", "constant"))
+        if rabc is not None and data is None:
+            raise UserError("learner.rabc weighs the frames of a dataset: give it with data=DATASET")
+        self._data, self._demos, self._updates, self._batch = data, demos, updates, batch
+        self._lr, self._ema, self._cache_gb, self._workers = lr, ema, cache_gb, workers
+        self._schedule: Schedule = schedule
+        self._warmup, self._rabc, self._kappa, self._log_every = warmup, rabc, kappa, log_every
+        self._evaluate_every, self._checkpoint_every = evaluate_every, checkpoint_every
+        self._device, self._seed = device, seed
+        self._recipe: PolicyRecipe | None = None
+
+    @property
+    def needs_demonstrations(self) -> bool:
+        """Demonstrations are collected where no dataset is given; a dataset is read here."""
+        return self._data is None
+
+    def take_policy(self, recipe: Any) -> None:
+        """The policy that is trained."""
+        self._recipe = recipe
+
+    def policy_views(self, available: Sequence[str]) -> Sequence[str]:
+        """Which of the available views the policy looks at."""
+        assert self._recipe is not None
+        return self._recipe.views_of(available)
+
+    def learn(self, session: Session) -> LeRobotPolicy:
+        """Trains for ``updates`` and returns the policy with its averaged weights.
+
+        Raises:
+            UserError: policy, data and world do not fit, the loss is not finite, or the GPU's memory does not suffice.
+        """
+        session.counts_updates = True
+        policy, batches = self._prepare(session)
+        steps = build_optimisation(policy.module, policy.config, self._updates, self._lr, self._schedule, self._warmup)
+        average = AveragedWeights(policy.module, self._ema) if self._ema else None
+        first = self._restore(session, policy, steps, average)
+        try:
+            self._train(session, policy, batches, steps, average, first)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"the GPU's memory does not suffice: lower learner.batch={self._batch}, train adapters only "
+                "(policy.lora=8) or use policy.dtype=bfloat16"
+            ) from error
+        if average is not None:
+            average.apply()
+        policy.policy.eval()
+        return policy
+
+    # --- set-up ------------------------------------------------------------------------------------------------------
+
+    def _prepare(self, session: Session) -> tuple[LeRobotPolicy, data_of.Batches]:
+        """The policy, built to fit data and world, and what it is trained on."""
+        assert self._recipe is not None
+        torch.manual_seed(derive_seed(self._seed, "sft weights"))
+        choose = self.policy_views
+        facts = (
+            data_of.facts_of_dataset(self._data, choose)
+            if self._data is not None
+            else data_of.facts_of_traces(session.demonstrations, choose)
+        )
+        space = session.world.action_space
+        policy = self._recipe.build(facts, space.low, space.high, self._device, self._seed)
+        shown = facts_of_world(session.world)
+        policy.names.views_of(policy.config, list(shown.views))
+        check_sizes(policy.config, shown, policy.names)
+        batches, samples = self._batches(session, policy, facts)
+        trained = sum(p.numel() for p in policy.module.parameters() if p.requires_grad)
+        session.notes |= {
+            "prior": policy.config.type,
+            "parameters": sum(p.numel() for p in policy.module.parameters()),
+            "trained_parameters": trained,
+            "samples": samples,
+            "blind": bool(getattr(policy.config, "blind", False)),
+            "dataset": self._data,
+        }
+        held = "streamed" if samples is None else f"{samples} samples in memory"
+        print(f"policy {policy.config.type}: {trained:,} trained parameters, {held}", flush=True)
+        return policy, batches
+
+    def _batches(self, session: Session, policy: LeRobotPolicy, facts: DataFacts) -> tuple[data_of.Batches, int | None]:
+        views = list(policy.names.views_of(policy.config, list(facts.views)))
+        if self._data is None:
+            frames = EpisodeFrames(views, data_of.shrinker(policy))
+            frames.add(session.demonstrations)
+        elif data_of.decoded_gigabytes(self._data, views, self._demos) <= self._cache_gb:
+            frames = data_of.frames_of_dataset(self._data, views, policy, self._demos)
+        else:
+            if self._demos is not None:
+                raise UserError(f"demos={self._demos} of a streamed dataset: raise learner.cache_gb={self._cache_gb}")
+            return data_of.streamed_batches(self._data, policy, self._batch, self._seed, self._workers), None
+        return data_of.batches_in_memory(frames, policy, self._batch, self._seed), len(frames)
+
+    def _weigher(self, policy: LeRobotPolicy) -> Any:
+        """LeRobot's RA-BC weights; None without a progress file."""
+        if self._rabc is None:
+            return None
+        if "reduction" not in inspect.signature(policy.policy.forward).parameters:
+            raise UserError(f"LeRobot's {policy.config.type} policy gives no loss per sample: learner.rabc needs one")
+        try:
+            from lerobot.rewards.sarm.rabc import RABCWeights
+        except ImportError as error:
+            raise MissingExtra(error.name or "pandas", "lerobot", "learner.rabc") from error
+        chunk = len(policy.config.action_delta_indices)
+        try:
+            return RABCWeights(self._rabc, chunk_size=chunk, kappa=self._kappa, device=policy.device)
+        except (OSError, KeyError, ValueError) as error:
+            raise UserError(
+                f"learner.rabc='{self._rabc}' is no progress file ({error}): robo-reward curves data=... format=rabc "
+                "writes one"
+            ) from error
+
+    def _restore(
+        self, session: Session, policy: LeRobotPolicy, steps: Optimisation, average: AveragedWeights | None
+    ) -> int:
+        """The update at which training goes on."""
+        state = session.restored
+        if state is None:
+            return 0
+        policy.module.load_state_dict(state["module"])
+        steps.load(state["steps"])
+        if average is not None:
+            average.load(state["average"])
+        return int(state["update"])
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    def _train(
+        self,
+        session: Session,
+        policy: LeRobotPolicy,
+        batches: data_of.Batches,
+        steps: Optimisation,
+        average: AveragedWeights | None,
+        first: int,
+    ) -> None:
+        weigher, losses, since = self._weigher(policy), list[float](), time.perf_counter()
+        for update, raw in enumerate(batches(first, self._updates), first + 1):
+            torch.manual_seed(derive_seed(self._seed, "sft update", update))
+            policy.module.train()
+            loss = self._loss(policy, raw, weigher)
+            losses.append(loss.item())
+            if not math.isfinite(losses[-1]):
+                raise UserError(f"the loss of update {update} is not finite: lower learner.lr (now {steps.lr:g})")
+            norm = steps.step(loss)
+            if average is not None:
+                average.update()
+            session.tally.updates = update
+            if update % self._log_every == 0 or update == self._updates:
+                rate = len(losses) * self._batch / (time.perf_counter() - since)
+                row = {"sft/loss": sum(losses) / len(losses), "sft/lr": steps.lr, "sft/gradient": norm}
+                session.log({**row, "timing/samples_per_second": rate})
+                print(f"update {update}/{self._updates}  loss {row['sft/loss']:.4f}  {rate:.0f} samples/s", flush=True)
+                losses, since = [], time.perf_counter()
+            self._pause(session, policy, steps, average, update)
+
+    def _loss(self, policy: LeRobotPolicy, raw: dict[str, Any], weigher: Any) -> torch.Tensor:
+        batch = policy.training_batch(raw)
+        with policy.autocast():
+            if weigher is None:
+                loss: torch.Tensor = policy.module(batch)[0]
+                return loss
+            each = policy.module(batch, reduction="none")[0]
+        weights = weigher.compute_batch_weights(raw)[0].to(each.device)
+        return (each.float() * weights).mean()
+
+    def _pause(
+        self,
+        session: Session,
+        policy: LeRobotPolicy,
+        steps: Optimisation,
+        average: AveragedWeights | None,
+        update: int,
+    ) -> None:
+        """Evaluates (sealed) and saves, when it is time."""
+        if update == self._updates:
+            return
+        if self._evaluate_every and update % self._evaluate_every == 0 and session.evaluate is not None:
+            with average.applied() if average is not None else nullcontext():
+                session.evaluate(policy, update)
+        if update % self._checkpoint_every == 0:
+            state = {
+                "update": update,
+                "module": dict(policy.module.state_dict()),
+                "steps": steps.state(),
+                "average": None if average is None else average.state(),
+            }
+            session.checkpoint(state)

@@ -1,0 +1,80 @@
+"""Where a run's demonstrations come from, and whether learner, policy and reward of a run go together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from robo_reward.build import build, build_world
+from robo_reward.contracts import Oracle, RewardModel
+from robo_reward.errors import UserError
+from robo_reward.seeding import derive_seed
+from robo_reward.trace import Trace
+
+EXPERT_HORIZON = 500
+"""Simulator steps that a demonstration may take: Meta-World's own limit."""
+
+
+@runtime_checkable
+class TakesPolicy(Protocol):
+    """A learner of the policy that the ``policy`` group describes."""
+
+    def take_policy(self, recipe: Any) -> None:
+        """Gets what the group's yaml builds, before anything else is asked."""
+        ...
+
+    def policy_views(self, available: Sequence[str]) -> Sequence[str]:
+        """Which of the available views the policy looks at."""
+        ...
+
+
+def build_learner(config: Any, model: RewardModel) -> Any:
+    """The learner of a train config with its policy.
+
+    Raises:
+        UserError: the learner trains no policy of that kind, wants one, or learns from the reward that there is not.
+    """
+    learner, name = build(config.learner), config.learner.get("_target_", "").rpartition(".")[2]
+    group = config.get("policy") or {}
+    chosen = group.get("_target_")
+    if isinstance(learner, TakesPolicy):
+        if not chosen:
+            raise UserError(f"{name} trains a policy that you choose: policy=nano_vla (or smolvla, act, pi05, lerobot)")
+        learner.take_policy(build(group))
+    elif chosen:
+        raise UserError(f"{name} brings a policy of its own: leave policy= out, or use learner=sft")
+    if not getattr(model, "prices", True) and getattr(learner, "needs_reward", True):
+        raise UserError(f"reward_model=none, but {name} learns from a reward: choose one, e.g. reward_model=transport")
+    return learner
+
+
+def gather_demonstrations(
+    config: Any, views: Sequence[str], oracle: Oracle, learner: Any = None
+) -> tuple[list[Trace], int]:
+    """Demonstrations from ``data``, or by the scripted expert, and how many failed attempts were dropped.
+
+    Raises:
+        UserError: the world has no expert, or what the dataset's reader says.
+    """
+    from robo_reward.data.demonstrations import collect_demonstrations
+
+    if config.data is not None:
+        from robo_reward.data.datasets import read_dataset
+
+        traces = read_dataset(config.data, views=views or None, stride=1)
+        return (traces[: config.demos] if config.demos else traces), 0
+    horizon = max(EXPERT_HORIZON, config.env.get("horizon") or 0)
+    world = build_world(config.env, num_worlds=1, workers="in_process", horizon=horizon, oracle=oracle)
+    try:
+        if not getattr(world, "has_expert", True):
+            raise UserError(
+                f"'{world.name}' has no scripted expert to learn from: give demonstrations with data=DATASET "
+                "(robo-reward collect teleop=keyboard records some), or use learner=ppo "
+                "reward_model=env_dense transform=none"
+            )
+        if isinstance(learner, TakesPolicy):
+            views = tuple(dict.fromkeys((*views, *learner.policy_views(world.view_names))))
+        seed = derive_seed(config.seed, "demonstrations")
+        return collect_demonstrations(world, config.demos or 1, seed, config.hold, views)
+    finally:
+        world.close()

@@ -1,0 +1,176 @@
+"""learner=sft: losses fall, runs resume exactly, weights by progress, and the verbs around it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+import torch
+
+from robo_reward.data.dataset_source import open_dataset
+from robo_reward.data.datasets import write_dataset
+from robo_reward.errors import UserError
+from robo_reward.policies.vla.frames import EpisodeFrames
+from robo_reward.policies.vla.optimisation import build_optimisation
+from robo_reward.policies.vla.recipe import PolicyRecipe
+from robo_reward.policies.vla.sft import SftLearner
+from robo_reward.policies.vla.training_data import deltas, facts_of_traces
+from robo_reward.report.curve import Curve
+from robo_reward.report.rabc_file import rabc_parquet
+from robo_reward.runs.folder import RunFolder
+from robo_reward.trace import Trace
+from robo_reward.verbs.train import run
+
+QUICK = ("episodes=1", "evaluation_seeds=[1]", "report=false", "video=false", "learner.batch=8", "learner.log_every=2")
+SMALL = ("+policy.channels=8", "+policy.hidden_dim=32", "policy.image_size=16", "policy.chunk_size=4", "policy.n_action_steps=4")  # fmt: skip
+DRAWER = ("env=metaworld", "env.height=16", "env.width=16", "env.horizon=20", "learner=sft", "policy=nano_vla", *SMALL)
+
+
+def train(folder: Path, *overrides: str) -> dict[str, Any]:
+    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
+        config = hydra.compose("train", [*QUICK, *overrides, f"run_dir={folder}"])
+    run(config)
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return summary
+
+
+def losses_of(folder: Path) -> dict[int, float]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return {row["step"]: row["sft/loss"] for row in rows if "sft/loss" in row}
+
+
+@pytest.fixture(scope="module")
+def demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on two demonstrations that were collected on the spot: its folder."""
+    folder = tmp_path_factory.mktemp("sft") / "run"
+    summary = train(folder, *DRAWER, "demos=2", "learner.updates=8", "learner.checkpoint_every=4")
+    assert (summary["policy"], summary["learner"], summary["demos"]) == ("nano_vla", "sft", 2)
+    assert (summary["used_env_reward"], summary["used_env_success"]) == (False, False)
+    assert (summary["rollouts"], summary["updates"], summary["reward_model"]) == (0, 8, "none")
+    assert summary["success_episodes"] == 1
+    return folder
+
+
+def test_a_trained_run_is_evaluated_again_and_gives_the_same(demonstrations: Path, tmp_path: Path) -> None:
+    from robo_reward.verbs.evaluate import run as evaluate
+
+    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
+        evaluate(hydra.compose("evaluate", [f"run={demonstrations}", "video=false", f"run_dir={tmp_path / 'again'}"]))
+    assert json.loads((tmp_path / "again/summary.json").read_text())["notes"]["reproduced"] is True
+
+
+def test_a_resumed_run_goes_the_way_of_the_unbroken_one(
+    demonstrations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (*DRAWER, f"data={demonstrations / 'demonstrations'}", "learner.updates=8", "learner.checkpoint_every=4")
+    train(tmp_path / "whole", *words)
+    checkpoint = RunFolder.checkpoint
+
+    def stop(self: RunFolder, step: int) -> Any:
+        if step > 4:
+            raise KeyboardInterrupt
+        return checkpoint(self, step)
+
+    loss = SftLearner._loss
+    count = {"updates": 0}
+
+    def interrupted(self: SftLearner, *given: Any) -> torch.Tensor:
+        count["updates"] += 1
+        if count["updates"] == 7:
+            raise KeyboardInterrupt
+        return loss(self, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SftLearner, "_loss", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "broken", *words)
+    train(tmp_path / "broken", *words, "resume=true")
+    whole, broken = losses_of(tmp_path / "whole"), losses_of(tmp_path / "broken")
+    assert [broken[step] for step in (6, 8)] == [whole[step] for step in (6, 8)]
+    saved = [tmp_path / name / "policy/pretrained_model/model.safetensors" for name in ("whole", "broken")]
+    assert saved[0].read_bytes() == saved[1].read_bytes()
+
+
+def test_it_goes_on_from_a_run_and_streams_what_is_too_large(demonstrations: Path, tmp_path: Path) -> None:
+    words = ("env=metaworld", "env.height=16", "env.width=16", "env.horizon=8", "learner=sft", "policy=nano_vla")
+    data = f"data={demonstrations / 'demonstrations'}"
+    more = (f"policy.path={demonstrations}", "policy.lora=2", "learner.cache_gb=0", "learner.workers=0")
+    summary = train(tmp_path / "run", *words, data, *more, "learner.updates=2")
+    assert summary["notes"]["trained_parameters"] < summary["notes"]["parameters"]
+    assert summary["notes"]["samples"] is None
+
+
+@pytest.mark.parametrize("kind", ["nano_vla", "act", "diffusion", "smolvla"])
+def test_the_loss_falls_on_eight_frames(kind: str, recipes: dict[str, PolicyRecipe], episodes: list[Trace]) -> None:
+    facts = facts_of_traces(episodes, tuple)
+    policy = recipes[kind].build(facts)
+    frames = EpisodeFrames(list(facts.views))
+    frames.add(episodes)
+    raw = frames.batch([0, 5, 8, 12, 17, 20, 25, 30], *deltas(policy.config))
+    steps = build_optimisation(policy.module, policy.config, 40, 3e-3, "constant", 0)
+    policy.policy.train()
+    losses = []
+    for _ in range(12 if kind in ("act", "diffusion") else 40):
+        torch.manual_seed(1)
+        loss = policy.module(policy.training_batch(raw))[0]
+        losses.append(loss.item())
+        steps.step(loss)
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_frames_without_progress_weigh_nothing(episodes: list[Trace], tmp_path: Path) -> None:
+    write_dataset(episodes[:2], tmp_path / "data", images=True)
+    source = open_dataset(tmp_path / "data")
+    zeros = np.zeros(13, np.float32)
+    rising = Curve(np.arange(13), np.linspace(0, 1, 13, dtype=np.float32), zeros, None)
+    falling = Curve(np.arange(13), np.linspace(1, 0, 13, dtype=np.float32), zeros, None)
+    file = tmp_path / "progress.parquet"
+    file.write_bytes(rabc_parquet(source, [(0, rising), (1, falling)], "test"))
+    facts = facts_of_traces(episodes, tuple)
+    policy = PolicyRecipe("nano_vla", head="regression", hidden_dim=32, chunk_size=4, n_action_steps=4).build(facts)
+    policy.policy.eval()
+    frames = EpisodeFrames(list(facts.views))
+    frames.add(episodes[:2], [0, 12])
+    learner = SftLearner(data="x", rabc=str(file))
+    weigher = learner._weigher(policy)
+    both = frames.batch([0, 3, 12, 15], *deltas(policy.config))
+    assert both["index"].tolist() == [0, 3, 12, 15]
+    weights, _ = weigher.compute_batch_weights(both)
+    np.testing.assert_allclose(weights.numpy(), [2, 2, 0, 0], atol=1e-4)
+    alone = frames.batch([0, 3], *deltas(policy.config))
+    torch.testing.assert_close(learner._loss(policy, both, weigher), learner._loss(policy, alone, None))
+    plain = learner._loss(policy, both, None)
+    assert not torch.isclose(plain, learner._loss(policy, alone, None))
+
+
+def test_rabc_is_refused_where_it_cannot_weigh(recipes: dict[str, PolicyRecipe], episodes: list[Trace]) -> None:
+    with pytest.raises(UserError, match="give it with data="):
+        SftLearner(rabc="file")
+    act = recipes["act"].build(facts_of_traces(episodes, tuple))
+    with pytest.raises(UserError, match="act policy gives no loss per sample"):
+        SftLearner(data="x", rabc="file")._weigher(act)
+    nano = recipes["nano_vla"].build(facts_of_traces(episodes, tuple))
+    with pytest.raises(UserError, match="is no progress file"):
+        SftLearner(data="x", rabc="nowhere.parquet")._weigher(nano)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (("learner=sft",), "trains a policy that you choose: policy=nano_vla"),
+        (("policy=nano_vla",), "brings a policy of its own"),
+        (("reward_model=none", "transform=none"), "learns from a reward"),
+        (("learner=sft", "policy=nano_vla", "learner.updates=0"), "learner.updates=0 must be 1 or more"),
+        (("learner=sft", "policy=nano_vla", "learner.ema=1.0"), "learner.ema=1.0"),
+        (("learner=sft", "policy=lerobot"), "needs policy.path"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(tmp_path: Path, overrides: tuple[str, ...], told: str) -> None:
+    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
+        config = hydra.compose("train", [*overrides, f"run_dir={tmp_path / 'run'}"])
+    with pytest.raises(UserError, match=told):
+        run(config)

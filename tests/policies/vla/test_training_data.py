@@ -1,0 +1,158 @@
+"""What supervised training reads: chunks, paddings, orders, statistics; in memory, and streamed by LeRobot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robo_reward.contract_tests import moving_square
+from robo_reward.data.datasets import write_dataset
+from robo_reward.errors import UserError
+from robo_reward.policies.vla import training_data as data_of
+from robo_reward.policies.vla.features import DataFacts
+from robo_reward.policies.vla.frames import EpisodeFrames
+from robo_reward.policies.vla.normalisation import stats_of_traces
+from robo_reward.policies.vla.optimisation import AveragedWeights
+from robo_reward.policies.vla.recipe import PolicyRecipe
+from robo_reward.trace import Trace
+
+
+def counted(seed: int, steps: int = 5) -> Trace:
+    """An episode whose actions and pictures tell its step: action k at step k, brightness 10 k + seed."""
+    trace = moving_square(seed, steps, ("front",), size=16)
+    shown = np.stack([np.full((16, 16, 3), 10 * k + seed, np.uint8) for k in range(steps + 1)])
+    return replace(trace, action=np.arange(steps, dtype=np.float32)[:, None], frames={"front": shown})
+
+
+def test_chunks_repeat_the_last_action_behind_the_end_and_say_so() -> None:
+    frames = EpisodeFrames(["front"])
+    frames.add([counted(0), counted(1)], [100, 200])
+    assert len(frames) == 10
+    batch = frames.batch([3, 5], (), range(4))
+    assert batch["action"][..., 0].tolist() == [[3, 4, 4, 4], [0, 1, 2, 3]]
+    assert batch["action_is_pad"].tolist() == [[False, False, True, True], [False] * 4]
+    assert batch["index"].tolist() == [103, 200]
+    assert batch["observation.images.front"][:, 0, 0, 0].tolist() == [30, 1]
+    assert batch["observation.images.front"].shape == (2, 3, 16, 16)
+
+
+def test_earlier_moments_stay_inside_the_episode() -> None:
+    frames = EpisodeFrames(["front"])
+    frames.add([counted(0), counted(1)])
+    batch = frames.batch([2, 5], (-1, 0), (-1, 0, 1))
+    assert batch["observation.images.front"][:, :, 0, 0, 0].tolist() == [[10, 20], [1, 1]]
+    assert batch["observation.state"].shape == (2, 2, 2)
+    assert batch["action"][..., 0].tolist() == [[1, 2, 3], [0, 0, 1]]
+    assert batch["action_is_pad"].tolist() == [[False] * 3, [True, False, False]]
+
+
+def test_steps_without_a_picture_are_no_samples() -> None:
+    frames = EpisodeFrames(["front"])
+    frames.add([counted(0).every(2)])
+    assert frames.batch(range(len(frames)), (), (0,))["action"].flatten().tolist() == [0, 2, 4]
+
+
+@given(st.integers(1, 30), st.integers(1, 9), st.integers(0, 12), st.integers(0, 99))
+@settings(max_examples=40, deadline=None)
+def test_every_epoch_shows_each_sample_once_and_goes_on_where_it_stopped(
+    count: int, batch: int, first: int, seed: int
+) -> None:
+    whole = list(data_of.order(count, batch, seed, 0, 20))
+    assert list(data_of.order(count, batch, seed, first, 20)) == whole[first:]
+    flat = [k for chosen in whole for k in chosen]
+    epochs = [flat[at : at + count] for at in range(0, len(flat) - count + 1, count)]
+    assert all(sorted(epoch) == list(range(count)) for epoch in epochs)
+
+
+def test_no_samples_are_refused() -> None:
+    with pytest.raises(UserError, match="not one step"):
+        list(data_of.order(0, 4, 0, 0, 1))
+
+
+def test_statistics_are_lerobots() -> None:
+    stats = stats_of_traces([counted(0), counted(0)], ["front"])
+    assert stats["action"]["mean"].tolist() == [2.0]
+    np.testing.assert_allclose(stats["action"]["std"], [np.sqrt(2.0)], rtol=1e-6)
+    assert (stats["action"]["min"].item(), stats["action"]["max"].item()) == (0.0, 4.0)
+    assert stats["observation.images.front"]["mean"].shape == (3, 1, 1)
+    np.testing.assert_allclose(stats["observation.images.front"]["mean"].flatten(), [25 / 255] * 3, rtol=1e-5)
+
+
+def test_memory_and_lerobots_loader_give_the_same_batches(tmp_path: Path) -> None:
+    episodes = [moving_square(k, 6, ("front",), size=32) for k in range(2)]
+    write_dataset(episodes, tmp_path / "data", images=True)
+    path = str(tmp_path / "data")
+    facts = data_of.facts_of_dataset(path, tuple)
+    assert (dict(facts.views), facts.states, facts.actions) == ({"front": (32, 32)}, 2, 1)
+    policy = PolicyRecipe("act", pretrained_backbone_weights="random", dim_model=16, n_heads=2, chunk_size=4,
+                          n_action_steps=2, dim_feedforward=16, n_encoder_layers=1, n_vae_encoder_layers=1).build(facts)  # fmt: skip
+    assert data_of.decoded_gigabytes(path, ["front"], None) == 12 * 32 * 32 * 3 / 1e9
+    frames = data_of.frames_of_dataset(path, ["front"], policy, None)
+    assert len(frames) == 10, "the last frame of an episode leads to no state that was recorded"
+    inside = {int(k): row for row, k in enumerate(frames.batch(range(10), (), range(4))["index"])}
+    held = frames.batch(range(10), (), range(4))
+    seen = 0
+    for raw in data_of.streamed_batches(path, policy, 4, 0, 0)(0, 3):
+        for row, index in enumerate(raw["index"].tolist()):
+            if index not in inside:
+                continue
+            seen += 1
+            own = inside[index]
+            shown = held["observation.images.front"][own].float() / 255
+            torch.testing.assert_close(raw["observation.images.front"][row], shown)
+            torch.testing.assert_close(raw["observation.state"][row], held["observation.state"][own])
+            kept = ~raw["action_is_pad"][row] & ~held["action_is_pad"][own]
+            torch.testing.assert_close(raw["action"][row][kept], held["action"][own][kept])
+            assert raw["task"][row] == held["task"][own]
+    assert seen >= 8
+
+
+def test_the_cache_keeps_pictures_as_small_as_the_policy_reads_them(facts: DataFacts, episodes: list[Trace]) -> None:
+    policy = PolicyRecipe("nano_vla", image_size=16, hidden_dim=32, chunk_size=3, n_action_steps=3).build(facts)
+    frames = EpisodeFrames(["front", "top"], data_of.shrinker(policy))
+    frames.add(episodes)
+    raw = frames.batch([0], (), range(3))
+    assert raw["observation.images.top"].shape == (1, 3, 16, 16)
+    large = EpisodeFrames(["front", "top"])
+    large.add(episodes)
+    policy.policy.eval()
+    noise = torch.zeros(1, 3, 1)
+    both = [policy.training_batch(part.batch([0], (), range(3))) for part in (frames, large)]
+    one, other = (policy.policy.predict_action_chunk(batch, noise) for batch in both)
+    torch.testing.assert_close(one, other)
+
+
+def test_which_moments_are_seen_and_decided() -> None:
+    once: Any = SimpleNamespace(type="act", n_obs_steps=1, observation_delta_indices=None, action_delta_indices=[0, 1])
+    assert data_of.deltas(once) == ([], [0, 1])
+    one: Any = SimpleNamespace(type="smolvla", n_obs_steps=1, observation_delta_indices=[0], action_delta_indices=[0])
+    assert data_of.deltas(one) == ([], [0])
+    two: Any = SimpleNamespace(
+        type="diffusion", n_obs_steps=2, observation_delta_indices=[-1, 0], action_delta_indices=[-1, 0]
+    )
+    assert data_of.deltas(two) == ([-1, 0], [-1, 0])
+
+
+def test_averaged_weights_by_hand() -> None:
+    module = torch.nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        module.weight.fill_(0.0)
+    average = AveragedWeights(module, 0.995)
+    with torch.no_grad():
+        module.weight.fill_(1.0)
+    average.update()  # keeps 2/11 of 0, takes 9/11 of 1
+    with average.applied():
+        assert abs(module.weight.item() - 9 / 11) < 1e-6
+    assert module.weight.item() == 1.0
+    again = AveragedWeights(module, 0.995)
+    again.load(average.state())
+    again.apply()
+    assert abs(module.weight.item() - 9 / 11) < 1e-6
