@@ -45,6 +45,16 @@ class So101Plant:
             self._task.begin(self._model, self._data, np.random.default_rng(seed))
             mujoco.mj_forward(self._model, self._data)
 
+    def rearrange(self, seed: int) -> None:
+        """Draws anew where the task's objects are; the arm stays where it is."""
+        import mujoco
+
+        with self._lock:
+            first = int(self._model.joint("cube").dofadr[0])
+            self._data.qvel[first : first + 6] = 0.0
+            self._task.begin(self._model, self._data, np.random.default_rng(seed))
+            mujoco.mj_forward(self._model, self._data)
+
     def advance(self, seconds: float, drive: Drive) -> None:
         """Whole simulator steps; what is left is owed to the next call."""
         self._owed += seconds

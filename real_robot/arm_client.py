@@ -14,6 +14,8 @@ from robo_reward.errors import UserError
 from robo_reward.real_robot.safety_state import SafetyStop
 
 ANSWER_SECONDS = 0.25
+FIRST_SECONDS = 2.0
+"""For what is asked before anything moves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class ArmClient:
             link.close()
             raise UserError(f"no arm server listens at '{self.path}' ({error}); start one first") from error
         self._link, self._rest = link, b""
-        self.about = self._ask({"do": "hello", "name": self.name})
+        self.about = self._ask({"do": "hello", "name": self.name}, FIRST_SECONDS)
         self.names = tuple(self.about["names"])
 
     def close(self) -> None:
@@ -83,11 +85,15 @@ class ArmClient:
     def arm(self, *, again: bool = False) -> ArmView:
         """Lets this client move the arm; ``again`` after it was stopped for a reason that was seen to."""
         self._sequence = 0
-        return self._view(self._ask({"do": "arm", "again": again}))
+        return self._view(self._ask({"do": "arm", "again": again}, FIRST_SECONDS))
 
     def hold(self) -> ArmView:
         """Brakes and stays powered until armed again."""
         return self._view(self._ask({"do": "hold"}))
+
+    def pause(self, reason: str) -> ArmView:
+        """Brakes now and stays powered; the next fresh goal moves the arm again."""
+        return self._view(self._ask({"do": "pause", "reason": reason}))
 
     def estop(self) -> ArmView:
         """Torque off within one control period. The arm drops."""
@@ -110,12 +116,12 @@ class ArmClient:
         """Ends the server: it brakes, parks if asked and told where, and cuts torque."""
         self._ask({"do": "stop", "park": park})
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _ask(self, request: Mapping[str, Any], least: float = 0.0) -> dict[str, Any]:
         if self._link is None:
             raise SafetyStop(f"not connected to the arm server at '{self.path}'")
         try:
             self._link.sendall(json.dumps(request, default=str).encode() + b"\n")
-            answer: dict[str, Any] = json.loads(self._line(self._link))
+            answer: dict[str, Any] = json.loads(self._line(self._link, max(self.deadline, least)))
         except (OSError, ValueError) as error:
             self.close()  # an answer that comes late must not be taken for the next one
             raise SafetyStop(f"the arm server at '{self.path}' did not answer within {self.deadline} s") from error
@@ -123,8 +129,8 @@ class ArmClient:
             raise SafetyStop(str(answer["error"]))
         return answer
 
-    def _line(self, link: socket.socket) -> bytes:
-        deadline = time.monotonic() + self.deadline
+    def _line(self, link: socket.socket, seconds: float) -> bytes:
+        deadline = time.monotonic() + seconds
         while b"\n" not in self._rest:
             link.settimeout(max(deadline - time.monotonic(), 0.001))
             came = link.recv(65536)

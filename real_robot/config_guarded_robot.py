@@ -33,6 +33,8 @@ class GuardedRobotConfig(RobotConfig):  # type: ignore[misc]
     rest: dict[str, float] | None = None
     socket: Path | None = None
     """Where the arm server listens; None: a place that follows from the port."""
+    answer_seconds: float = 0.25
+    """The server must answer in this time, or the program stops; the arm is held meanwhile."""
     black_box: Path = Path("runs/arm/black_box.jsonl")
     rearm: bool = False
     """Says that a person has seen to the reason of the last stop."""

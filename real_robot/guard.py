@@ -120,6 +120,12 @@ class Guard:
         with self.lock:
             self.state.hold(now, reason)
 
+    def wait(self, now: float, reason: str) -> None:
+        """Brakes in this period, drops the goal that it had, and goes on with the next fresh command."""
+        with self.lock:
+            self._target, self._fresh_at = None, -np.inf
+            self.state.hold(now, reason)
+
     @property
     def resting(self) -> bool:
         """True where the commands have come to rest."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class GuardedRobot(Robot):  # type: ignore[misc]
         self._joints = {key: kind for key, kind in inner.action_features.items() if key.endswith(".pos")}
         self._images = {key: kind for key, kind in inner.observation_features.items() if isinstance(kind, tuple)}
         self.cameras = make_cameras_from_configs(getattr(self.inner, "cameras", {}))
-        self.client = ArmClient(self._socket(), f"guarded_robot {config.id}")
+        self.client = ArmClient(self._socket(), f"guarded_robot {config.id}", config.answer_seconds)
         self.launched: Launched | None = None
         self.view: ArmView | None = None
         """The server's answer to the last ``get_observation`` or ``send_action``."""
@@ -103,9 +104,11 @@ class GuardedRobot(Robot):  # type: ignore[misc]
 
     def spec(self) -> ServerSpec:
         """What the arm server is started with."""
-        config = self.config
+        config, inner = self.config, copy(self.inner)
+        if hasattr(inner, "cameras"):
+            inner.cameras = {}  # they are opened here, and the server need not know their kinds
         return ServerSpec(
-            robot=self.inner,
+            robot=inner,
             socket=self._socket().absolute(),
             black_box=config.black_box.absolute(),
             rate_hz=config.rate_hz,

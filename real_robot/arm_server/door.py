@@ -37,8 +37,8 @@ class Client:
 class Door:
     """Requests are {"do": NAME, ...}; each gets one line back, with "error" if it was refused.
 
-    observe, act (sequence, sent_at, observed_at, goal), arm (again), hold, estop, reset, stop (park). Anybody may
-    look, hold and stop; only the client that armed may act, and only one can have armed.
+    observe, act (sequence, sent_at, observed_at, goal), arm (again), pause (reason), hold, estop, reset, stop (park).
+    Anybody may look, pause, hold and stop; only the client that armed may act, and only one can have armed.
     """
 
     def __init__(self, loop: ControlLoop, box: BlackBox, path: Path, about: Mapping[str, Any]) -> None:
@@ -131,6 +131,8 @@ class Door:
             return self._arm(client, now, again=asked.get("again") is True)
         if what == "hold":
             self.guard.hold(now, f"asked by '{client.name}'")
+        elif what == "pause":
+            self.guard.wait(now, f"{asked['reason']} ('{client.name}')")
         elif what == "estop":
             self.guard.fault(now, f"emergency stop by '{client.name}'")
         elif what == "reset":

@@ -52,8 +52,8 @@ class Server:
         spec = read_spec(path)
         return cls(spec, make_driver(spec))
 
-    def start(self) -> None:
-        """Open and check everything, then goal := present, then torque. Raises UserError before torque is on."""
+    def check(self) -> None:
+        """Opens and checks everything; torque stays as it is. Raises UserError, and the port is free again."""
         self.box.open()
         ranges = self.arm.open()
         try:
@@ -62,6 +62,10 @@ class Server:
             self.box.add({"t": time.monotonic(), "event": "refused", "value": str(error)})
             self.arm.close()
             raise
+
+    def start(self) -> None:
+        """``check``, then goal := present, then torque. Raises UserError before torque is on."""
+        self.check()
         try:
             self.arm.power()
             self.guard.start(time.monotonic(), read_surely(self.arm).position)
@@ -92,9 +96,9 @@ class Server:
         rest = _pose(spec.rest, limits)
         self.guard = Guard(limiter, watches, SafetyState(self._heard), spec.commands)
         self.loop = ControlLoop(self.arm, self.guard, self.box, rest)
-        about = {"names": list(names), "rate_hz": spec.rate_hz, "limits": _plain(asdict(limits))}
-        self.box.add({"t": time.monotonic(), "event": "start", "value": {**about, "wall": time.time()}})
-        self.door = Door(self.loop, self.box, spec.socket, about)
+        self.about = {"names": list(names), "rate_hz": spec.rate_hz, "limits": _plain(asdict(limits))}
+        self.box.add({"t": time.monotonic(), "event": "start", "value": {**self.about, "wall": time.time()}})
+        self.door = Door(self.loop, self.box, spec.socket, self.about)
 
     def run(self) -> bool:
         """Until stopped; True if it ended in FAULT. Torque is cut whatever happens."""

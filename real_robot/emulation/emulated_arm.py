@@ -171,6 +171,18 @@ class EmulatedArm:
         with self.bus.lock:
             return {name: servo.powered for name, servo in self.servos.items()}
 
+    def rearrange(self, seed: int) -> None:
+        """Puts the plant's things elsewhere, if it has any, while the arm stays."""
+        move = getattr(self.plant, "rearrange", None)
+        if move is not None:
+            with self.bus.lock:
+                move(seed)
+
+    def success(self) -> bool | None:
+        """Whether the plant's task is done now; None where it has none."""
+        test = getattr(self.plant, "success", None)
+        return None if test is None else bool(test())
+
     def _tick(self, now: float) -> None:
         """Moves the plant up to ``now`` and brings about what is due. Called by the bus, which holds its lock."""
         for t, act in [entry for entry in self._due if entry[0] <= now]:

@@ -1,0 +1,77 @@
+"""A leader arm that takes over: the person moves it, the follower goes along; the policy goes on when it is let go."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.errors import UserError
+from robo_reward.real_robot.arm_client import ArmView
+from robo_reward.real_robot.deploy.hand import NOTHING, Say, Wish
+from robo_reward.real_robot.safety_state import SafetyStop
+
+NEAR = 5.0
+"""Units between leader and follower, in each joint, from which on the follower goes along."""
+
+
+class Leader:
+    """``teleop``: a LeRobot teleoperator with ``.pos`` actions. A context manager that connects it.
+
+    ``keys`` gives the keys since it was last asked: "i" asks to take over and hands back, "q" ends the episode, "x"
+    cuts torque. On taking over the follower is held until the person has brought the leader to within 5 units of it in
+    each joint: it never jumps to where the leader happens to lie. A leader that cannot be read while it leads stops the
+    arm; the policy does not take over by itself.
+    """
+
+    def __init__(self, teleop: Any, joints: Sequence[str], keys: Callable[[], str]) -> None:
+        self._teleop, self._joints, self._keys = teleop, tuple(joints), keys
+        self._asked = self._leads = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._teleop.connect()
+        except Exception as error:
+            raise UserError(f"the leader arm cannot be connected: {error}") from error
+        missing = sorted(set(self._joints) - set(self._teleop.action_features))
+        if missing:
+            self._teleop.disconnect()
+            raise UserError(f"the leader arm lacks the joints {missing}")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._teleop.is_connected:
+            self._teleop.disconnect()
+
+    def wish(self, view: ArmView) -> Wish:
+        """HOLD while the leader is brought to the follower, then its goals, until the person hands back."""
+        for key in self._keys():
+            if key == "x":
+                return Wish(Say.ESTOP, "key x")
+            if key == "q":
+                return Wish(Say.END, "ended by a person")
+            if key == "i":
+                self._asked = not self._asked
+                self._leads = False
+        if not self._asked:
+            return NOTHING
+        goal = self._read()
+        away = np.abs(goal - np.array([view.goal[key.removesuffix(".pos")] for key in self._joints]))
+        if not self._leads and away.max() > NEAR:
+            worst = self._joints[int(np.argmax(away))]
+            return Wish(Say.HOLD, f"bring the leader to the follower: '{worst}' is {away.max():.0f} away")
+        if not self._leads:
+            print("\nthe leader leads", file=sys.stderr)
+        self._leads = True
+        return Wish(Say.GOAL, "leader arm", goal)
+
+    def _read(self) -> NDArray[np.float64]:
+        try:
+            said = self._teleop.get_action()
+            return np.array([float(said[key]) for key in self._joints], np.float64)
+        except Exception as error:
+            raise SafetyStop(f"the leader arm was lost while it led: {error}") from error

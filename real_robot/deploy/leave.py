@@ -1,0 +1,50 @@
+"""How a run leaves the arm: parked, held by its server, or stopped as the guard stopped it; and what to do then."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from robo_reward.errors import UserError
+from robo_reward.real_robot.arm_client import ArmClient, ArmView
+
+logger = logging.getLogger(__name__)
+ASK = "python -m robo_reward.real_robot.arm_server.ask"
+PARK_SECONDS = 60.0
+
+
+def leave(robot: Any, clean: bool) -> str:
+    """Ends this process's command over the arm and says how the arm stands now; cameras are closed.
+
+    A clean end parks the arm and cuts torque if ``rest`` is set. Otherwise the arm is held, powered, by its server:
+    without power it would fall.
+    """
+    robot.client.close()  # the server holds the arm at once, whatever was half-said
+    try:
+        return _leave(robot, clean)
+    except UserError as error:
+        return f"the arm server cannot be asked any more: {error}"
+    finally:
+        robot.disconnect()  # its client is closed already: only the cameras are left
+
+
+def _leave(robot: Any, clean: bool) -> str:
+    client = ArmClient(robot.client.path, "leaving", deadline=2.0)
+    client.connect()
+    try:
+        view = client.observe()
+        if not clean or robot.config.rest is None or robot.config.keep_server or robot.launched is None:
+            return _held(view, client)
+        client.stop(park=True)
+    finally:
+        client.close()
+    robot.launched.process.wait(timeout=PARK_SECONDS)
+    return "parked, torque off"
+
+
+def _held(view: ArmView, client: ArmClient) -> str:
+    what = "torque is off" if view.state == "FAULT" else "powered, held in place"
+    return (
+        f"{view.state} ({view.reason}): {what}. Its server goes on: {ASK} {client.path} observe, or park, or stop "
+        "(the arm sinks)"
+    )

@@ -1,0 +1,112 @@
+"""The whole chain: policy, loop, guarded robot, arm server, LeRobot's driver, emulated bus; exit codes; what is kept."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scservo_sdk")
+sys.path.append(str(Path(__file__).parent))
+from deployable import make_run  # type: ignore[import-not-found]
+
+from robo_reward import cli
+from robo_reward.real_robot.black_box import read_black_box
+
+LENIENT = ["sight.age_periods=30", "loop.joints_age=1", "loop.patience=3", "robot.watches.bus_lost=2"]
+"""For a machine that does other things, too."""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("train") / "run")
+
+
+@pytest.fixture
+def arm(tmp_path: Path) -> Iterator[Any]:
+    """An emulated arm in this process, so that its bus can be looked at."""
+    from robo_reward.real_robot.emulation.emulated_arm import EmulatedArm
+    from robo_reward.real_robot.emulation.ideal_plant import IdealPlant
+
+    with EmulatedArm(IdealPlant()) as made:
+        made.write_calibration(tmp_path, "twin")
+        yield made
+
+
+def words(arm: Any, folder: Path) -> list[str]:
+    """robot=so101 on the arm of this process."""
+    given = {"port": arm.port, "id": "twin", "calibration_dir": folder, "black_box": folder / "box.jsonl"}
+    return ["robot=so101", *(f"robot.{key}={value}" for key, value in given.items()), "views=[]"]
+
+
+def test_an_episode_on_the_emulated_arm_is_kept_as_it_was_sent(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli.run(["deploy", f"run={run}", f"run_dir={out}", "seconds=2", *LENIENT]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["verb"], summary["status"], summary["episodes"]) == ("deploy", "done", 1)
+    assert summary["notes"]["arm"] == "parked, torque off"
+    assert summary["notes"]["success_by"] == "twin"
+    assert summary["notes"]["counts"]["sent"] > 10
+    from robo_reward.data.datasets import read_dataset
+
+    (episode,) = read_dataset(str(out / "episodes"), views=("front", "wrist"))
+    assert episode.action.shape[1] == 6
+    assert episode.frames["front"].shape[1:] == (48, 64, 3)
+    sent = [record["goal"] for record in read_black_box(out / "black_box.jsonl") if "goal" in record]
+    away = np.abs(episode.action[:, None, :] - np.array(sent)[None]).max(2).min(1)
+    assert away.max() < 1e-3, "what is kept as action is what the guard let through"
+    line = json.loads((out / "episodes.jsonl").read_text())
+    assert line["reason"] == "time"
+    assert line["timing"]["jitter_ms_p99"] >= 0
+
+
+def test_a_fault_ends_with_exit_code_3_and_says_why(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    asked = ["deploy", f"run={run}", f"run_dir={out}", "seconds=20", "robot.faults={36: 0.5}", *LENIENT]
+    assert cli.run(asked) == 3
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["status"] == "failed"
+    assert "reports overload" in summary["notes"]["reasons"][0]
+    assert summary["notes"]["arm"].startswith("FAULT")
+    assert "reports overload" in capsys.readouterr().err
+    torque = [r["value"] for r in read_black_box(out / "black_box.jsonl") if r.get("event") == "torque"]
+    assert set(torque[-1].values()) == {"off"}
+
+
+def test_a_dry_run_writes_nothing_to_the_bus(
+    run: Path, tmp_path: Path, arm: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["deploy", f"run={run}", f"run_dir={tmp_path / 'out'}", "dry_run=true", "seconds=2", "watch=false"]
+    assert cli.run([*asked, *words(arm, tmp_path), *LENIENT]) == 0
+    assert not any(arm.torque().values())
+    before_any = [write for name in ("Torque_Enable", "Goal_Position") for write in arm.wire.writes(name)]
+    assert before_any == []
+    said = capsys.readouterr()
+    assert "would send shoulder_pan" in said.err
+    assert "not moved" in said.out
+
+
+def test_what_does_not_fit_is_refused_before_torque(
+    run: Path, tmp_path: Path, arm: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending = [f"run_dir={tmp_path / 'out'}", *words(arm, tmp_path), "seconds=1"]
+    foreign = make_run(tmp_path / "foreign", features="places")
+    cases = [
+        ([f"run={run}", "+robot.inner.use_degrees=false"], "the policy speaks degrees"),
+        ([f"run={run}", "views=[front]"], "the robot has []"),
+        ([f"run={foreign}"], "which no arm knows of itself"),
+        ([f"run={run}", "robot.id=stranger"], "calibration file"),
+        ([f"run={tmp_path}"], "not the folder of a finished train run"),
+    ]
+    for given, said in cases:
+        assert cli.run(["deploy", *ending, *given]) == 2, said
+        assert said in capsys.readouterr().err
+        assert not (tmp_path / "out").exists(), "nothing is left, so the mended command can be given as it is"
+    assert list(arm.wire.writes("Torque_Enable")) == []
