@@ -25,9 +25,10 @@ def describe(job: Job, session: Session, summary: Summary) -> None:
     summary.used_env_reward = job.oracle == "reward"
     summary.used_env_success = job.oracle == "success"
     summary.device = config.device
+    budget = f", {config.rollouts or config.steps} {'rollouts' if config.rollouts else 'steps'}"
     print(
         f"{summary.env}: {summary.demos} demonstration(s), reward {summary.reward_model} = {summary.base_reward}, "
-        f"learner {summary.learner}, {config.rollouts or config.steps} {'rollouts' if config.rollouts else 'steps'}",
+        f"learner {summary.learner}{budget if config.rollouts or config.steps else ''}",
         flush=True,
     )
 
@@ -71,7 +72,7 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
     }
     summary.alarm = session.alarm.verdict()
     summary.nan_resets = world.nan_resets
-    summary.stand_in_visuals = False
+    summary.stand_in_visuals = bool(getattr(world, "stand_in_visuals", False))
     _compare_with_truth(summary, job, session, truths)
 
 

@@ -141,6 +141,7 @@ def _describe(
     summary.success_rate, summary.success_ci95 = whole.success_rate, whole.ci95
     summary.success_by_seed = [part.success_rate for part in parts]
     summary.env_return, summary.nan_resets, summary.device = whole.env_return, world.nan_resets, "cpu"
+    summary.stand_in_visuals = bool(getattr(world, "stand_in_visuals", False))
     summary.notes = {"run": str(cfg.run), "horizon": cfg.horizon, "reproduced": _reproduced(cfg, source, summary)}
 
 
