@@ -1,1 +1,1 @@
-"""The world that can break: arms behind a safety gate (not part of this release)."""
+"""The world that can break: arms behind a guard, real or emulated, and policies on them."""

@@ -87,9 +87,9 @@ class ArmClient:
         self._sequence = 0
         return self._view(self._ask({"do": "arm", "again": again}, FIRST_SECONDS))
 
-    def hold(self) -> ArmView:
+    def hold(self, reason: str = "") -> ArmView:
         """Brakes and stays powered until armed again."""
-        return self._view(self._ask({"do": "hold"}))
+        return self._view(self._ask({"do": "hold", "reason": reason}))
 
     def pause(self, reason: str) -> ArmView:
         """Brakes now and stays powered; the next fresh goal moves the arm again."""

@@ -14,8 +14,8 @@ _KEY = re.compile(r"^(?P<indent>  )?(?P<key>[A-Za-z_]\w*):(?P<value>[^#]*)(#\s*(
 _WIDTH = 100
 
 _FOOT = """\
-Exit codes: 0 done, 1 a fault of ours, 2 something to mend in what was given, 75 pre-empted and resumable,
-130 interrupted and resumable. ROBO_REWARD_TRACEBACK=1 shows where an error came from."""
+Exit codes: 0 done, 1 a fault of ours, 2 something to mend in what was given, 3 an arm was stopped, 75 pre-empted and
+resumable, 130 interrupted and resumable. ROBO_REWARD_TRACEBACK=1 shows where an error came from."""
 
 _HYDRA = """\
 Hydra:

@@ -130,7 +130,8 @@ class Door:
         if what == "arm":
             return self._arm(client, now, again=asked.get("again") is True)
         if what == "hold":
-            self.guard.hold(now, f"asked by '{client.name}'")
+            why = str(asked.get("reason") or "")
+            self.guard.hold(now, f"{why} ('{client.name}')" if why else f"asked by '{client.name}'")
         elif what == "pause":
             self.guard.wait(now, f"{asked['reason']} ('{client.name}')")
         elif what == "estop":

@@ -96,7 +96,7 @@ class Server:
         rest = _pose(spec.rest, limits)
         self.guard = Guard(limiter, watches, SafetyState(self._heard), spec.commands)
         self.loop = ControlLoop(self.arm, self.guard, self.box, rest)
-        self.about = {"names": list(names), "rate_hz": spec.rate_hz, "limits": _plain(asdict(limits))}
+        self.about: dict[str, Any] = {"names": list(names), "rate_hz": spec.rate_hz, "limits": _plain(asdict(limits))}
         self.box.add({"t": time.monotonic(), "event": "start", "value": {**self.about, "wall": time.time()}})
         self.door = Door(self.loop, self.box, spec.socket, self.about)
 

@@ -34,7 +34,7 @@ def go_to(arm: Arm, pose: Mapping[str, float], metronome: Metronome, seconds: fl
         sent_for = sent_for + 1 if away.max() < SENT_WITHIN else 0
         if sent_for > SETTLE_SECONDS * metronome.fps:
             return
-    arm.hold()
+    arm.hold("the start pose was not reached")
     worst = names[int(np.argmax(away))]
     why = "the workspace is in the way" if view.blocked else f"{view.state}: {view.reason}"
     raise UserError(

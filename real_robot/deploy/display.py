@@ -27,7 +27,7 @@ class Display:
     def __call__(self, period: int, view: ArmView, critic: Critic | None) -> None:
         """Shows time, state and progress."""
         out = self.out or sys.stderr
-        state = (view.state, view.reason)
+        state = (view.state, "".join(letter for letter in view.reason if not letter.isdigit()))
         if out.isatty():
             if period % max(1, round(self.fps / TIMES_A_SECOND)) == 0 or state != self._state:
                 out.write("\r" + self.line(period, view, critic) + "\x1b[K")

@@ -75,9 +75,9 @@ class DryArm:
         self.guard.wait(time.monotonic(), reason)
         return self._view()
 
-    def hold(self) -> ArmView:
+    def hold(self, reason: str = "") -> ArmView:
         """As the server does."""
-        self.guard.hold(time.monotonic(), "asked by the dry run")
+        self.guard.hold(time.monotonic(), reason or "asked by the dry run")
         return self._view()
 
     def estop(self) -> ArmView:

@@ -47,6 +47,10 @@ class Leader:
         if self._teleop.is_connected:
             self._teleop.disconnect()
 
+    def hearing(self, keys: Callable[[], str]) -> Leader:
+        """The same, connected device with other keys; this one's context closes it."""
+        return Leader(self._teleop, self._joints, keys)
+
     def wish(self, view: ArmView) -> Wish:
         """HOLD while the leader is brought to the follower, then its goals, until the person hands back."""
         for key in self._keys():

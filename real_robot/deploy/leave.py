@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
 from typing import Any
 
 from robo_reward.errors import UserError
 from robo_reward.real_robot.arm_client import ArmClient, ArmView
 
-logger = logging.getLogger(__name__)
 ASK = "python -m robo_reward.real_robot.arm_server.ask"
 PARK_SECONDS = 60.0
 
@@ -17,11 +16,14 @@ def leave(robot: Any, clean: bool) -> str:
     """Ends this process's command over the arm and says how the arm stands now; cameras are closed.
 
     A clean end parks the arm and cuts torque if ``rest`` is set. Otherwise the arm is held, powered, by its server:
-    without power it would fall.
+    without power it would fall. Ctrl-C in here cuts torque.
     """
     robot.client.close()  # the server holds the arm at once, whatever was half-said
     try:
         return _leave(robot, clean)
+    except KeyboardInterrupt:  # a person who cannot wait: category 0
+        _cut(robot)
+        raise
     except UserError as error:
         return f"the arm server cannot be asked any more: {error}"
     finally:
@@ -40,6 +42,14 @@ def _leave(robot: Any, clean: bool) -> str:
         client.close()
     robot.launched.process.wait(timeout=PARK_SECONDS)
     return "parked, torque off"
+
+
+def _cut(robot: Any) -> None:
+    client = ArmClient(robot.client.path, "interrupted while leaving", deadline=2.0)
+    with contextlib.suppress(UserError):
+        client.connect()
+        client.estop()
+    client.close()
 
 
 def _held(view: ArmView, client: ArmClient) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,6 +27,8 @@ from robo_reward.real_robot.safety_state import SafetyStop
 
 MARGIN = 0.003
 """Seconds before a period ends at which its action must be there to be sent in it."""
+WINDOW = 3.0
+"""Trouble adds up over so many times ``patience``: a camera that comes and goes must not move the arm in fits."""
 Joints = NDArray[np.float64]
 Thought = tuple[Observation, int, float]
 
@@ -39,7 +42,7 @@ class Arm(Protocol):
 
     def pause(self, reason: str) -> ArmView: ...
 
-    def hold(self) -> ArmView: ...
+    def hold(self, reason: str = "") -> ArmView: ...
 
     def estop(self) -> ArmView: ...
 
@@ -57,7 +60,7 @@ class LoopPlan:
     seconds: float = 10.0
     joints_age: float = 0.1
     patience: float = 1.0
-    """Trouble with a sensor, or no action in time, for so long ends the run; until then the arm is held."""
+    """No action in time for so long, or trouble with a sensor for so long within three times as long, ends the run."""
     horizon: int = 15
     """So many actions of a chunk are used at most: 0.5 s at 30 Hz, the oldest observation that the guard accepts."""
     replan: int = 5
@@ -93,7 +96,8 @@ class DeployLoop:
         self.schedule = ActionSchedule(self.plan.horizon)
         self._thinker: Background[Thought, NDArray[np.float32]] = Background(self._act, "policy")
         self._last_sent, self._trouble_since = 0, -1
-        self._by_hand = False
+        self._by_hand, self._told = False, ""
+        self._troubled: deque[int] = deque()
         self.policy.reset(np.ones(1, bool))
         self.maker.begin()
         self.metronome.begin()
@@ -102,9 +106,9 @@ class DeployLoop:
             while not ended:
                 ended = self._period(self.metronome.wait())
             late = self.critic.finish() if self.critic is not None else ""
-        except SafetyStop:
+        except SafetyStop as stop:
             with contextlib.suppress(UserError):
-                self.arm.hold()
+                self.arm.hold(str(stop))
             raise
         finally:
             self._thinker.close()
@@ -193,7 +197,7 @@ class DeployLoop:
     def _checked(self, chunk: NDArray[np.float32]) -> NDArray[np.float32]:
         joints = len(self.interface.joints)
         if chunk.ndim != 3 or chunk.shape[0] != 1 or chunk.shape[2] != joints:
-            self.arm.hold()
+            self.arm.hold("the policy gave actions of another shape")
             raise SafetyStop(f"the policy gave actions of shape {chunk.shape} for 1 arm of {joints} joints")
         return np.asarray(chunk[0], np.float32)
 
@@ -210,15 +214,21 @@ class DeployLoop:
 
     def _pause(self, period: int, trouble: Trouble, by_person: bool) -> None:
         """Brakes now; what was thought from what cannot be trusted is dropped."""
-        self.arm.pause(trouble.reason)
+        if self._trouble_since < 0 or _words(trouble.reason) != _words(self._told):
+            self._told = trouble.reason  # a camera gets older with every look: it is told once
+            self.record.note(period, "paused", trouble.reason)
+        self.arm.pause(self._told)
         self.record.counts["paused"] += 1
-        self.record.note(period, "paused", trouble.reason)
         self.schedule.forget_before(period + 1)
         self.maker.begin()
-        if self._trouble_since < 0 or by_person:
-            self._trouble_since = period
+        self._trouble_since = period
         self._last_sent = period
-        if trouble.lasting or period - self._trouble_since > self.plan.patience * self.interface.fps:
+        patience = self.plan.patience * self.interface.fps
+        if not by_person:
+            self._troubled.append(period)
+        while self._troubled and self._troubled[0] < period - WINDOW * patience:
+            self._troubled.popleft()
+        if trouble.lasting or len(self._troubled) > patience:
             self._stop(trouble.reason)
 
     def _starve(self, period: int) -> None:
@@ -231,7 +241,7 @@ class DeployLoop:
             )
 
     def _stop(self, reason: str) -> None:
-        self.arm.hold()
+        self.arm.hold(reason)
         raise SafetyStop(f"the arm is held: {reason}")
 
     def _end(self, period: int, wish: Wish) -> str:
@@ -258,3 +268,8 @@ class DeployLoop:
         """{joint: value} as (J,) in the policy's order."""
         assert isinstance(joints, dict)
         return np.array([joints[key.removesuffix(".pos")] for key in self.interface.joints], np.float64)
+
+
+def _words(reason: str) -> str:
+    """A reason without its numbers."""
+    return "".join(letter for letter in reason if not letter.isdigit())

@@ -6,7 +6,7 @@ import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import UserError
 
@@ -24,8 +24,13 @@ def run(cfg: DictConfig) -> None:
     Raises:
         UserError: ``data_dir`` exists, no expert, no screen or gamepad, too few successes.
     """
+    from omegaconf import OmegaConf
+
     if cfg.data_dir is not None and Path(cfg.data_dir).exists():
         raise UserError(f"data_dir='{cfg.data_dir}' exists already; give another folder or delete it first")
+    if OmegaConf.select(cfg, "robot._target_") is not None:
+        _on_arm(cfg)
+        return
     from robo_reward.build import build_world
     from robo_reward.data.datasets import write_dataset
     from robo_reward.data.demonstrations import collect_demonstrations
@@ -48,6 +53,31 @@ def run(cfg: DictConfig) -> None:
     views = ", ".join(traces[0].frames) or "no views"
     lost = f", {dropped} failed attempt{'' if dropped == 1 else 's'} dropped" if dropped else ""
     print(f"{folder}: {len(traces)} demonstrations of '{traces[0].task}', {steps} steps, {views}{lost}")
+
+
+def _on_arm(cfg: DictConfig) -> None:
+    """A person moves the arm and says what succeeded; what was kept is written even if the arm is stopped."""
+    from omegaconf import OmegaConf
+
+    from robo_reward.build import build
+    from robo_reward.data.datasets import write_dataset
+
+    if cfg.teleop is None or cfg.task is None:
+        raise UserError("on an arm, collect needs teleop=so101_leader (or keyboard) and task='what is to be done'")
+    folder = Path(cfg.data_dir or f"data/{cfg.robot.get('id') or 'arm'}-{cfg.demos}")
+    if folder.exists():
+        raise UserError(f"'{folder}' exists already; give data_dir=FOLDER or delete it first")
+    robot: Any = OmegaConf.to_container(cfg.robot, resolve=True)
+    if "plant" in robot:
+        robot["plant"]["task"] = robot["plant"].get("task") or "reach"
+    kept: list[Trace] = []
+    asked = {key: cfg[key] for key in ("demos", "teleop", "task", "fps", "seconds")}
+    try:
+        build(cfg.arm_demonstrations)(robot=robot, leader=dict(cfg.leader), keep=kept.append, **asked)
+    finally:
+        if kept:
+            write_dataset(kept, folder, images=bool(cfg.images))
+            print(f"{folder}: {len(kept)} demonstrations of '{cfg.task}', {sum(map(len, kept))} steps")
 
 
 def _folder(cfg: DictConfig, world: World) -> Path:

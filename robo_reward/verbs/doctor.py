@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import textwrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import UserError
 from robo_reward.machine_checks import Finding, check_all
@@ -22,7 +22,7 @@ def run(cfg: DictConfig) -> None:
     """
     if not 8 <= cfg.width <= 4096:
         raise UserError(f"width={cfg.width} is not between 8 and 4096 pixels")
-    findings = check_all(int(cfg.width))
+    findings = check_all(int(cfg.width)) if cfg.robot.get("_target_") is None else _arm(cfg)
     if cfg.json:
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
@@ -30,6 +30,19 @@ def run(cfg: DictConfig) -> None:
     failed = [finding.name for finding in findings if finding.state == "fail"]
     if failed:
         raise UserError(f"{len(failed)} of {len(findings)} checks failed: {', '.join(failed)}")
+
+
+def _arm(cfg: DictConfig) -> list[Finding]:
+    """The robot's own checks, in place of the machine's."""
+    from omegaconf import OmegaConf
+
+    from robo_reward.build import build
+
+    settings: Any = OmegaConf.to_container(cfg.robot, resolve=True)
+    if "plant" in settings and settings["plant"].get("task") is None:
+        settings["plant"]["task"] = "reach"
+    found: list[Finding] = build(cfg.arm_checks)(build(settings), hands=bool(cfg.hands))
+    return found
 
 
 def as_text(finding: Finding) -> str:

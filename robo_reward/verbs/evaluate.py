@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from robo_reward.evaluation import Evaluation
     from robo_reward.runs.summary import Summary
 
+ARM_EPISODES = 10
+"""On an arm, unless told otherwise: somebody has to watch each one."""
+
 
 def run(cfg: DictConfig) -> None:
     """Measures, writes a run folder of its own, and compares with what the run's summary says.
@@ -24,6 +27,9 @@ def run(cfg: DictConfig) -> None:
     Raises:
         UserError: not the folder of a finished run, a number out of range, or no screen for ``view=true``.
     """
+    if cfg.robot.get("_target_") is not None:
+        _on_arm(cfg)
+        return
     trained, source = _trained(cfg)
     _check(cfg)
     import torch
@@ -45,6 +51,23 @@ def run(cfg: DictConfig) -> None:
             print(f"run folder: {folder.path}")
     finally:
         world.close()
+
+
+def _on_arm(cfg: DictConfig) -> None:
+    """The same policy on an arm; a person says of each episode whether it succeeded, of an emulated one its twin."""
+    from hydra import compose
+    from omegaconf import open_dict
+
+    from robo_reward.arm_run import run_on_arm
+
+    if cfg.evaluation_seeds is not None or cfg.horizon is not None or cfg.view:
+        raise UserError("evaluation_seeds, horizon and view are the simulator's: leave them out with robot=...")
+    arm = compose("deploy")
+    with open_dict(arm):
+        arm.robot, arm.run, arm.run_dir, arm.seed = cfg.robot, cfg.run, cfg.run_dir, cfg.seed
+        arm.episodes = ARM_EPISODES if cfg.episodes is None else cfg.episodes
+        arm.operator = "plant" not in cfg.robot
+    run_on_arm("evaluate", arm)
 
 
 def _trained(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any]]:

@@ -38,7 +38,7 @@ def make_run(folder: Path, action: Sequence[float] = (0.3, 0, 0, 0, 0, 0), **env
     from robo_reward.policies.sb3_policy import Sb3Network, Sb3Policy, make_net
 
     network = Sb3Network("ppo", (4,), "tanh")
-    net = make_net(network, 6, spaces.Box(-1.0, 1.0, (6,), np.float32))
+    net: Any = make_net(network, 6, spaces.Box(-1.0, 1.0, (6,), np.float32))
     with torch.no_grad():
         net.action_net.weight.zero_()
         net.action_net.bias.copy_(torch.tensor(action, dtype=torch.float32))

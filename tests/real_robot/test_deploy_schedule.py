@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from robo_reward.errors import UserError
 from robo_reward.real_robot.deploy.metronome import Metronome
@@ -29,7 +30,7 @@ def metronome(clock: Clock) -> Metronome:
     return beat
 
 
-def chunk(first: float, length: int = 3) -> np.ndarray:
+def chunk(first: float, length: int = 3) -> NDArray[np.float32]:
     """(K, 1): first, first + 1, ..."""
     return np.arange(first, first + length, dtype=np.float32)[:, None]
 

@@ -1,9 +1,13 @@
-"""The whole chain: policy, loop, guarded robot, arm server, LeRobot's driver, emulated bus; exit codes; what is kept."""
+"""The whole chain: policy, loop, guarded robot, arm server, LeRobot's driver, emulated bus; exit codes and records."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,12 +45,12 @@ def arm(tmp_path: Path) -> Iterator[Any]:
 def words(arm: Any, folder: Path) -> list[str]:
     """robot=so101 on the arm of this process."""
     given = {"port": arm.port, "id": "twin", "calibration_dir": folder, "black_box": folder / "box.jsonl"}
-    return ["robot=so101", *(f"robot.{key}={value}" for key, value in given.items()), "views=[]"]
+    return ["robot=so101", *(f"robot.{key}={value}" for key, value in given.items()), "robot.workspace=null"]
 
 
 def test_an_episode_on_the_emulated_arm_is_kept_as_it_was_sent(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    assert cli.run(["deploy", f"run={run}", f"run_dir={out}", "seconds=2", *LENIENT]) == 0
+    assert cli.run(["deploy", f"run={run}", f"run_dir={out}", "seconds=1", *LENIENT]) == 0
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["verb"], summary["status"], summary["episodes"]) == ("deploy", "done", 1)
     assert summary["notes"]["arm"] == "parked, torque off"
@@ -80,10 +84,35 @@ def test_a_fault_ends_with_exit_code_3_and_says_why(
     assert set(torque[-1].values()) == {"off"}
 
 
+def test_ctrl_c_leaves_the_arm_held_and_keeps_what_was_played(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    def interrupt() -> None:
+        """Once the policy has moved the arm for a while: what was read of it is in the black box."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            box = out / "black_box.jsonl"
+            if box.exists() and sum("command" in record for record in read_black_box(box)) > 150:
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.1)
+
+    waiting = threading.Thread(target=interrupt)
+    waiting.start()
+    asked = ["deploy", f"run={run}", f"run_dir={out}", "seconds=100", *LENIENT]
+    assert cli.run(asked) == 130
+    waiting.join()
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["status"] == "interrupted"
+    assert summary["notes"]["arm"].startswith("HOLD (the commanding process")
+    assert summary["notes"]["reasons"] == ["broken off: KeyboardInterrupt"]
+    assert (out / "episodes" / "meta" / "info.json").exists()
+
+
 def test_a_dry_run_writes_nothing_to_the_bus(
     run: Path, tmp_path: Path, arm: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["deploy", f"run={run}", f"run_dir={tmp_path / 'out'}", "dry_run=true", "seconds=2", "watch=false"]
+    asked = ["deploy", f"run={run}", f"run_dir={tmp_path / 'out'}", "dry_run=true", "seconds=2", "views=[]"]
     assert cli.run([*asked, *words(arm, tmp_path), *LENIENT]) == 0
     assert not any(arm.torque().values())
     before_any = [write for name in ("Torque_Enable", "Goal_Position") for write in arm.wire.writes(name)]
@@ -96,7 +125,7 @@ def test_a_dry_run_writes_nothing_to_the_bus(
 def test_what_does_not_fit_is_refused_before_torque(
     run: Path, tmp_path: Path, arm: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ending = [f"run_dir={tmp_path / 'out'}", *words(arm, tmp_path), "seconds=1"]
+    ending = [f"run_dir={tmp_path / 'out'}", *words(arm, tmp_path), "views=[]", "seconds=1"]
     foreign = make_run(tmp_path / "foreign", features="places")
     cases = [
         ([f"run={run}", "+robot.inner.use_degrees=false"], "the policy speaks degrees"),
@@ -110,3 +139,58 @@ def test_what_does_not_fit_is_refused_before_torque(
         assert said in capsys.readouterr().err
         assert not (tmp_path / "out").exists(), "nothing is left, so the mended command can be given as it is"
     assert list(arm.wire.writes("Torque_Enable")) == []
+
+
+def test_the_doctor_checks_an_arm_without_moving_it(
+    tmp_path: Path, arm: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["doctor", *words(arm, tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "calibration as in the file" in said
+    assert "power switch in reach" in said
+    arm.inject(44, motor=2)
+    assert cli.run(["doctor", *words(arm, tmp_path)]) == 2
+    assert "calibration in the motors is not that of" in capsys.readouterr().out
+    assert list(arm.wire.writes("Torque_Enable")) == []
+
+
+def test_a_joint_that_is_moved_by_hand_must_be_the_one_that_reads_so(tmp_path: Path, arm: Any) -> None:
+    from hydra import compose, initialize_config_module
+
+    from robo_reward.build import build
+    from robo_reward.real_robot.deploy.commissioning import check_arm
+
+    with initialize_config_module("robo_reward.configs", version_base=None):
+        group = compose("doctor", words(arm, tmp_path)).robot
+    plant, asked = arm.plant, []
+    plant._sag[:] = 0  # nobody holds the arm
+
+    def person(question: str) -> str:
+        """Moves the joint that is asked for, but takes the elbow for the wrist."""
+        name = question.split("'")[1]
+        asked.append(name)
+        with arm.bus.lock:
+            index = list(arm.servos).index("wrist_flex" if name == "elbow_flex" else name)
+            plant._at[index] += 0.35
+        return ""
+
+    found = {finding.name: finding for finding in check_arm(build(group), hands=True, ask=person)}
+    assert asked == list(arm.servos)
+    assert found["shoulder_pan"].state == "ok"
+    assert "+20." in found["shoulder_pan"].text
+    assert found["elbow_flex"].state == "fail"
+    assert "wrist_flex" in found["elbow_flex"].text
+
+
+def test_evaluate_on_an_arm_is_deploy_with_a_question(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from robo_reward import arm_run
+
+    seen: list[Any] = []
+    monkeypatch.setattr(arm_run, "run_on_arm", lambda verb, cfg: seen.append((verb, cfg)))
+    assert cli.run(["evaluate", f"run={run}", "robot=so101", "robot.port=/dev/nothing"]) == 0
+    assert cli.run(["evaluate", f"run={run}", "robot=emulated_so101", "episodes=3"]) == 0
+    (verb, real), (_, twin) = seen
+    assert verb == "evaluate"
+    assert (real.operator, real.episodes, real.robot.port, real.run) == (True, 10, "/dev/nothing", str(run))
+    assert (twin.operator, twin.episodes) == (False, 3), "the twin knows"
+    assert cli.run(["evaluate", f"run={run}", "robot=so101", "horizon=10"]) == 2

@@ -1,0 +1,56 @@
+"""How an arm is left: parked, held with the way out, or cut where a person cannot wait."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from robo_reward.real_robot.deploy import leave as leaving
+from robo_reward.real_robot.deploy.leave import leave
+
+Start = Callable[..., Any]
+
+
+def robot(rig: Any, rest: Any = None) -> Any:
+    """What ``leave`` asks of a guarded robot, on the server of this process."""
+    launched = SimpleNamespace(process=SimpleNamespace(wait=rig.thread.join))
+    config = SimpleNamespace(rest=rest, keep_server=False)
+    return SimpleNamespace(client=rig.client, config=config, launched=launched, disconnect=lambda: None)
+
+
+def test_a_clean_end_parks_and_cuts_torque(start: Start) -> None:
+    rest = {"shoulder_pan": 3.0, "shoulder_lift": 0.0, "elbow_flex": 0.0, "wrist_flex": 0.0, "wrist_roll": 0.0}
+    rig = start(rest=rest | {"gripper": 50.0})
+    rig.client.arm()
+    assert leave(robot(rig, rest), clean=True) == "parked, torque off"
+    assert not any(rig.arm.torque().values())
+    assert rig.arm.wire.goals_in_units("shoulder_pan")[1][-1] == pytest.approx(3.0, abs=0.2)
+
+
+def test_without_a_place_to_rest_or_after_a_stop_the_arm_is_held_and_the_way_out_is_said(start: Start) -> None:
+    rig = start()
+    rig.client.arm()
+    said = leave(robot(rig), clean=True)
+    assert said.startswith("HOLD (the commanding process")
+    assert f"{rig.client.path} observe" in said
+    assert all(rig.arm.torque().values())
+
+
+def test_who_cannot_wait_cuts_torque(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = start()
+    rig.client.arm()
+
+    def interrupt(view: Any, client: Any) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(leaving, "_held", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        leave(robot(rig), clean=False)
+    deadline = time.monotonic() + 5
+    while any(rig.arm.torque().values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
