@@ -16,7 +16,7 @@ HEADS = ("flow", "tokens", "regression")
 
 @PreTrainedConfig.register_subclass("nano_vla")
 @dataclass
-class NanoVlaConfig(PreTrainedConfig):
+class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
     """nano_vla: one small convolutional encoder per camera, steered by the instruction, and a head for action chunks.
 
     ``chunk_size``: actions predicted at once; ``n_action_steps``: how many of them are executed. ``head``: ``flow`` (a

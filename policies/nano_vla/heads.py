@@ -89,15 +89,17 @@ class TokenHead(nn.Module):
 
     def log_prob(self, embedding: Tensor, tokens: Tensor, temperature: float = 1.0) -> Tensor:
         """Log-probabilities (B, K, A) of ``tokens`` (B, K, A) at a temperature > 0."""
-        logits = (self.logits(embedding) / temperature).log_softmax(-1)
-        return logits.gather(-1, tokens[..., None])[..., 0]
+        each = (self.logits(embedding) / temperature).log_softmax(-1)
+        chosen: Tensor = each.gather(-1, tokens[..., None])[..., 0]
+        return chosen
 
     def draw(self, embedding: Tensor, temperature: float = 0.0) -> Tensor:
         """Tokens (B, K, A): the most likely ones at temperature 0, else drawn."""
         logits = self.logits(embedding)
         if temperature == 0:
             return logits.argmax(-1)
-        return torch.distributions.Categorical(logits=logits / temperature).sample()
+        drawn: Tensor = torch.distributions.Categorical(logits=logits / temperature).sample()
+        return drawn
 
 
 class RegressionHead(nn.Module):

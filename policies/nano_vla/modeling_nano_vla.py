@@ -26,26 +26,24 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
     Learners that go on from here use ``encode`` once per observation, then ``velocity`` (flow) or ``head`` (tokens).
     """
 
-    config_class = NanoVlaConfig
-    name = "nano_vla"
+    config_class = NanoVlaConfig  # pyright: ignore[reportAssignmentType]
+    name = "nano_vla"  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, config: NanoVlaConfig, **_: Any) -> None:
         super().__init__(config)
         config.validate_features()
         self.config: NanoVlaConfig = config
         words, hidden = config.instruction_dim, config.hidden_dim
-        self.cameras = nn.ModuleList(
-            [CameraEncoder(config.image_size, config.channels, config.keypoints, words) for _ in config.cameras]
-        )
+        encoders = [CameraEncoder(config.image_size, config.channels, config.keypoints, words) for _ in config.cameras]
+        self.cameras = nn.ModuleList(encoders)
         self.instruction = InstructionEncoder(words)
         state = config.robot_state_feature
         self.proprioception = _proprioception(state.shape[0]) if state is not None else None
-        size = sum(camera.size for camera in self.cameras) + words + (64 if state is not None else 0)
+        size = sum(encoder.size for encoder in encoders) + words + (64 if state is not None else 0)
         self.trunk = nn.Sequential(
             nn.Linear(size, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
         )
         self.head = _head(config)
-        self.to(memory_format=torch.channels_last)
         self.reset()
 
     # --- what LeRobot asks for ---------------------------------------------------------------------------------------
@@ -62,7 +60,9 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         """The training loss, a scalar, or (B,) with ``reduction="none"``; actions behind an episode's end count not."""
         embedding = self.encode(batch)
         with torch.autocast(embedding.device.type, enabled=False):
-            error = self.head.loss(embedding.float(), batch[ACTION].float())
+            # LeRobot's loader drops an action's axis where it has one number
+            chunk = batch[ACTION].float().reshape(len(embedding), *self.head.shape)
+            error = self.head.loss(embedding.float(), chunk)
         padded = batch.get("action_is_pad")
         kept = torch.ones_like(error[..., 0]) if padded is None else (~padded).to(error.dtype)
         per_sample = (error.mean(-1) * kept).sum(1) / kept.sum(1).clamp(min=1)
@@ -84,7 +84,8 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         return self._queue.popleft()
 
     def _get_default_peft_targets(self) -> dict[str, Any]:
-        return {"target_modules": r"(trunk|proprioception|instruction\.out|head)\..*|head\.(noisy|context|out)"}
+        inner = r"trunk\.[03]|proprioception\.[02]|instruction\.out\.1"
+        return {"target_modules": rf"{inner}|head\.(noisy|context|out|net\.[02]|blocks\.\d\.[13])"}
 
     # --- what learners build on --------------------------------------------------------------------------------------
 
@@ -139,6 +140,7 @@ def _proprioception(size: int) -> nn.Sequential:
 
 
 def _head(config: NanoVlaConfig) -> FlowHead | TokenHead | RegressionHead:
+    assert config.action_feature is not None, "validate_features has refused that"
     actions, chunk, hidden = config.action_feature.shape[0], config.chunk_size, config.hidden_dim
     if config.head == "flow":
         return FlowHead(hidden, chunk, actions, hidden, config.draws)

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +137,7 @@ def load_weights(config: Any, path: str | Path) -> Any:
         raise UserError(f"the weights in '{path}' do not fit its config ({said}): it is damaged") from error
 
 
-def load_processors(config: Any, path: str | Path, stats: Mapping[str, Any] | None = None) -> tuple[Any, Any]:
+def load_processors(config: Any, path: str | Path, stats: dict[str, Any] | None = None) -> tuple[Any, Any]:
     """A checkpoint's pre- and postprocessor; ``stats`` replace those that it normalises with.
 
     Raises:

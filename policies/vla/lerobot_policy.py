@@ -16,7 +16,7 @@ from torch import Tensor
 
 from robo_reward.contracts import Flags, Floats, Observation
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import VIEW_PREFIX, Names, cameras_of
+from robo_reward.policies.vla.features import ACTION, VIEW_PREFIX, Names, cameras_of
 
 Raw = dict[str, Any]
 """A batch in LeRobot's keys before the policy's own preprocessor."""
@@ -63,7 +63,8 @@ class LeRobotPolicy:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return next(self.policy.parameters()).device
+        device: torch.device = next(self.policy.parameters()).device
+        return device
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
@@ -128,7 +129,8 @@ class LeRobotPolicy:
         """Chunks (N, K, A) in the world's units, for raw batches of the last moments, the present one last."""
         self.policy.eval()
         self.policy.reset()
-        batches = [self.before(dict(raw)) for raw in history]
+        # pipelines add an action that is None, which policies with queues would take for one of theirs
+        batches = [{k: v for k, v in self.before(dict(raw)).items() if k != ACTION} for raw in history]
         batch = self._remembered(batches)
         with self.autocast() if self.device.type == "cuda" else nullcontext():
             decided = self.policy.predict_action_chunk(batch)
@@ -168,7 +170,7 @@ class LeRobotPolicy:
         if not any(key.startswith("observation") for key in queues):
             return batches[-1]
         from lerobot.policies.utils import populate_queues
-        from lerobot.utils.constants import ACTION, OBS_IMAGES
+        from lerobot.utils.constants import OBS_IMAGES
 
         for batch in batches:
             if self.config.image_features:

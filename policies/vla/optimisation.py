@@ -29,7 +29,7 @@ class Optimisation:
     def step(self, loss: Tensor) -> float:
         """One update; the gradient's norm before it was clipped."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
         if self.scheduler is not None:

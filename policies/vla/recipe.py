@@ -124,7 +124,7 @@ class PolicyRecipe:
 
         register_policies()
         known = PreTrainedConfig.get_known_choices()
-        if self.type not in known:
+        if self.type is None or self.type not in known:
             raise unknown_name("type of LeRobot policy", str(self.type), known)
         kind, names = PreTrainedConfig.get_choice_class(self.type), self._names({})
         _check_fields(self.type, kind, self._settings)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 
 from robo_reward.errors import MissingExtra, UserError, unknown_name
@@ -129,7 +130,8 @@ class SftLearner:
             else data_of.facts_of_traces(session.demonstrations, choose)
         )
         space = session.world.action_space
-        policy = self._recipe.build(facts, space.low, space.high, self._device, self._seed)
+        low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
+        policy = self._recipe.build(facts, low, high, self._device, self._seed)
         shown = facts_of_world(session.world)
         policy.names.views_of(policy.config, list(shown.views))
         check_sizes(policy.config, shown, policy.names)
@@ -231,7 +233,8 @@ class SftLearner:
                 return loss
             each = policy.module(batch, reduction="none")[0]
         weights = weigher.compute_batch_weights(raw)[0].to(each.device)
-        return (each.float() * weights).mean()
+        weighed: torch.Tensor = (each.float() * weights).mean()
+        return weighed
 
     def _pause(
         self,

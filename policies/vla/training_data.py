@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from robo_reward.data.dataset_source import DatasetSource, open_dataset
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import VIEW_PREFIX, DataFacts
+from robo_reward.policies.vla.features import ACTION, STATE, VIEW_PREFIX, DataFacts
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.normalisation import Stats, stats_of_traces
@@ -84,12 +85,16 @@ def streamed_batches(path: str, policy: LeRobotPolicy, batch: int, seed: int, wo
     source = open_dataset(path)
     name, root = _address(source)
     meta = LeRobotDatasetMetadata(name, root=root)
-    spans = resolve_delta_timestamps(policy.config, meta)
+    spans, past = resolve_delta_timestamps(policy.config, meta), policy.config.observation_delta_indices
     dataset = LeRobotDataset(name, root=root, delta_timestamps=spans, video_backend="pyav")
 
     def between(first: int, last: int) -> Iterator[dict[str, Any]]:
         chosen = list(order(len(dataset), batch, seed, first, last))
-        yield from torch.utils.data.DataLoader(dataset, batch_sampler=chosen, num_workers=workers)
+        for raw in torch.utils.data.DataLoader(dataset, batch_sampler=chosen, num_workers=workers):
+            for key, axes in ((ACTION, 3), (STATE, 3 if past else 2)):
+                if key in raw and raw[key].ndim < axes:  # LeRobot drops the last axis where it is 1
+                    raw[key] = raw[key].unsqueeze(-1)
+            yield raw
 
     return between
 
@@ -123,7 +128,8 @@ def order(count: int, batch: int, seed: int, first: int, last: int) -> Iterator[
     """
     if count == 0:
         raise UserError("there is not one step with a picture and an action to train on")
-    epoch, shuffled = -1, np.zeros(0, np.int64)
+    epoch = -1
+    shuffled: NDArray[np.int64] = np.zeros(0, np.int64)
     for update in range(first, last):
         chosen: list[int] = []
         for place in range(update * batch, (update + 1) * batch):

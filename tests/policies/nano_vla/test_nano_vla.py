@@ -58,7 +58,7 @@ def processors(settings: NanoVlaConfig, std: tuple[float, float] = (1.0, 1.0)) -
     return made
 
 
-def overfit(policy: NanoVlaPolicy, samples: dict[str, Any], updates: int) -> list[float]:
+def overfit(policy: Any, samples: dict[str, Any], updates: int) -> list[float]:
     optimizer = policy.config.get_optimizer_preset().build(policy.get_optim_params())
     losses = []
     policy.train()

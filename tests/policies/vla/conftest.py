@@ -37,6 +37,7 @@ DIFFUSION: dict[str, Any] = {
     "horizon": 8,
     "n_action_steps": 3,
     "num_train_timesteps": 4,
+    "use_group_norm": True,
 }
 
 

@@ -21,12 +21,12 @@ from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla.training_data import deltas, facts_of_traces
 from robo_reward.report.curve import Curve
 from robo_reward.report.rabc_file import rabc_parquet
-from robo_reward.runs.folder import RunFolder
 from robo_reward.trace import Trace
 from robo_reward.verbs.train import run
 
 QUICK = ("episodes=1", "evaluation_seeds=[1]", "report=false", "video=false", "learner.batch=8", "learner.log_every=2")
-SMALL = ("+policy.channels=8", "+policy.hidden_dim=32", "policy.image_size=16", "policy.chunk_size=4", "policy.n_action_steps=4")  # fmt: skip
+NANO = ("+policy.channels=8", "+policy.hidden_dim=32", "policy.image_size=16")
+SMALL = (*NANO, "policy.chunk_size=4", "policy.n_action_steps=4")
 DRAWER = ("env=metaworld", "env.height=16", "env.width=16", "env.horizon=20", "learner=sft", "policy=nano_vla", *SMALL)
 
 
@@ -68,13 +68,6 @@ def test_a_resumed_run_goes_the_way_of_the_unbroken_one(
 ) -> None:
     words = (*DRAWER, f"data={demonstrations / 'demonstrations'}", "learner.updates=8", "learner.checkpoint_every=4")
     train(tmp_path / "whole", *words)
-    checkpoint = RunFolder.checkpoint
-
-    def stop(self: RunFolder, step: int) -> Any:
-        if step > 4:
-            raise KeyboardInterrupt
-        return checkpoint(self, step)
-
     loss = SftLearner._loss
     count = {"updates": 0}
 
@@ -174,3 +167,20 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path, overrides: tuple[s
         config = hydra.compose("train", [*overrides, f"run_dir={tmp_path / 'run'}"])
     with pytest.raises(UserError, match=told):
         run(config)
+
+
+def test_bfloat16_trains_the_same_objective(episodes: list[Trace]) -> None:
+    facts = facts_of_traces(episodes, tuple)
+    losses = []
+    for dtype in ("float32", "bfloat16"):
+        torch.manual_seed(0)
+        policy = PolicyRecipe("nano_vla", head="regression", hidden_dim=32, image_size=16, dtype=dtype).build(facts)
+        policy.policy.eval()
+        frames = EpisodeFrames(list(facts.views))
+        frames.add(episodes)
+        loss = SftLearner()._loss(policy, frames.batch([0, 7, 20], *deltas(policy.config)), None)
+        loss.backward()
+        losses.append(loss.item())
+        assert loss.dtype == torch.float32
+    assert losses[0] != losses[1]
+    assert abs(losses[0] - losses[1]) < 0.02 * losses[0]

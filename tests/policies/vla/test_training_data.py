@@ -86,14 +86,13 @@ def test_statistics_are_lerobots() -> None:
     np.testing.assert_allclose(stats["observation.images.front"]["mean"].flatten(), [25 / 255] * 3, rtol=1e-5)
 
 
-def test_memory_and_lerobots_loader_give_the_same_batches(tmp_path: Path) -> None:
+def test_memory_and_lerobots_loader_give_the_same_batches(recipes: dict[str, PolicyRecipe], tmp_path: Path) -> None:
     episodes = [moving_square(k, 6, ("front",), size=32) for k in range(2)]
     write_dataset(episodes, tmp_path / "data", images=True)
     path = str(tmp_path / "data")
     facts = data_of.facts_of_dataset(path, tuple)
     assert (dict(facts.views), facts.states, facts.actions) == ({"front": (32, 32)}, 2, 1)
-    policy = PolicyRecipe("act", pretrained_backbone_weights="random", dim_model=16, n_heads=2, chunk_size=4,
-                          n_action_steps=2, dim_feedforward=16, n_encoder_layers=1, n_vae_encoder_layers=1).build(facts)  # fmt: skip
+    policy = recipes["act"].build(facts)
     assert data_of.decoded_gigabytes(path, ["front"], None) == 12 * 32 * 32 * 3 / 1e9
     frames = data_of.frames_of_dataset(path, ["front"], policy, None)
     assert len(frames) == 10, "the last frame of an episode leads to no state that was recorded"

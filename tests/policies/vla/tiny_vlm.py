@@ -35,17 +35,13 @@ SETTINGS: dict[str, Any] = {
 
 def build_vlm(folder: Path) -> Path:
     """Writes configuration, tokenizer and processor; no weights, since SmolVLA starts from random ones then."""
-    from transformers import (
-        LlamaConfig,
-        SmolVLMConfig,
-        SmolVLMImageProcessor,
-        SmolVLMProcessor,
-        SmolVLMVideoProcessor,
-    )
-    from transformers.models.smolvlm.configuration_smolvlm import SmolVLMVisionConfig
+    import transformers as hf  # its configurations are decorated in a way that type checkers cannot follow
+    from transformers.models.smolvlm import configuration_smolvlm
 
+    made: Any = hf
+    vision_of: Any = configuration_smolvlm.SmolVLMVisionConfig
     words = _tokenizer()
-    text = LlamaConfig(
+    text = made.LlamaConfig(
         vocab_size=len(words),
         hidden_size=32,
         intermediate_size=64,
@@ -56,7 +52,7 @@ def build_vlm(folder: Path) -> Path:
         max_position_embeddings=128,
         pad_token_id=words.pad_token_id,
     )
-    vision = SmolVLMVisionConfig(
+    vision = vision_of(
         hidden_size=16,
         intermediate_size=32,
         num_hidden_layers=1,
@@ -64,7 +60,7 @@ def build_vlm(folder: Path) -> Path:
         image_size=PICTURE,
         patch_size=PATCH,
     )
-    config = SmolVLMConfig(
+    config = made.SmolVLMConfig(
         text_config=text.to_dict(),
         vision_config=vision.to_dict(),
         scale_factor=SCALE,
@@ -74,11 +70,11 @@ def build_vlm(folder: Path) -> Path:
     config.architectures = ["SmolVLMForConditionalGeneration"]
     config.save_pretrained(folder)
     edge = {"longest_edge": PICTURE}
-    images = SmolVLMImageProcessor(size=edge, max_image_size=edge, do_image_splitting=False)
+    images = made.SmolVLMImageProcessor(size=edge, max_image_size=edge, do_image_splitting=False)
     sampling = {"fps": 1, "max_frames": 4, "video_size": edge}
-    videos = SmolVLMVideoProcessor(size=edge, max_image_size=edge, video_sampling=sampling)
+    videos = made.SmolVLMVideoProcessor(size=edge, max_image_size=edge, video_sampling=sampling)
     tokens = (PICTURE // PATCH) ** 2 // SCALE**2
-    SmolVLMProcessor(images, words, videos, image_seq_len=tokens).save_pretrained(folder)
+    made.SmolVLMProcessor(images, words, videos, image_seq_len=tokens).save_pretrained(folder)
     return folder
 
 

@@ -1,0 +1,109 @@
+"""The velocity field of a flow policy: the observation is encoded once, then asked at any noisy chunk and time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from robo_reward.errors import UserError
+from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+
+KNOWN = ("nano_vla", "smolvla")
+
+
+class FlowField(Protocol):
+    """LeRobot's convention: t from 1 (noise) to 0 (action), x_t = t noise + (1 - t) action, velocity noise - action.
+
+    ``shape``: (K, D) of a noisy chunk; of its D numbers the first ``actions`` mean something, the others are padding.
+    ``steps``: Euler steps that the policy itself takes.
+    """
+
+    shape: tuple[int, int]
+    actions: int
+    steps: int
+
+    def encode(self, batch: Mapping[str, Any]) -> Any:
+        """What ``velocity`` needs of preprocessed observations, computed once; gradients flow where enabled."""
+        ...
+
+    def velocity(self, observation_embedding: Any, noisy_chunk: Tensor, t: Tensor) -> Tensor:
+        """(B, K, D) at ``noisy_chunk`` (B, K, D) and time t (B,)."""
+        ...
+
+
+def flow_of(policy: LeRobotPolicy) -> FlowField:
+    """The field of a policy; its weights are the policy's own, adapters included.
+
+    Raises:
+        UserError: the policy is no flow, or of a type whose inside is not known here.
+    """
+    kind = policy.config.type
+    if kind == "nano_vla" and policy.config.head == "flow":
+        return _NanoFlow(policy.policy)
+    if kind == "smolvla":
+        return _SmolVlaFlow(policy.policy)
+    head = f" with head={policy.config.head}" if kind == "nano_vla" else ""
+    raise UserError(f"a {kind} policy{head} has no velocity field that is known here; known: {', '.join(KNOWN)}")
+
+
+class _NanoFlow:
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+        self.shape = (policy.config.chunk_size, policy.config.action_feature.shape[0])
+        self.actions, self.steps = self.shape[1], policy.config.num_steps
+
+    def encode(self, batch: Mapping[str, Any]) -> Any:
+        return self._policy.encode(batch).float()
+
+    def velocity(self, observation_embedding: Any, noisy_chunk: Tensor, t: Tensor) -> Tensor:
+        velocity: Tensor = self._policy.velocity(observation_embedding, noisy_chunk, t)
+        return velocity
+
+
+@dataclass(frozen=True, slots=True)
+class _Prefix:
+    """SmolVLA's keys and values of pictures, words and state."""
+
+    padding: Tensor
+    cache: Any
+
+
+class _SmolVlaFlow:
+    """What SmolVLA's ``sample_actions`` does (LeRobot 0.6.1), in its two halves."""
+
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+        config = policy.config
+        self.shape = (config.chunk_size, config.max_action_dim)
+        self.actions, self.steps = config.action_feature.shape[0], config.num_steps
+
+    def encode(self, batch: Mapping[str, Any]) -> Any:
+        import torch
+        from lerobot.policies.common.vla_utils import make_att_2d_masks
+        from lerobot.utils.constants import OBS_LANGUAGE_ATTENTION_MASK, OBS_LANGUAGE_TOKENS
+
+        policy, model = self._policy, self._policy.model
+        batch = policy._prepare_batch(dict(batch))
+        images, shown = policy.prepare_images(batch)
+        words, there = batch[OBS_LANGUAGE_TOKENS], batch[OBS_LANGUAGE_ATTENTION_MASK]
+        embedded, padding, attends = model.embed_prefix(images, shown, words, there, state=policy.prepare_state(batch))
+        _, cache = model.vlm_with_expert.forward(
+            attention_mask=make_att_2d_masks(padding, attends),
+            position_ids=torch.cumsum(padding, dim=1) - 1,
+            past_key_values=None,
+            inputs_embeds=[embedded, None],
+            use_cache=policy.config.use_cache,
+        )
+        return _Prefix(padding, cache)
+
+    def velocity(self, observation_embedding: Any, noisy_chunk: Tensor, t: Tensor) -> Tensor:
+        velocity: Tensor = self._policy.model.denoise_step(
+            prefix_pad_masks=observation_embedding.padding,
+            past_key_values=observation_embedding.cache,
+            x_t=noisy_chunk,
+            timestep=t,
+        )
+        return velocity
