@@ -84,24 +84,29 @@ class Contest:
         self.world.reset(0)
         self.run(0.3)
 
-    def run(self, seconds: float) -> tuple[float, float]:
-        """Steps per second of ours and of raw physics, timed step by step in turns."""
+    def run(self, seconds: float) -> tuple[float, float, float]:
+        """Steps per second of ours and of raw physics, timed step by step in turns; and raw's CPU time over ours.
+
+        Wall time counts; the ratio of CPU times of all threads tells how far a busy machine may have disturbed it.
+        """
         world, sim = self.world, self.world.sim
         shape = (sim.num_worlds, *world.action_space.shape)
-        ours = raw = 0.0
+        ours = raw = cpu_ours = cpu_raw = 0.0
         count = 0
         while ours < seconds:
             action = self.rng.uniform(-1.0, 1.0, shape).astype(np.float32)
             state = sim.state.copy()
-            start = time.perf_counter()
+            spent, start = time.process_time(), time.perf_counter()
             world.step(action)
             ours += time.perf_counter() - start
+            cpu_ours += time.process_time() - spent
             control = sim._control.copy()
-            start = time.perf_counter()
+            spent, start = time.process_time(), time.perf_counter()
             self.raw.step(state, control)
             raw += time.perf_counter() - start
+            cpu_raw += time.process_time() - spent
             count += sim.num_worlds
-        return count / ours, count / raw
+        return count / ours, count / raw, cpu_raw / cpu_ours
 
     def close(self) -> None:
         """Ends the threads."""
@@ -116,12 +121,18 @@ def against_raw(threads: int) -> list[Row]:
         for worlds in SIZES:
             contest = Contest(name, worlds, threads)
             for repeat in range(REPEATS):
-                ours, raw = contest.run(SECONDS / REPEATS)
+                ours, raw, cpu = contest.run(SECONDS / REPEATS)
                 row = {"kind": "raw", "task": name, "worlds": worlds, "repeat": repeat, "threads": threads}
-                rows.append(row | {"ours": ours, "raw": raw, "ratio": ours / raw, "load": os.getloadavg()[0]})
+                rows.append(
+                    row | {"ours": ours, "raw": raw, "ratio": ours / raw, "cpu_ratio": cpu, "load": os.getloadavg()[0]}
+                )
             contest.close()
             last = [r for r in rows if r["task"] == name and r["worlds"] == worlds]
-            print(name, worlds, {k: round(statistics.median(r[k] for r in last), 3) for k in ("ours", "raw", "ratio")})
+            print(
+                name,
+                worlds,
+                {k: round(statistics.median(r[k] for r in last), 3) for k in ("ours", "raw", "ratio", "cpu_ratio")},
+            )
     return rows
 
 
@@ -174,6 +185,8 @@ def main() -> None:
     summary = {
         "ratio_vs_rollout": min(by_task.values()),
         "ratio_vs_rollout_by_task": by_task,
+        "cpu_ratio_by_task": {name: middle(raw, "cpu_ratio", task=name, worlds=HEADLINE) for name in WORLDS},
+        "load": middle([*raw, *sb3], "load"),
         "worlds": HEADLINE,
         "ratio_vs_sb3": middle(sb3, "ratio", workers=best),
         "sb3_best_workers": best,

@@ -11,21 +11,24 @@ from numpy.typing import NDArray
 Keys = NDArray[np.uint64]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX = ((30, np.uint64(0xBF58476D1CE4E5B9)), (27, np.uint64(0x94D049BB133111EB)))
+_MIX = (
+    (np.uint64(30), np.uint64(0xBF58476D1CE4E5B9)),
+    (np.uint64(27), np.uint64(0x94D049BB133111EB)),
+)
+_LAST = np.uint64(31)
 
 
 def mix(value: Keys) -> Keys:
     """SplitMix64's finaliser, element by element; a bijection of the 64-bit integers."""
-    with np.errstate(over="ignore"):
-        for shift, factor in _MIX:
-            value = (value ^ (value >> np.uint64(shift))) * factor
-        return value ^ (value >> np.uint64(31))
+    for shift, factor in _MIX:  # products of arrays wrap around silently, which is what the hash wants
+        value = (value ^ (value >> shift)) * factor
+    return value ^ (value >> _LAST)
 
 
 def fold(keys: Keys, part: NDArray[np.int64] | int) -> Keys:
     """New keys (N,) from keys (N,) and a number for each."""
-    with np.errstate(over="ignore"):
-        return mix(keys + (np.asarray(part).astype(np.uint64) + np.uint64(1)) * _GOLDEN)
+    steps = np.atleast_1d(part).astype(np.uint64) + np.uint64(1)
+    return mix(keys + steps * _GOLDEN)
 
 
 def episode_keys(seed: int, worlds: NDArray[np.int64], episodes: NDArray[np.int64]) -> Keys:
@@ -36,9 +39,8 @@ def episode_keys(seed: int, worlds: NDArray[np.int64], episodes: NDArray[np.int6
 
 def uniform(keys: Keys, count: int, stream: int = 0) -> NDArray[np.float64]:
     """(M, count) numbers in [0, 1) with 53 random bits; other ``stream`` numbers give independent draws."""
-    with np.errstate(over="ignore"):
-        counters = (np.arange(count, dtype=np.uint64) + np.uint64(1)) * _GOLDEN
-        bits = mix(fold(keys, stream)[:, None] + counters)
+    counters = (np.arange(count, dtype=np.uint64) + np.uint64(1)) * _GOLDEN
+    bits = mix(fold(keys, stream)[:, None] + counters)
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.envs.locomotion.batched_sim import Array, BatchedSim
-from robo_reward.envs.locomotion.rotations import matrices
+from robo_reward.envs.locomotion.rotations import cross, matrices
 
 if TYPE_CHECKING:
     import mujoco
 
+ROW, COLUMN = np.array([0, 1, 2, 0, 0, 1]), np.array([0, 1, 2, 1, 2, 2])
+"""MuJoCo's order of the six numbers of an inertia."""
 NETFORCE = 3
 """MuJoCo's contact sensor: all contacts of a body as one force and torque, at their force-weighted centre."""
 
@@ -87,22 +89,22 @@ class BodySensors:
     def contact_wrench(self, sensors: Array) -> Array:
         """(M, B, 6) torque and force of all contacts: ``cfrc_ext``. The sensor tells what the body does to others."""
         force, torque, at = np.split(-sensors[:, self.contacts], 3, axis=2)
-        return np.concatenate([torque + np.cross(-at - self.com(sensors)[:, None], force), force], axis=2)
+        return np.concatenate([torque + cross(-at - self.com(sensors)[:, None], force), force], axis=2)
 
     def velocity(self, sensors: Array) -> Array:
         """(M, B, 6) angular velocity, and linear velocity at the centre of mass: ``cvel``."""
         pos, linear, angular = (sensors[:, self._parts[part]] for part in ("pos", "linear", "angular"))
-        return np.concatenate([angular, linear + np.cross(angular, self.com(sensors)[:, None] - pos)], axis=2)
+        return np.concatenate([angular, linear + cross(angular, self.com(sensors)[:, None] - pos)], axis=2)
 
     def inertia(self, sensors: Array) -> Array:
         """(M, B, 10) inertia (xx, yy, zz, xy, xz, yz), mass times offset, mass: ``cinert``."""
         away = sensors[:, self._parts["inertia_pos"]] - self.com(sensors)[:, None]
         turn = matrices(sensors[:, self._parts["inertia_quat"]])
         mass = self._mass[:, None]
-        full = (turn * self._inertia[:, None, :]) @ np.swapaxes(turn, -1, -2)
-        outer = away[..., :, None] * away[..., None, :]
-        full += mass[..., None] * (np.square(away).sum(-1)[..., None, None] * np.eye(3) - outer)
-        packed = full[..., (0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2)]
+        packed = np.einsum("nbsk,bk->nbs", turn[:, :, ROW] * turn[:, :, COLUMN], self._inertia)
+        packed += mass * (
+            np.square(away).sum(2, keepdims=True) * (ROW == COLUMN) - away[:, :, ROW] * away[:, :, COLUMN]
+        )
         masses = np.broadcast_to(mass, (*away.shape[:2], 1))
         return np.concatenate([packed, mass * away, masses], axis=2)
 

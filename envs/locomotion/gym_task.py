@@ -89,6 +89,10 @@ class GymTask(LocomotionTask):
         height = self.sim.qpos[:, 2]
         return np.asarray((low <= height) & (height <= high))
 
+    def _watched_wrenches(self) -> Array:
+        """(N, 6 B) of the last observations, which end with them."""
+        return np.asarray(self.memory["watched"][:, -6 * (self.sim.model.nbody - 1) :])
+
     @abstractmethod
     def _start_speed(self, keys: Keys) -> Array:
         """(M, nv) velocities at the start."""
@@ -119,8 +123,7 @@ class AntTask(GymTask):
         return np.concatenate([self.sim.qpos[where, 2:], self.sim.qvel[where], self._wrenches(where)], axis=1)
 
     def _contact_cost(self) -> Array:
-        everyone = np.arange(self.sim.num_worlds)
-        return np.asarray(self._walker.contact_cost * np.square(self._wrenches(everyone)).sum(1))
+        return np.asarray(self._walker.contact_cost * np.square(self._watched_wrenches()).sum(1))
 
     def _wrenches(self, where: Indices) -> Array:
         wrenches = self._bodies.contact_wrench(self.sim.sensors[where])
@@ -151,6 +154,5 @@ class HumanoidTask(GymTask):
         )
 
     def _contact_cost(self) -> Array:
-        wrenches = self._bodies.contact_wrench(self.sim.sensors)
-        cost = self._walker.contact_cost * np.square(wrenches).sum((1, 2))
+        cost = self._walker.contact_cost * np.square(self._watched_wrenches()).sum(1)
         return np.asarray(np.minimum(cost, CONTACT_COST_LIMIT))

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from robo_reward.contracts import Flags, Floats
 from robo_reward.envs.locomotion.actuation import DelayedTargets
 from robo_reward.envs.locomotion.batched_sim import Array, BatchedSim, Indices
-from robo_reward.envs.locomotion.counted_draws import Keys, between, uniform
+from robo_reward.envs.locomotion.counted_draws import Keys, uniform
 from robo_reward.envs.locomotion.quadruped_model import FEET, STANDING
 from robo_reward.envs.locomotion.quadruped_reward import Gait, Moment, RewardWeights, rewards
-from robo_reward.envs.locomotion.rotations import gravity_in_body, to_body, yaw_quaternion
+from robo_reward.envs.locomotion.rotations import gravity_in_body, matrices, to_body, yaw_quaternion
 from robo_reward.envs.locomotion.task import Judged, LocomotionTask
 from robo_reward.envs.locomotion.terrain import Ground
 from robo_reward.errors import UserError
@@ -45,10 +45,10 @@ class Commands:
             if not -2.0 <= low <= high <= 2.0:
                 raise UserError(f"env.{name}=[{low}, {high}] must be two rising velocities within -2 and 2")
 
-    def draw(self, keys: Keys) -> Array:
-        """(M, 3) commands of new episodes."""
-        parts = (self.forward, self.sideways, self.turn)
-        return np.concatenate([between(keys, *part, 1, 10 + k) for k, part in enumerate(parts)], axis=1)
+    def of(self, draws: Array) -> Array:
+        """(M, 3) commands from uniform draws (M, 3) in [0, 1)."""
+        low, high = np.array([self.forward, self.sideways, self.turn]).T
+        return np.asarray(low + (high - low) * draws)
 
 
 class QuadrupedTask(LocomotionTask):
@@ -100,22 +100,23 @@ class QuadrupedTask(LocomotionTask):
 
     def begin(self, where: Indices, keys: Keys) -> None:
         """Places robots anywhere, looking anywhere, nearly standing, with a command each."""
-        memory, count = self.memory, len(where)
-        xy = between(keys, -2.0, 2.0, 2, 1)
-        qpos = np.zeros((count, 19))
-        qpos[:, :2] = xy
-        qpos[:, 2] = 0.29 + self._highest_near(xy)
+        memory, draws = self.memory, uniform(keys, 38)
+        either_way = 2.0 * draws - 1.0
+        qpos = np.zeros((len(where), 19))
+        qpos[:, :2] = 2.0 * either_way[:, :2]
+        qpos[:, 2] = 0.29 + self._highest_near(qpos[:, :2])
         # slopes and stairs run along x: who looks anywhere meets them upwards, downwards and across
-        qpos[:, 3:7] = yaw_quaternion(between(keys, -np.pi, np.pi, 1, 2)[:, 0])
-        qpos[:, 7:] = STANDING + between(keys, -0.1, 0.1, 12, 3)
-        self.sim.place(where, qpos, between(keys, -0.1, 0.1, 18, 4))
-        memory["command"][where] = self._commands.draw(keys)
-        memory["phase"][where] = uniform(keys, 1, 5)[:, 0]
-        memory["delay"][where] = self._targets.delays(uniform(keys, 1, 6)[:, 0])
+        qpos[:, 3:7] = yaw_quaternion(np.pi * either_way[:, 2])
+        qpos[:, 7:] = STANDING + 0.1 * either_way[:, 3:15]
+        self.sim.place(where, qpos, 0.1 * either_way[:, 15:33])
+        memory["command"][where] = self._commands.of(draws[:, 33:36])
+        memory["phase"][where] = draws[:, 36]
+        memory["delay"][where] = self._targets.delays(draws[:, 37])
         memory["queue"][where] = STANDING
         for name in ("action", "before", "error", "steps", "fallen"):
             memory[name][where] = 0
-        memory["frames"][where] = self._frame(where)[:, None]
+        turn = matrices(qpos[:, 3:7])
+        memory["frames"][where] = self._frame(where, to_body(turn, self.sim.qvel[where, :3]), turn)[:, None]
 
     def control(self, action: Array) -> Array:
         """Joint targets, late by each world's latency."""
@@ -131,16 +132,17 @@ class QuadrupedTask(LocomotionTask):
         if not self._ground.even:
             sim.qpos[:, :2] = self._ground.carried_back(sim.qpos[:, :2])
         memory["phase"][:] = (memory["phase"] + self._gait.frequency * sim.dt) % 1.0
-        moment = self._moment()
+        turn = matrices(sim.qpos[:, 3:7])
+        moment = self._moment(turn)
         reward, task = rewards(moment, self._gait, self._weights)
         memory["steps"] += 1
-        memory["error"] += np.linalg.norm(moment.velocity[:, :2] - moment.command[:, :2], axis=1)
+        memory["error"] += np.sqrt(np.square(moment.velocity[:, :2] - moment.command[:, :2]).sum(1))
         fallen = (moment.height < LOWEST) | (moment.gravity[:, 2] > -UPRIGHT)
         memory["fallen"][:] = fallen
-        everyone = np.arange(sim.num_worlds)
         frames = memory["frames"]
-        frames[:, 1:] = frames[:, :-1].copy()
-        frames[:, 0] = self._frame(everyone)
+        if frames.shape[1] > 1:
+            frames[:, 1:] = frames[:, :-1].copy()
+        frames[:, 0] = self._frame(slice(None), moment.velocity, turn)
         return Judged(reward * sim.dt, task * sim.dt, fallen)
 
     def observe(self) -> Floats:
@@ -156,15 +158,15 @@ class QuadrupedTask(LocomotionTask):
         """(N,) mean distance in m/s of the planar velocity from its command, over the episodes so far."""
         return np.asarray(self.memory["error"] / np.maximum(self.memory["steps"], 1))
 
-    def _moment(self) -> Moment:
+    def _moment(self, turn: Array) -> Moment:
         sim, memory = self.sim, self.memory
         qpos, qvel, sensors = sim.qpos, sim.qvel, sim.sensors
         feet = sensors[:, self._foot_pos].reshape(-1, 4, 3)
         floor = self._ground.height(feet[:, :, :2].reshape(-1, 2)).reshape(-1, 4)
         return Moment(
-            velocity=to_body(qpos[:, 3:7], qvel[:, :3]),
+            velocity=to_body(turn, qvel[:, :3]),
             turning=qvel[:, 3:6],
-            gravity=gravity_in_body(qpos[:, 3:7]),
+            gravity=gravity_in_body(turn),
             height=qpos[:, 2] - self._ground.height(qpos[:, :2]),
             command=memory["command"],
             joints=qpos[:, 7:] - STANDING,
@@ -176,21 +178,20 @@ class QuadrupedTask(LocomotionTask):
             phase=memory["phase"],
         )
 
-    def _frame(self, where: Indices) -> Floats:
+    def _frame(self, where: Indices | slice, velocity: Array, turn: Array) -> Floats:
+        """(M, 50) of worlds ``where``, whose velocities in their own axes and rotations are given."""
         qpos, qvel, memory = self.sim.qpos[where], self.sim.qvel[where], self.memory
-        phase = 2 * np.pi * memory["phase"][where, None]
-        parts = (
-            2.0 * to_body(qpos[:, 3:7], qvel[:, :3]),
-            0.25 * qvel[:, 3:6],
-            gravity_in_body(qpos[:, 3:7]),
-            memory["command"][where] * (2.0, 2.0, 1.0),
-            qpos[:, 7:] - STANDING,
-            0.05 * qvel[:, 6:],
-            memory["action"][where],
-            np.sin(phase),
-            np.cos(phase),
-        )
-        return np.concatenate(parts, axis=1).astype(np.float32)
+        frame = np.empty((len(qpos), FRAME), np.float32)
+        frame[:, :3] = 2.0 * velocity
+        frame[:, 3:6] = 0.25 * qvel[:, 3:6]
+        frame[:, 6:9] = gravity_in_body(turn)
+        frame[:, 9:12] = memory["command"][where] * (2.0, 2.0, 1.0)
+        frame[:, 12:24] = qpos[:, 7:] - STANDING
+        frame[:, 24:36] = 0.05 * qvel[:, 6:]
+        frame[:, 36:48] = memory["action"][where]
+        phase = 2 * np.pi * memory["phase"][where]
+        frame[:, 48], frame[:, 49] = np.sin(phase), np.cos(phase)
+        return frame
 
     def _highest_near(self, xy: Array) -> Array:
         """(M,) the highest ground under a robot's length, so that nobody starts inside it."""

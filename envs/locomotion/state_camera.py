@@ -33,7 +33,8 @@ class StateCamera:
         cameras: Mapping[str, ExtraCamera] | None = None,
     ) -> None:
         self._model, self._cameras = model, dict(cameras or {})
-        self._size, self._profile = (height, width), profile
+        self._size = (height, width)
+        self._profile: Profile = profile
         known = (*camera_names(model), *self._cameras, FREE_VIEW)
         for name in views:
             if name not in known:

@@ -16,7 +16,7 @@ from robo_reward.envs.locomotion.make_quadruped import make_world
 from robo_reward.envs.locomotion.quadruped_model import STANDING, Randomisation, build_model, build_variants
 from robo_reward.envs.locomotion.quadruped_reward import HEIGHT, Gait, Moment, RewardWeights, rewards
 from robo_reward.envs.locomotion.quadruped_task import REACH
-from robo_reward.envs.locomotion.rotations import gravity_in_body, matrices, to_body, yaw_quaternion
+from robo_reward.envs.locomotion.rotations import cross, gravity_in_body, matrices, to_body, yaw_quaternion
 from robo_reward.envs.locomotion.terrain import KINDS, Ground, Kind, Terrain
 from robo_reward.errors import UserError
 
@@ -56,8 +56,10 @@ def test_rotations_are_mujocos(parts: list[float]) -> None:
     mujoco.mju_quat2Mat(expected, q[0])
     turn = expected.reshape(3, 3)
     np.testing.assert_allclose(matrices(q)[0], turn, atol=1e-9)
-    np.testing.assert_allclose(to_body(q, np.array([[1.0, -2.0, 0.5]]))[0], turn.T @ [1.0, -2.0, 0.5], atol=1e-9)
-    np.testing.assert_allclose(gravity_in_body(q)[0], turn.T @ [0, 0, -1.0], atol=1e-9)
+    vector, other = np.array([[1.0, -2.0, 0.5]]), np.array([[0.3, 0.1, -4.0]])
+    np.testing.assert_allclose(to_body(matrices(q), vector)[0], turn.T @ vector[0], atol=1e-9)
+    np.testing.assert_allclose(gravity_in_body(matrices(q))[0], turn.T @ [0, 0, -1.0], atol=1e-9)
+    np.testing.assert_allclose(cross(vector, other), np.cross(vector, other))
 
 
 def test_the_observation_by_hand() -> None:
@@ -128,6 +130,7 @@ def test_the_task_reward_keeps_its_bound() -> None:
     world = make_world(num_worlds=16, threads=1)
     world.reset(0)
     rng = np.random.default_rng(0)
+    assert world.task_reward_bound is not None
     assert world.task_reward_bound == pytest.approx(0.04)
     for _ in range(50):
         world.step(rng.uniform(-1, 1, (16, 12)).astype(np.float32))
