@@ -20,15 +20,17 @@ from cells import Row, run_cells, write_result
 
 from robo_reward.envs.libero.catalogue import SUITES, find_tasks, shipped_states
 from robo_reward.envs.libero.installation import find_assets, import_libero
+from robo_reward.envs.libero.pictures import Meshes
 from robo_reward.envs.libero.sim import LiberoSim
 from robo_reward.envs.libero.world import make_world
+from robo_reward.envs.vector_world import Workers
 
 CHUNK, SIZE = 8, 128
 ROUNDS = 5
 SUITE_ROUNDS = 3
 OUR_CHUNKS = 6
 """Chunks of ours per round; LeRobot's turn is one chunk, which takes longer all the same."""
-MESHES = ("published", "light")
+MESHES: tuple[Meshes, ...] = ("published", "light")
 Consumer = Callable[[Any], None]
 
 
@@ -39,13 +41,12 @@ def lerobot_env(suite: str, number: int) -> Any:
     from libero.libero import benchmark  # type: ignore[import-untyped]
 
     tasks = benchmark.get_benchmark_dict()[suite]()
-    sizes = {"observation_width": SIZE, "observation_height": SIZE}
-    return LiberoEnv(tasks, number, suite, obs_type="pixels_agent_pos", **sizes)
+    return LiberoEnv(tasks, number, suite, obs_type="pixels_agent_pos", observation_width=SIZE, observation_height=SIZE)
 
 
-def our_world(suite: str, number: int, meshes: str, processes: int) -> Any:
+def our_world(suite: str, number: int, meshes: Meshes, processes: int) -> Any:
     """Our world of the same task, its episodes too long to end here."""
-    workers = "in_process" if processes == 1 else "subprocess"
+    workers: Workers = "in_process" if processes == 1 else "subprocess"
     return make_world(
         suite,
         number,
@@ -53,7 +54,7 @@ def our_world(suite: str, number: int, meshes: str, processes: int) -> Any:
         workers,
         starts="shipped",
         meshes=meshes,
-        horizon=10**6,  # type: ignore[arg-type]
+        horizon=10**6,
     )
 
 
@@ -79,7 +80,7 @@ def lerobot_consumer(suite: str, number: int, processes: int) -> tuple[Consumer,
     return consume, env.close
 
 
-def our_consumer(suite: str, number: int, meshes: str, processes: int) -> tuple[Consumer, Callable[[], None]]:
+def our_consumer(suite: str, number: int, meshes: Meshes, processes: int) -> tuple[Consumer, Callable[[], None]]:
     """Steps a chunk in each world and reads both views once."""
     world = our_world(suite, number, meshes, processes)
     world.reset(5)

@@ -57,8 +57,8 @@ class ArmController:
         ranges = model.actuator_ctrlrange[self._fingers]
         self._middle, self._half = 0.5 * (ranges[:, 1] + ranges[:, 0]), 0.5 * (ranges[:, 1] - ranges[:, 0])
         self._ctrl = data.ctrl
-        self._hand_turn = data.xquat[model.body(robot.robot_model.eef_name).id]
-        self._fingertips, self._finger_joints = data.qpos, np.array(robot._ref_gripper_joint_pos_indexes)
+        self._hand_body = int(model.body(robot.robot_model.eef_name).id)
+        self._finger_joints = np.array(robot._ref_gripper_joint_pos_indexes)
         self._torques = np.zeros(n)
         self._stale = False
         self._opening = np.zeros(2)
@@ -72,10 +72,10 @@ class ArmController:
         self._rest = np.array(controller.initial_joint, np.float64)
         self._opening = np.zeros(2)
 
-    def pose(self) -> tuple[Array, Array, Array]:
-        """What the robot's own sensors tell: hand position (3,), orientation (x, y, z, w), finger positions (2,)."""
-        w, x, y, z = self._hand_turn
-        return self._site_positions[self._site], np.array([x, y, z, w]), self._fingertips[self._finger_joints]
+    def pose(self, data: mujoco.MjData) -> tuple[Array, Array, Array]:
+        """What the sensors tell of ``data``: hand position (3,), orientation (x, y, z, w), both fingers (2,)."""
+        w, x, y, z = data.xquat[self._hand_body]
+        return data.site_xpos[self._site], np.array([x, y, z, w]), data.qpos[self._finger_joints]
 
     @property
     def hand(self) -> tuple[Array, Array]:

@@ -8,12 +8,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.envs.libero.installation import package_folder
+from robo_reward.envs.libero.stored_array import read_array
 from robo_reward.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
@@ -86,13 +87,7 @@ def find_tasks(suite: str, task: int | str | Sequence[int | str]) -> tuple[Liber
 
 def shipped_states(task: LiberoTask) -> NDArray[np.float64]:
     """The benchmark's initial states (n, 1 + nq + nv) float64: time, qpos, qvel. 50 for most tasks."""
-    import torch
-    from torch.serialization import safe_globals
-
-    # The files hold pickled arrays: only what an array needs is let through.
-    with safe_globals(_array_parts()):
-        states = torch.load(task.states_file, weights_only=True)
-    return np.asarray(states, np.float64)
+    return read_array(task.states_file)
 
 
 def _by_text(known: Sequence[LiberoTask], text: str, suite: str) -> tuple[LiberoTask, ...]:
@@ -126,15 +121,3 @@ def _stems() -> dict[str, list[str]]:
     spec.loader.exec_module(module)
     stems: dict[str, list[str]] = module.libero_task_map
     return stems
-
-
-def _array_parts() -> list[Any]:
-    from numpy._core.multiarray import _reconstruct  # type: ignore[attr-defined]
-
-    return [
-        (_reconstruct, "numpy.core.multiarray._reconstruct"),
-        (_reconstruct, "numpy._core.multiarray._reconstruct"),
-        np.ndarray,
-        np.dtype,
-        type(np.dtype(np.float64)),
-    ]

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import json
 import logging
+import multiprocessing
 import os
 import shutil
 import sys
@@ -24,8 +25,6 @@ CONFIG_VARIABLE = "LIBERO_CONFIG_PATH"
 ASSETS_REPOSITORY = "lerobot/libero-assets"
 PARTS = ("articulated_objects", "scenes", "stable_hope_objects", "stable_scanned_objects", "textures")
 """Folders that every copy of the assets has."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +66,9 @@ def find_assets() -> Assets:
 
 
 def import_libero() -> tuple[Any, Assets]:
-    """hf-libero's ``env_wrapper`` module and the assets it will read; the first call sets both up and says which assets."""
+    """hf-libero's ``env_wrapper`` module and the assets it will read; the first call sets both up and names them."""
     root, assets = package_folder(), find_assets()
-    if assets not in _announced:
+    if assets not in _announced and multiprocessing.parent_process() is None:
         _announced.append(assets)
         print(assets, flush=True)
     choose_renderer()
@@ -77,7 +76,7 @@ def import_libero() -> tuple[Any, Assets]:
         os.environ[CONFIG_VARIABLE] = _temporary_config(root)
     for noisy in ("robosuite_logs", "robosuite"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
-    module = importlib.import_module("libero.libero")
+    module: Any = importlib.import_module("libero.libero")
     module._assets_path_cache = str(assets.folder)
     return importlib.import_module("libero.libero.envs.env_wrapper"), assets
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium import spaces
@@ -12,12 +12,16 @@ from numpy.typing import NDArray
 
 from robo_reward.envs.libero.catalogue import LiberoTask, shipped_states
 from robo_reward.envs.libero.pictures import Meshes, ScenePictures
+from robo_reward.envs.libero.seen import Timing
 from robo_reward.envs.libero.sim import LiberoSim
 from robo_reward.envs.libero.starts import Starts, start
 from robo_reward.envs.rendering import FREE_VIEW, CameraRenderer, Profile, camera_names
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.task_settings import Camerawork, Clock, SubStep, Vector
 from robo_reward.errors import unknown_name
+
+if TYPE_CHECKING:
+    import mujoco
 
 VIEWS = {"image": "agentview", "image2": "robot0_eye_in_hand"}
 """LeRobot's names of the two published views -> the cameras. Both are shown mirrored, as the datasets have them."""
@@ -36,6 +40,7 @@ class LiberoEnv(SimEnv):
 
     State (8,): hand position in metres, orientation as axis-angle, both finger positions: what LeRobot's
     LiberoProcessorStep makes of an observation. Views ``image`` and ``image2`` are turned as that step turns them.
+    ``timing``: "lerobot" shows what LeRobot's environment shows, 4 ms before the step's end; "present" its end.
     Reward: the benchmark's own, 1 where the goal holds. Episode e of world w of W is number w + W e: its task is that
     number modulo the tasks, and each task's shipped states come in their order.
     """
@@ -49,11 +54,15 @@ class LiberoEnv(SimEnv):
         clock: Clock,
         starts: Starts = "reset",
         meshes: Meshes = "published",
+        timing: Timing = "lerobot",
         world: int = 0,
         worlds: int = 1,
     ) -> None:
         self.tasks = tuple(tasks)
-        self._starts, self._meshes, self._world, self._worlds = starts, meshes, world, worlds
+        self._starts: Starts = starts
+        self._meshes: Meshes = meshes
+        self._timing: Timing = timing
+        self._world, self._worlds = world, worlds
         self._sims: OrderedDict[int, tuple[LiberoSim, NDArray[np.float64]]] = OrderedDict()
         self._pictures: dict[tuple[int, Profile, int, int], CameraRenderer] = {}
         self._spent = (0, 0.0)
@@ -98,7 +107,7 @@ class LiberoEnv(SimEnv):
         height, width = size or (work.height, work.width)
         key = (self._number, profile or work.profile, height, width)
         if key not in self._pictures:
-            self._pictures[key] = ScenePictures(self.model, self.data, height, width, key[1], self._meshes)
+            self._pictures[key] = ScenePictures(self.model, self._shown, height, width, key[1], self._meshes)
         self.sim.show()
         frame = self._pictures[key].render(VIEWS.get(name, name))
         return np.ascontiguousarray(frame[:, ::-1]) if name in VIEWS else frame
@@ -127,8 +136,12 @@ class LiberoEnv(SimEnv):
         success = self.sim.success()
         return SubStep(self._state(), float(success), False, success)
 
+    @property
+    def _shown(self) -> mujoco.MjData:
+        return self.sim.seen.data if self._timing == "lerobot" else self.sim.data
+
     def _state(self) -> Vector:
-        position, turn, fingers = self.sim.arm.pose()
+        position, turn, fingers = self.sim.arm.pose(self._shown)
         return np.concatenate([position, axis_angle(turn), fingers]).astype(np.float32)
 
     def _python_state(self) -> Any:

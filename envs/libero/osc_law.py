@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Numbers = NDArray[np.int64]
 
 
 def _solve(matrix: Array, right: Array) -> None:
@@ -35,7 +36,7 @@ solve = numba.njit(cache=True)(_solve)
 
 
 def _arm_dynamics(
-    point: Array, com: Array, cdof: Array, inertia: Array, starts: Array, first: int, jacobian: Array, mass: Array
+    point: Array, com: Array, cdof: Array, inertia: Array, starts: Numbers, first: int, jacobian: Array, mass: Array
 ) -> None:
     """Fills the arm's Jacobian (6, n) at ``point`` and mass matrix (n, n) from MuJoCo's own intermediate results.
 
@@ -75,7 +76,7 @@ def _arm_torques(
 
     Position and orientation decoupled (Khatib 1987), null space held towards ``rest``. ``gains`` (2, 6): kp, kd.
     """
-    velocity = jacobian @ rates
+    velocity = jacobian @ rates.copy()
     turn = np.zeros(3)
     for c in range(3):
         a, b = rotation[:, c], goal_rotation[:, c]
@@ -85,16 +86,18 @@ def _arm_torques(
     wanted = np.empty((6, 1))
     wanted[:3, 0] = (goal_position - position) * gains[0, :3] - velocity[:3] * gains[1, :3]
     wanted[3:, 0] = 0.5 * turn * gains[0, 3:] - velocity[3:] * gains[1, 3:]
-    spread = jacobian.T.copy()
+    transposed = np.ascontiguousarray(jacobian.T)
+    spread = transposed.copy()
     solve(mass.copy(), spread)
     inverse = jacobian @ spread
     solve(inverse[:3, :3].copy(), wanted[:3])
     solve(inverse[3:, 3:].copy(), wanted[3:])
     posture = mass @ (10.0 * (rest - angles) - 2.0 * np.sqrt(10.0) * rates)
     pulled = np.empty((6, 1))
-    pulled[:, 0] = spread.T @ posture
+    pulled[:, 0] = np.ascontiguousarray(spread.T) @ posture
     solve(inverse, pulled)
-    return jacobian.T @ wanted[:, 0] + posture - jacobian.T @ pulled[:, 0]
+    torques: Array = (transposed @ wanted)[:, 0] + posture - (transposed @ pulled)[:, 0]
+    return torques
 
 
 arm_torques = numba.njit(cache=True)(_arm_torques)
@@ -107,7 +110,7 @@ def _substep(
     com: Array,
     cdof: Array,
     inertia: Array,
-    starts: Array,
+    starts: Numbers,
     angles: Array,
     rates: Array,
     bias: Array,

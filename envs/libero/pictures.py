@@ -72,7 +72,8 @@ class ScenePictures(CameraRenderer):
         high = np.tan(np.radians(self._model.cam_fovy[number]) / 2) * ahead
         wide = high * self._aspect
         beyond = [across > wide, across < -wide, up > high, up < -high, ahead < 0]
-        return ~np.any([side.all(1) for side in beyond], axis=0)
+        hidden: NDArray[np.bool_] = np.any([side.all(1) for side in beyond], axis=0)
+        return ~hidden
 
 
 def robot_meshes(model: mujoco.MjModel) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from robo_reward.envs.libero.catalogue import LiberoTask
 from robo_reward.envs.libero.contacts import ContactTest
 from robo_reward.envs.libero.facts import Facts, read_facts
 from robo_reward.envs.libero.installation import import_libero
+from robo_reward.envs.libero.seen import SENSED, SeenScene
 
 if TYPE_CHECKING:
     import mujoco
@@ -33,6 +34,7 @@ class LiberoSim:
     """A task that can be reset, stepped and judged. ``model`` and ``data`` are MuJoCo's own.
 
     States equal those of the published environment's ``step`` (tested). ``facts``: what the task file says.
+    ``seen``: what the published environment shows, 4 ms behind ``data``.
     ``robosuite``: the published environment, for what only it knows; its own ``step`` must not be called.
     """
 
@@ -43,6 +45,7 @@ class LiberoSim:
         self.model: mujoco.MjModel = self.robosuite.sim.model._model
         self.data: mujoco.MjData = self.robosuite.sim.data._data
         self.arm = ArmController(self.robosuite.robots[0], self.model, self.data)
+        self.seen = SeenScene(self.model, self.data)
         self.robosuite.check_contact = ContactTest(self.model, self.data)
         self._ready = False
         self._success = False
@@ -58,7 +61,7 @@ class LiberoSim:
         ``state`` (1 + nq + nv,), such as a shipped one, then replaces joint positions and velocities; fixtures stay
         where the seed put them.
         """
-        from robosuite.utils.errors import RandomizationError
+        from robosuite.utils.errors import RandomizationError  # type: ignore[import-untyped]
 
         with _numpy_seeded(seed):
             while True:
@@ -69,6 +72,8 @@ class LiberoSim:
         self._ready = False
         if state is not None:
             self.set_state(state)
+        self.seen.take_places()
+        self.seen.take_joints()
         self._success = bool(self.robosuite._check_success())
 
     def set_state(self, state: Array) -> None:
@@ -104,10 +109,14 @@ class LiberoSim:
         arm.aim(np.asarray(action, np.float64))
         arm.act()
         mujoco.mj_step2(model, data)
-        for _ in range(SUBSTEPS - 1):
+        for substep in range(1, SUBSTEPS):
             mujoco.mj_step1(model, data)
+            if substep == SENSED:
+                self.seen.take_places()
             arm.act()
             mujoco.mj_step2(model, data)
+            if substep == SENSED:
+                self.seen.take_joints()
         arm.finish()
         self._success = bool(self.robosuite._check_success())
         mujoco.mj_step1(model, data)
@@ -128,11 +137,12 @@ class LiberoSim:
     def memory(self) -> dict[str, Any]:
         """What a snapshot must hold besides MuJoCo's state: controller, gripper, places of the fixtures."""
         moved = {name: getattr(self.model, name).copy() for name in ("body_pos", "body_quat")}
-        return {"arm": self.arm.memory(), "moved": moved, "success": self._success}
+        return {"arm": self.arm.memory(), "moved": moved, "success": self._success, "seen": self.seen.memory()}
 
     def recall(self, memory: dict[str, Any]) -> None:
         """Returns to what ``memory`` gave; MuJoCo's own state is to be set after it."""
         self.arm.recall(memory["arm"])
+        self.seen.recall(memory["seen"])
         for name, value in memory["moved"].items():
             getattr(self.model, name)[:] = value
         self._success, self._ready = memory["success"], False

@@ -50,7 +50,7 @@ def _moved(sim: LiberoSim, seed: int, shipped: Array) -> Array:
         place = _target_place(sim)
         for shift in rng.uniform(-SHIFT, SHIFT, (TRIES, 2)):
             if _fits(sim, seed, state, shift, depth, place):
-                return shift
+                return np.array(shift)
         sim.reset(seed, state)
     sim.settle()
     return np.zeros(2)
@@ -77,7 +77,7 @@ def target_address(sim: LiberoSim) -> int:
 
 def _target_place(sim: LiberoSim) -> Array:
     first = target_address(sim)
-    return sim.data.qpos[first : first + 3].copy()
+    return np.array(sim.data.qpos[first : first + 3])
 
 
 def _depth(sim: LiberoSim) -> float:

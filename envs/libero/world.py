@@ -12,6 +12,7 @@ from robo_reward.envs.libero.catalogue import HORIZONS, LiberoTask, find_tasks
 from robo_reward.envs.libero.installation import find_assets
 from robo_reward.envs.libero.libero_env import VIEWS, LiberoEnv
 from robo_reward.envs.libero.pictures import Meshes
+from robo_reward.envs.libero.seen import Timing
 from robo_reward.envs.libero.starts import STARTS, Starts
 from robo_reward.envs.rendering import Profile
 from robo_reward.envs.task_settings import Camerawork, Clock
@@ -57,11 +58,12 @@ def make_env(
     clock: Clock,
     starts: Starts = "reset",
     meshes: Meshes = "published",
+    timing: Timing = "lerobot",
     world: int = 0,
     worlds: int = 1,
 ) -> LiberoEnv:
     """One of ``worlds`` worlds as a Gymnasium environment."""
-    return LiberoEnv(tasks, camerawork, clock, starts, meshes, world, worlds)
+    return LiberoEnv(tasks, camerawork, clock, starts, meshes, timing, world, worlds)
 
 
 def make_world(
@@ -77,21 +79,25 @@ def make_world(
     profile: Profile = "fast",
     meshes: Meshes = "published",
     starts: Starts = "reset",
+    timing: Timing = "lerobot",
     oracle: Oracle = "none",
 ) -> LiberoWorld:
     """N worlds of the tasks that ``task`` names; ``horizon`` in control steps (20 a second), None for the suite's.
 
     Raises:
-        UserError: unknown suite, task, view, starts or meshes, or no assets.
+        UserError: unknown suite, task, view, starts, meshes or timing, or no assets.
         MissingExtra: hf-libero is not installed.
     """
     if starts not in STARTS:
         raise unknown_name("kind of starts", str(starts), STARTS)
     if meshes not in ("published", "light"):
         raise unknown_name("kind of meshes", str(meshes), ("published", "light"))
+    if timing not in ("lerobot", "present"):
+        raise unknown_name("timing", str(timing), ("lerobot", "present"))
     tasks = find_tasks(suite, task)
     stand_in = bool(find_assets().stand_ins)
     camerawork = Camerawork(tuple(views), height, width, profile)
     clock = Clock(horizon or HORIZONS[suite], action_repeat)
-    factories = [partial(make_env, tasks, camerawork, clock, starts, meshes, i, num_worlds) for i in range(num_worlds)]
+    shown = (camerawork, clock, starts, meshes, timing)
+    factories = [partial(make_env, tasks, *shown, i, num_worlds) for i in range(num_worlds)]
     return LiberoWorld(factories, workers, oracle, stand_in, len(tasks) > 1)
