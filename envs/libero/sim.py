@@ -63,6 +63,7 @@ class LiberoSim:
         """
         from robosuite.utils.errors import RandomizationError  # type: ignore[import-untyped]
 
+        self._send_fixtures_home()
         with _numpy_seeded(seed):
             while True:
                 with contextlib.suppress(RandomizationError):
@@ -75,6 +76,16 @@ class LiberoSim:
         self.seen.take_places()
         self.seen.take_joints()
         self._success = bool(self.robosuite._check_success())
+
+    def _send_fixtures_home(self) -> None:
+        """Puts fixtures where the model file has them, as upstream's hard reset does by building the model anew.
+
+        LIBERO places what stands on a fixture relative to the fixture's frame, which it reads off the world: with a
+        fixture left where the last episode had it, that place would count twice.
+        """
+        for fixture in self.robosuite.fixtures_dict.values():
+            body = self.model.body(fixture.root_body)
+            body.pos[:], body.quat[:] = 0.0, (1.0, 0.0, 0.0, 0.0)
 
     def set_state(self, state: Array) -> None:
         """Joint positions and velocities from a flat (1 + nq + nv,) time, qpos, qvel; the controller's memory stays."""

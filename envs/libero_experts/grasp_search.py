@@ -25,9 +25,9 @@ FINGERS = np.array(
     ]
 )
 PALM = np.array(
-    [[a, b, -c] for a in (-0.1, -0.06, -0.02, 0.02, 0.06, 0.1) for b in (-0.03, 0.03) for c in (0.045, 0.07)]
+    [[a, b, -c] for a in (-0.1, -0.06, -0.02, 0.02, 0.06, 0.1) for b in (-0.03, 0.03) for c in (0.036, 0.07)]
 )
-FINGER = 0.042
+FINGER = 0.032
 """Metres from fingertips to palm: the thing may not reach higher."""
 FREE = np.concatenate([FINGERS, PALM])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from robo_reward.envs.libero_experts.grasp_search import search
-from robo_reward.envs.libero_experts.hand import turned_about_up, up
+from robo_reward.envs.libero_experts.hand import Hand, turned_about_up, up
 from robo_reward.envs.libero_experts.put_down import Spot
 from robo_reward.envs.libero_experts.scene import Place, Scene, Turn
 
@@ -51,7 +51,7 @@ def _hand_points() -> Place:
         (across, along, -up)
         for across in np.linspace(-0.1, 0.1, 9)
         for along in (-0.035, 0, 0.035)
-        for up in (0.045, 0.08, 0.12)
+        for up in (0.055, 0.08, 0.12)
     ]
     return np.array(fingers + palm, float)
 
@@ -62,8 +62,8 @@ _HAND = _hand_points()
 class Grasps:
     """Grasps of one thing, cheapest first, that differ from each other."""
 
-    def __init__(self, scene: Scene, thing: str) -> None:
-        self._scene, self._thing = scene, thing
+    def __init__(self, scene: Scene, hand: Hand, thing: str) -> None:
+        self._scene, self._hand, self._thing = scene, hand, thing
         self._body = scene.body(thing)
         self._bodies = scene.boxes.tree(self._body)
 
@@ -109,7 +109,10 @@ class Grasps:
             way = way / np.linalg.norm(way) * radius
             way[up] = top * sign
             place = origin + axes @ way - [0, 0, RIM_DEPTH]
-            grasps.append(Grasp(abs(yaw) / 90 * 0.6, place, turn, yaw, side * radius))
+            # A hand that leans back lies over the bowl unless it grips the near side, whose wall leans like it.
+            lean, ahead = self._hand.lean(place)
+            far = 1.0 + float((place - origin)[:2] @ ahead[:2]) / radius
+            grasps.append(Grasp(abs(yaw) / 90 * 0.6 + 3.0 * lean * far, place, turn, yaw, side * radius))
         return grasps
 
     def _across(self, yaw: int) -> Grasp | None:

@@ -50,21 +50,25 @@ class Hand:
 
     def leaned(self, to: Place, turn: Turn, reach: float = REACH) -> Turn:
         """``turn`` leaned back towards the arm, up to 40 degrees, where the elbow would otherwise go straight."""
-        shoulder = np.array(self._data.xpos[self._shoulder])
         at = self.place
         near = at + np.clip(to - at, -0.1, 0.1)
-        ahead = (near - shoulder) * [1, 1, 0]
+        lean, ahead = self.lean(near, reach)
+        back: Turn = Rotation.from_rotvec(np.cross(up(-1.0), ahead) * lean).as_matrix() @ turn
+        return back
+
+    def lean(self, at: Place, reach: float = REACH) -> tuple[float, Place]:
+        """Radians that the hand leans back at a place, and the unit vector (3,) from the arm towards it."""
+        shoulder = np.array(self._data.xpos[self._shoulder])
+        ahead = (at - shoulder) * [1, 1, 0]
         ahead = ahead / np.linalg.norm(ahead)
-        high = up(1.0)
         lean = 0.0
         for degrees in range(0, 41, 2):
-            lean = np.radians(degrees)
-            pointing = -np.cos(lean) * high + np.sin(lean) * ahead
-            wrist = near - 0.21 * pointing - 0.088 * (np.cos(lean) * ahead + np.sin(lean) * high)
+            lean = float(np.radians(degrees))
+            pointing = -np.cos(lean) * up(1.0) + np.sin(lean) * ahead
+            wrist = at - 0.21 * pointing - 0.088 * (np.cos(lean) * ahead + np.sin(lean) * up(1.0))
             if np.linalg.norm(wrist - shoulder) < reach:
                 break
-        back: Turn = Rotation.from_rotvec(np.cross(-high, ahead) * lean).as_matrix() @ turn
-        return back
+        return lean, ahead
 
     def towards(self, to: Place, turn: Turn, grip: float, speed: float = 1.0) -> Action:
         """(7,) the action that goes towards a pose, at most ``speed`` (1.0 is 0.3 m/s)."""

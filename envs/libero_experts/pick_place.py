@@ -25,7 +25,7 @@ class PickAndPlace:
         self._scene, self._hand, self._goal = scene, hand, goal
         self._body = scene.body(goal.thing)
         self._bodies = scene.boxes.tree(self._body)
-        self._grasps = Grasps(scene, goal.thing)
+        self._grasps = Grasps(scene, hand, goal.thing)
 
     def moves(self) -> Moves:
         """True when the goal holds with the hand gone."""

@@ -1,16 +1,18 @@
-"""Pushes a flat thing, such as a plate, over the table with both fingertips."""
+"""Pushes a flat thing, such as a plate, over the table: shut fingertips in its hollow press against the rim ahead."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from robo_reward.envs.libero_experts.hand import OPEN, Hand, Moves, turned_about_up, up
+from robo_reward.envs.libero_experts.hand import SHUT, Hand, Moves, turned_about_up, up
 from robo_reward.envs.libero_experts.put_down import Shape
 from robo_reward.envs.libero_experts.scene import Goal, Place, Scene, Turn
 
-TRIES = 3
-APART = 0.04
-"""Metres from the middle to each open fingertip."""
+TRIES = 4
+HOLLOW = 0.5
+"""Where the fingertips go down, as a share of the radius; they slide on until the rim stops them."""
+PRESS = 0.012
+"""Metres under the rim."""
 NEAR = 0.02
 
 
@@ -46,24 +48,29 @@ class Push:
         unit: Place = way / max(float(np.linalg.norm(way)), 1e-6)
         return unit
 
-    def _behind(self, gap: float) -> Place:
-        """(3,) for the fingertips: touching the rim from behind, less ``gap`` metres."""
-        low, high = self._scene.boxes.bounds(self._scene.boxes.tree(self._body))
-        chord = np.sqrt(max(self._radius**2 - APART**2, 0.0))
-        at = self._scene.place(self._body) - self._way() * (chord + 0.01 + gap)
-        return np.array([at[0], at[1], (low[2] + high[2]) / 2 - 0.001])
+    def _over(self, ahead: float, press: float) -> Place:
+        """(3,) in the hollow, ``ahead`` of its middle towards the target, ``press`` metres under the rim."""
+        high = self._scene.boxes.bounds(self._scene.boxes.tree(self._body))[1][2]
+        at = self._scene.place(self._body) + self._way() * ahead
+        return np.array([at[0], at[1], high - press])
 
     def _push(self) -> Moves:
         hand, way = self._hand, self._way()
         yaw = float(np.arctan2(way[1], way[0]))
         turns = [turned_about_up(yaw + half) for half in (0.0, np.pi)]  # the fingers' line lies across the way
         turn: Turn = min(turns, key=lambda each: hand.off(hand.place, each)[1])
-        start = self._behind(0.025)
-        yield from hand.go(start + up(0.1), turn, OPEN, 0.03, 60)
-        yield from hand.go(start, turn, OPEN, 0.01, 30)
+        start = self._over(HOLLOW * self._radius, 0.0)
+        yield from hand.go(start + up(0.08), turn, SHUT, 0.02, 60)
+        yield from hand.go(start - up(PRESS), turn, SHUT, 0.008, 20)
 
         def there() -> bool:
-            off = (self._to - self._scene.place(self._body))[:2]
-            return float(np.linalg.norm(off)) < NEAR or float(off @ way[:2]) < 0
+            at = self._scene.place(self._body)
+            off = (self._to - at)[:2]
+            over_the_rim = np.linalg.norm((hand.place - at)[:2]) > self._radius
+            return bool(np.linalg.norm(off) < NEAR or off @ way[:2] < 0 or over_the_rim)
 
-        return (yield from hand.go(lambda: self._behind(-0.03), turn, OPEN, 0.0, 120, speed=0.6, until=there))
+        def onwards() -> Place:
+            at = hand.place + self._way() * 0.04
+            return np.array([at[0], at[1], start[2] - PRESS])
+
+        return (yield from hand.go(onwards, turn, SHUT, 0.0, 120, speed=0.6, until=there))

@@ -73,3 +73,15 @@ def test_tasks_without_a_target_move_the_arm_alone(sim_of: SimOf) -> None:
     assert sim.facts.target is None
     assert sim.facts.goals == (("turnon", "flat_stove_1"),)
     assert not begin(sim, "moved", 0).any()
+
+
+def test_what_stands_on_a_fixture_starts_there_whatever_was_reset_before(sim_of: SimOf) -> None:
+    sim = sim_of("libero_spatial", 7)  # the bowl on the stove
+    found = []
+    for seed in (3, 8, 3):
+        sim.reset(seed)
+        sim.settle()
+        stove = sim.data.body(next(iter(f.root_body for n, f in sim.robosuite.fixtures_dict.items() if "stove" in n)))
+        assert np.linalg.norm((target(sim) - stove.xpos)[:2]) < 0.25
+        found.append(sim.state())
+    np.testing.assert_array_equal(found[0], found[2])
