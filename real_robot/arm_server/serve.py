@@ -55,9 +55,8 @@ class Server:
     def check(self) -> None:
         """Opens and checks everything; torque stays as it is. Raises UserError, and the port is free again."""
         self.box.open()
-        ranges = self.arm.open()
         try:
-            self._prepare(ranges)
+            self._prepare(self.arm.open())
         except BaseException as error:
             self.box.add({"t": time.monotonic(), "event": "refused", "value": str(error)})
             self.arm.close()

@@ -22,7 +22,7 @@ from robo_reward.real_robot.deploy.eyes import Eyes
 from robo_reward.real_robot.deploy.goals import GoalMaker
 from robo_reward.real_robot.deploy.hand import Hand
 from robo_reward.real_robot.deploy.interface import PolicyInterface
-from robo_reward.real_robot.deploy.leave import leave
+from robo_reward.real_robot.deploy.leave import cut_at_next_interrupt, leave
 from robo_reward.real_robot.deploy.loop import DeployLoop, LoopPlan
 from robo_reward.real_robot.deploy.metronome import Metronome
 from robo_reward.real_robot.deploy.outcome import Outcome, counts_of, timing_of
@@ -119,6 +119,8 @@ class Deployment:
             return _outcome(number, str(stop), True, loop, witness)
         except BaseException as error:
             self.robot.client.close()  # the server holds the arm at once
+            if isinstance(error, KeyboardInterrupt):
+                cut_at_next_interrupt(self.robot)
             self.broken = _outcome(number, f"broken off: {type(error).__name__}", False, loop, witness)
             raise
 

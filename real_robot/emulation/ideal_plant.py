@@ -25,15 +25,21 @@ SAG = radians(20)
 
 
 class IdealPlant:
-    """Joints at ``start`` degrees from their zeros. Unpowered lift and elbow sink to the end of their range."""
+    """Joints at ``start`` degrees from their zeros. Unpowered lift and elbow sink to the end of their range.
 
-    def __init__(self, joints: tuple[JointSpec, ...] = SO101_JOINTS, start: tuple[float, ...] | None = None) -> None:
+    ``sags`` False: they stay where they are, as on a table or in somebody's hand.
+    """
+
+    def __init__(
+        self, joints: tuple[JointSpec, ...] = SO101_JOINTS, start: tuple[float, ...] | None = None, sags: bool = True
+    ) -> None:
         self.joints, self.views = joints, ("front", "wrist")
         self._start = np.radians(start if start is not None else np.zeros(len(joints)))
         self._start += np.array([joint.zero for joint in joints])
         self._low = np.array([joint.low for joint in joints])
         self._high = np.array([joint.high for joint in joints])
-        self._sag = np.array([SAG if joint.name in ("shoulder_lift", "elbow_flex") else 0.0 for joint in joints])
+        sinking = ("shoulder_lift", "elbow_flex") if sags else ()
+        self._sag = np.array([SAG if joint.name in sinking else 0.0 for joint in joints])
         self.reset(0)
 
     def reset(self, seed: int) -> None:
@@ -59,14 +65,18 @@ class IdealPlant:
         return self._load.copy()
 
     def picture(self, view: str, height: int, width: int) -> NDArray[np.uint8]:
-        """A grey picture with a bright column that follows the first joint; each view has a tint of its own."""
+        """A grey picture; in each of as many bands as there are joints a bright mark follows one of them.
+
+        Each view has a tint of its own.
+        """
         if view not in self.views:
             raise unknown_name("view", view, self.views)
         frame = np.full((height, width, 3), 60, np.uint8)
         frame[..., self.views.index(view)] = 120
-        share = (self._at[0] - self._low[0]) / (self._high[0] - self._low[0])
-        column = int(np.clip(share, 0, 1) * (width - 1))
-        frame[:, max(0, column - 1) : column + 2] = 250
+        shares = np.clip((self._at - self._low) / (self._high - self._low), 0, 1)
+        bands = np.array_split(np.arange(height), len(shares))
+        for rows, column in zip(bands, (shares * (width - 1)).astype(int), strict=True):
+            frame[rows[0] : rows[-1] + 1, max(0, column - 1) : column + 2] = 250
         return frame
 
     def close(self) -> None:

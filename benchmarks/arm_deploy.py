@@ -1,0 +1,100 @@
+"""Policies from cameras and joints, trained in the twin, deployed through the whole emulated chain at 30 Hz.
+
+python benchmarks/arm_deploy.py [--tasks reach,push] [--episodes 20]   (half an hour of training a task on one core)
+
+Trained by supervised learning on the scripted expert's demonstrations; a run that is there is deployed as it is.
+Success is what the twin says at any time of an episode, as in evaluation in the simulator.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cells import Row, run_cells, run_folder, train, write_result
+
+TRAINED = {
+    "reach": ["env=so101", "env.task=reach", "env.control=goals", "learner=sft", "policy=nano_vla",
+              "policy.head=regression", "demos=100", "learner.updates=2500", "learner.batch=32", "episodes=20"],
+    "push": ["env=so101", "env.task=push", "env.control=goals", "learner=sft", "policy=nano_vla",
+             "policy.head=regression", "demos=150", "learner.updates=4000", "learner.batch=32", "episodes=20"],
+}  # fmt: skip
+TOLD = ("sent", "late", "replaced", "skipped", "starved", "paused", "refused")
+
+
+def trained(task: str) -> Path:
+    """The folder of the task's train run, trained now if it is not there."""
+    folder = run_folder("arm_deploy", f"train_{task}")
+    if not (folder / "summary.json").exists():
+        train(folder, TRAINED[task])
+    return folder
+
+
+def deployed(task: str, episodes: int) -> Row:
+    """The task's policy on the emulated arm; the row."""
+    source = trained(task)
+    out = run_folder("arm_deploy", f"deploy_{task}")
+    words = [f"run={source}", f"run_dir={out}", f"episodes={episodes}", "robot=emulated_so101", "watch=false"]
+    before, began = children_cpu(), time.monotonic()
+    command = [sys.executable, "-m", "robo_reward.cli", "deploy", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    wall = time.monotonic() - began
+    summary: Any = json.loads((out / "summary.json").read_text())
+    notes, learned = summary["notes"], json.loads((source / "summary.json").read_text())
+    timing = notes["timing"]
+    return {
+        "task": task,
+        "train": " ".join(["robo-reward train", *TRAINED[task]]),
+        "demos": learned["demos"],
+        "success_in_twin": learned["success_rate"],
+        "twin_episodes": learned["success_episodes"],
+        "exit_code": done.returncode,
+        "episodes": summary["episodes"],
+        "success_rate": summary["success_rate"],
+        "success_ci95": summary["success_ci95"],
+        "stopped": notes["stopped"],
+        "reasons": sorted(set(notes["reasons"])),
+        "counts": {key: notes["counts"].get(key, 0) for key in TOLD},
+        "jitter_ms_p99": worst_of(timing, "jitter_ms_p99"),
+        "policy_ms_p99": worst_of(timing, "policy_ms_p99"),
+        "cpu_cores": round((children_cpu() - before) / wall, 2),
+        "error": done.stderr.strip()[-200:] if done.returncode else None,
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def worst_of(timing: list[dict[str, float | None]], key: str) -> dict[str, float] | None:
+    """Median and largest over the episodes."""
+    values = [float(row[key]) for row in timing if row.get(key) is not None]  # type: ignore[arg-type]
+    return {"median": float(np.median(values)), "worst": max(values)} if values else None
+
+
+def children_cpu() -> float:
+    """CPU seconds of all that ended: the verb, its arm server, the twin and its cameras."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", default="reach")
+    parser.add_argument("--episodes", type=int, default=20)
+    asked = parser.parse_args()
+    tasks = asked.tasks.split(",")
+    rows = run_cells("arm_deploy", {task: lambda t=task: deployed(t, asked.episodes) for task in tasks}, jobs=1)
+    every = run_cells("arm_deploy", {task: lambda: {} for task in TRAINED}, jobs=0)
+    summary = {row["task"]: [row["success_rate"], row["success_ci95"], row["episodes"]] for row in every}
+    write_result("arm_deploy", "python benchmarks/arm_deploy.py", every, summary, (0,))
+    print(rows)
+
+
+if __name__ == "__main__":
+    main()
