@@ -69,6 +69,8 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
         self._steps = 0
         self._success = self._no_success()
         self._last_state: Vector | None = None
+        self.bodies = tuple(model.body(i).name for i in range(1, model.nbody) if model.body(i).name)
+        self._push: NDArray[np.float64] | None = None
         self._unstable_in_a_row = 0
         self.nan_resets = 0
 
@@ -123,6 +125,7 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
         """Repeats the action; rewards add up over the repeated steps, success counts in any of them."""
         bounded = np.clip(np.asarray(action, np.float32), self.action_space.low, self.action_space.high)
         reward, terminated, self._success = 0.0, False, self._no_success()
+        self._start_push()
         for _ in range(self.clock.action_repeat):
             sub = self._advance(bounded)
             self._steps += 1
@@ -132,6 +135,7 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
                 self._success = bool(self._success or sub.success)
             if terminated or self._steps >= self.clock.horizon:
                 break
+        self._end_push()
         state, unstable = self._stable(sub.state)
         if unstable:
             reward, terminated = 0.0, False
@@ -141,6 +145,10 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
             self._unstable_in_a_row = self._unstable_in_a_row + 1 if unstable else 0
             self._final = {name: self.render_view(name) for name in self._kept_views}
         return state, float(reward), terminated, truncated, {"success": self._success, "unstable": unstable}
+
+    def push(self, wrench: NDArray[np.float64]) -> None:
+        """Forces (B, 6) on ``bodies`` during the next step: N and N m, world axes, at the centres of mass."""
+        self._push = wrench
 
     def render(self) -> NDArray[np.uint8]:
         """The first view, (H, W, 3) uint8."""
@@ -212,6 +220,16 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
         return self._last_state.copy()
 
     # Inside.
+    def _start_push(self) -> None:
+        if self._push is not None:
+            for name, wrench in zip(self.bodies, self._push, strict=True):
+                self.data.body(name).xfrc_applied[:] = wrench
+
+    def _end_push(self) -> None:
+        if self._push is not None:
+            self.data.xfrc_applied[:] = 0.0
+            self._push = None
+
     def _before_render(self) -> None:
         """A task may put markers in place here."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecEnv
 
 from robo_reward.contracts import Flags, Floats, Frames, Observation, Oracle, Transition
@@ -38,6 +39,7 @@ class VectorWorld:
     ``oracle`` unmasks ``env_reward``: "reward" the task's dense reward, "success" 1.0 in a successful step;
     with "none" it is NaN.
     World i's episodes follow from (seed, i, episode number) alone, so where it runs makes no difference.
+    ``bodies``: the model's named ones, which ``apply_force`` can push.
     """
 
     def __init__(
@@ -113,6 +115,12 @@ class VectorWorld:
             raise ValueError("reset(seed) must be called before the world can be observed")
         return self._observation
 
+    def apply_force(self, force: NDArray[Any]) -> None:
+        """Forces (N, B, 6) on ``bodies``, for the next ``step`` only: N and N m, world axes, at the centres of mass."""
+        check_force(force, (self.num_worlds, len(self.bodies), 6))
+        for i in np.flatnonzero(force.any(axis=(1, 2))):
+            self._vec.env_method("push", force[i], indices=[int(i)])
+
     def keep_final(self, views: Sequence[str]) -> None:
         """Names the views whose last frame of an episode is rendered before the world resets itself."""
         for name in views:
@@ -172,6 +180,7 @@ class VectorWorld:
         self.action_repeat = probe.clock.action_repeat
         self.fps = probe.fps
         self.name = probe.name
+        self.bodies = probe.bodies
         self.landmarks = probe.landmarks
         self.has_expert = type(probe).expert_action is not SimEnv.expert_action
         self._task = (probe.instruction,) * num_worlds
@@ -242,6 +251,14 @@ class VectorWorld:
             self._so_far[i] = new
             self.nan_resets += int(info["unstable"])
             self._count(i, info[RENDERED])
+
+
+def check_force(force: NDArray[Any], shape: tuple[int, int, int]) -> None:
+    """ValueError for forces of another shape, or that are not finite."""
+    if force.shape != shape:
+        raise ValueError(f"forces must be {shape}, got {force.shape}")
+    if not np.isfinite(force).all():
+        raise ValueError("forces must be finite; the disturber has diverged")
 
 
 def _check_oracle(probe: SimEnv, oracle: Oracle) -> None:

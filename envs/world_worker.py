@@ -42,6 +42,10 @@ class WorldWorker(gymnasium.Wrapper[Vector, Vector, Vector, Vector]):
         """The first state of the next episode, as after an episode that ended by itself."""
         return self.reset()[0]
 
+    def push(self, wrench: NDArray[np.float64]) -> None:
+        """Forces (B, 6) on the bodies for the next step only."""
+        self.env.push(wrench)
+
     def picture_now(
         self, view: str, profile: Profile | None, size: tuple[int, int] | None
     ) -> tuple[NDArray[np.uint8], tuple[int, float]]:

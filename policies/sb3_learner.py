@@ -7,14 +7,17 @@ import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.sb3_buffers import DeferredReplayBuffer, DeferredRolloutBuffer
-from robo_reward.policies.sb3_policy import Algorithm, Sb3Network, Sb3Policy
+from robo_reward.policies.sb3_disturbed import Disturbed
+from robo_reward.policies.sb3_policy import Algorithm, Sb3Network, Sb3Policy, start_from
 from robo_reward.policies.sb3_state import dump_algorithm, restore_algorithm
 from robo_reward.policies.sb3_watch import EpisodeBook, SessionWriter, Watch
 from robo_reward.rewarded_env import Pricing, RewardedEnv
@@ -54,6 +57,7 @@ class Sb3Learner:
     generator is reseeded: so a resumed run goes the way of the unbroken one. ``pricing``: see ``RewardedEnv``.
     ``remember``: how many of the last episodes are kept for the report, with the frames that the reward reads.
     ``initial_std``: what an untrained PPO policy's actions vary by. ``settings``: SB3's own arguments (``SETTINGS``).
+    ``start``: the folder of a train run whose policy this one goes on from.
     """
 
     needs_demonstrations = False
@@ -64,6 +68,7 @@ class Sb3Learner:
         layers: Sequence[int] = (64, 64),
         activation: str = "tanh",
         initial_std: float = 1.0,
+        start: str | None = None,
         pricing: Pricing = "auto",
         checkpoint_every: int = 50_000,
         remember: int = 100,
@@ -74,7 +79,8 @@ class Sb3Learner:
         self._network = Sb3Network(algorithm, tuple(int(size) for size in layers), activation)
         if initial_std <= 0.0:
             raise UserError(f"learner.initial_std={initial_std} must be above 0: it is what PPO's actions vary by")
-        self._initial_std = initial_std
+        self._initial_std, self._begins_with = initial_std, start
+        self.takes_disturber = algorithm == "ppo"
         for name in settings:
             if name not in SETTINGS[algorithm]:
                 raise unknown_name(f"setting of learner={algorithm}", name, SETTINGS[algorithm])
@@ -119,13 +125,18 @@ class Sb3Learner:
             # what the simulator pays anyway takes no time to price, but reading a process's clock twice a step does
             clock=session.pricing if session.stack.model.needs.oracle == "none" else nullcontext,
             stopper=session.stopper,
+            disturber=session.disturber,
         )
         seed_everything(session.seed, "agent")
         model = self._build(env)
         self._check(session, model, env)
         if session.restored is not None:
             restore_algorithm(model, session.restored["algorithm"])
+            if session.disturber is not None:
+                session.disturber.restore(session.restored["disturber"])
             env.unfinished = session.restored["unfinished"]
+        elif self._begins_with is not None:
+            start_from(Path(self._begins_with), model.policy, self._network)
         model.set_logger(Logger(None, [SessionWriter(session, book, session.tally.updates)]))
         return _Running(model, env, book, Watch(session, None if isinstance(model, PPO) else LOG_EVERY))
 
@@ -188,9 +199,16 @@ class Sb3Learner:
         if isinstance(model, SAC) and isinstance(model.replay_buffer, DeferredReplayBuffer):
             model.replay_buffer.forget_waiting()
         model.set_random_seed(derive_seed(session.seed, "segment", session.tally.env_steps))
-        model.learn(steps, running.watch, log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
+        model.learn(steps, self._callbacks(session, running), log_interval=None, reset_num_timesteps=False)  # type: ignore[arg-type]
         running.env.take_priced()  # episodes that ended after the last update
         running.watch.flush()
+
+    def _callbacks(self, session: Session, running: _Running) -> list[BaseCallback]:
+        """What the disturber learned is recorded before the watch writes a row."""
+        if session.disturber is None:
+            return [running.watch]
+        session.disturber.begin(derive_seed(session.seed, "disturber", session.tally.env_steps))
+        return [Disturbed(session.disturber), running.watch]
 
     def _pause(self, session: Session, running: _Running, policy: Sb3Policy) -> None:
         tally = session.tally
@@ -200,7 +218,10 @@ class Sb3Learner:
         if tally.rollouts > running.watch.saved:  # checkpoints are named by rollouts
             running.watch.saved = tally.rollouts
             unfinished = running.env.unfinished + running.env.in_progress
-            session.checkpoint({"algorithm": dump_algorithm(running.model), "unfinished": unfinished})
+            pushes = None if session.disturber is None else session.disturber.dump()
+            session.checkpoint(
+                {"algorithm": dump_algorithm(running.model), "unfinished": unfinished, "disturber": pushes}
+            )
 
     def _conclude(self, session: Session, running: _Running) -> None:
         """Leaves the last episodes, with the judge's verdicts, for the report."""

@@ -13,7 +13,7 @@ from stable_baselines3.common.policies import ActorCriticPolicy, BasePolicy
 from stable_baselines3.sac.policies import SACPolicy
 
 from robo_reward.contracts import Flags, Floats, Observation
-from robo_reward.errors import unknown_name
+from robo_reward.errors import UserError, unknown_name
 from robo_reward.runs import atomic
 from robo_reward.runs.checkpoint import load_state, save_state
 
@@ -86,6 +86,29 @@ def load_sb3(folder: Path) -> Sb3Policy:
     net.load_state_dict(state["weights"])
     net.set_training_mode(False)
     return Sb3Policy(net, network)
+
+
+def start_from(folder: Path, net: BasePolicy, network: Sb3Network) -> None:
+    """Puts the weights of a saved policy into an untrained network of the same kind.
+
+    Raises:
+        UserError: if there is none, or it has another architecture, other states or other actions.
+    """
+    place = folder / NAME if (folder / NAME).is_dir() else folder
+    state = load_state(place, NAME)
+    saved = state["network"]
+    if (saved["algorithm"], tuple(saved["layers"]), saved["activation"]) != (
+        network.algorithm,
+        network.layers,
+        network.activation,
+    ):
+        raise UserError(f"learner.start='{folder}' holds a network {saved}, the learner has {asdict(network)}")
+    try:
+        net.load_state_dict(state["weights"])
+    except RuntimeError as error:
+        raise UserError(
+            f"learner.start='{folder}' does not fit this world: {' '.join(str(error).split())[:300]}"
+        ) from None
 
 
 def make_net(network: Sb3Network, states: int, action_space: spaces.Box) -> BasePolicy:

@@ -60,7 +60,7 @@ class SessionWriter(KVWriter):
     def write(self, key_values: dict[str, Any], key_excluded: dict[str, tuple[str, ...]], step: int = 0) -> None:
         """A row of SB3's own training metrics, the episodes' means and the speed."""
         tally = self._session.tally
-        trained = {k: float(v) for k, v in key_values.items() if k.startswith("train/")}
+        trained = {k: float(v) for k, v in key_values.items() if k.startswith(("train/", "disturber/"))}
         if "train/n_updates" in trained:
             tally.updates = self._before + int(trained.pop("train/n_updates"))
         counts = {"rollout/env_steps": float(tally.env_steps), "rollout/updates": float(tally.updates)}

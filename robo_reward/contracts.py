@@ -181,18 +181,6 @@ class World(Protocol):
 
 
 @runtime_checkable
-class Pushable(Protocol):
-    """A world with bodies that can be pushed, by random pushes or by an adversary that learns."""
-
-    bodies: tuple[str, ...]
-    """What forces may act on, in the order that ``apply_force`` expects."""
-
-    def apply_force(self, force: NDArray[Any]) -> None:
-        """Forces (N, B, 6) for the next ``step`` only: N and N m, world axes, at the bodies' centres of mass."""
-        ...
-
-
-@runtime_checkable
 class RewardModel(Protocol):
     """Prices observations. Per step through ``begin`` and ``estimate``, or a whole episode at once."""
 

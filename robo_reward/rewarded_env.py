@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from robo_reward.contracts import Flags, Floats, Hook, Step, Transition, World
 from robo_reward.errors import UserError, unknown_name
+from robo_reward.pushing import Disturber, Pushable
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import OUTCOME, STOPPED, EndsEpisodes, Recorder, Stopper, told, verdict_positions
 from robo_reward.seeding import derive_seed
@@ -43,10 +44,11 @@ class RewardedEnv(VecEnv):
         keep_views: Sequence[str] = (),
         clock: Callable[[], AbstractContextManager[None]] = nullcontext,
         stopper: Stopper | None = None,
+        disturber: Disturber | None = None,
     ) -> None:
         """``hooks`` hear of each episode once it is priced. ``keep_views``: views whose frames stay with the episodes,
         besides those that deferred pricing needs. ``clock``: a block around everything that is pricing.
-        ``stopper`` ends episodes by what it sees: they count as terminated.
+        ``stopper`` ends episodes by what it sees: they count as terminated. ``disturber`` pushes before every step.
 
         Raises:
             UserError: for per-step pricing of a model that needs whole episodes; for a stopper with deferred pricing,
@@ -60,6 +62,11 @@ class RewardedEnv(VecEnv):
         self.world, self.stack, self._hooks, self._clock = world, stack, tuple(hooks), clock
         self.deferred = needs.episode or pricing == "deferred"
         self._stopper = _checked(stopper, world, self.deferred)
+        if disturber is not None and self.deferred:
+            raise UserError(
+                "a disturber is paid per step, this reward prices whole episodes: take one that prices per step"
+            )
+        self._disturber = disturber
         self.unfinished = 0
         self._seed, self._resets = seed, 0
         self._actions: Floats | None = None
@@ -91,6 +98,8 @@ class RewardedEnv(VecEnv):
         if self._actions is None:
             raise RuntimeError("step_wait was called before step_async")
         mark = self.world.sealed.mark()
+        if self._disturber is not None and isinstance(self.world, Pushable):
+            self.world.apply_force(self._disturber.force(self.world.observe()))
         transition = self.world.step(self._actions)
         stopped = self._stopped(transition)
         infos = self._infos(transition, stopped, mark)
@@ -166,6 +175,8 @@ class RewardedEnv(VecEnv):
             hook.on_episode(trace)
 
     def _tell_step(self, step: Step) -> None:
+        if self._disturber is not None:
+            self._disturber.on_step(step)
         for hook in self._hooks:
             if hook.on_step(step).stop:
                 raise UserError("a hook cannot end episodes here: hook=success_stop does, by a fitted classifier")

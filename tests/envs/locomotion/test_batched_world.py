@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from robo_reward.contracts import Flags, Floats, Pushable, World
+from robo_reward.contracts import Flags, Floats, World
 from robo_reward.envs.locomotion.batched_world import BatchedWorld
 from robo_reward.envs.locomotion.make_quadruped import make_world
 from robo_reward.errors import UserError
+from robo_reward.pushing import Pushable
 from robo_reward.views import StaleView
 
 

@@ -9,9 +9,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from robo_reward.contracts import Pushable, World
+from robo_reward.contracts import World
 from robo_reward.envs.locomotion.make_gym import make_world
 from robo_reward.errors import UserError
+from robo_reward.pushing import Pushable
 
 TASKS = ["Ant-v5", "Humanoid-v5"]
 

@@ -1,0 +1,154 @@
+"""Does an adversary under the H-infinity constraint make a quadruped harder to push over than its rivals do?
+
+Run: python benchmarks/h_infinity.py [CONDITION ...] [SEED ...]. All conditions and seeds go on from one policy that
+``robo-reward train experiment=quadruped seed=100 steps=2_000_000`` trains without pushes, for STEPS further environment
+steps with the same learner, body, bound of the force and curriculum; what differs is who pushes. Then
+``robo-reward evaluate disturbance=sweep`` measures each policy: F50 is the force at which half of 100 episodes end in a
+fall within 6 s (5 s pushed), for constant, sudden (0.2 s), periodic (1 Hz) pushes in 8 directions, and for a fresh
+adversary trained against the frozen policy. Unpushed: the reward of the run's own evaluation.
+ORACLE: the reward is hand-written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from cells import Row, run_cells, run_folder, train, write_result
+
+CLAIM = "h_infinity"
+SEEDS = (100, 101, 102)
+STEPS = 800_000
+LIMIT = 60.0
+SHARED = [
+    "bodies=[trunk]",
+    "vertical=false",
+    f"curriculum.limit={LIMIT}",
+    "curriculum.first=0.2",
+    "curriculum.warmup=50_000",
+    "curriculum.ramp=400_000",
+]
+CONDITIONS: dict[str, list[str]] = {
+    "h_infinity": ["hook=disturber"],
+    "random_pushes": ["hook=random_pushes"],
+    "plain": ["hook=none"],
+    "force_bounded": ["hook=force_bounded"],
+    "no_constraint": ["hook=disturber", "hook.constraint=none"],
+}
+KINDS = ("constant", "sudden", "periodic", "worst")
+COMMON = ["experiment=quadruped", "env.threads=1", "video=false", "report=false", "learner.checkpoint_every=10_000_000"]
+TRACED = ("ratio", "lambda", "cost", "force_newtons", "bound_newtons")
+
+
+def start() -> Path:
+    """The policy that all go on from; trained once."""
+    folder = run_folder(CLAIM, "start")
+    if not (folder / "summary.json").exists():
+        train(folder, [*COMMON, "seed=100", "steps=2_000_000"])
+    return folder
+
+
+def cell(condition: str, seed: int) -> Row:
+    """Trains one condition and measures how hard it can be pushed."""
+    row: Row = {"condition": condition, "seed": seed}
+    folder = run_folder(CLAIM, f"{condition}-{seed}")
+    if condition == "start":
+        folder = start()
+    else:
+        pushes = [] if condition == "plain" else [f"hook.{setting}" for setting in SHARED]
+        more = [f"seed={seed}", f"steps={STEPS}", f"learner.start={start()}"]
+        summary = train(folder, [*COMMON, *CONDITIONS[condition], *pushes, *more])
+        if summary["status"] != "done":
+            return {**row, **summary}
+    summary = json.loads((folder / "summary.json").read_text())
+    horizon = summary["notes"]["horizon"]
+    row |= {f"train_{k}": summary[k] for k in ("env_steps", "wall_seconds", "cpu_seconds", "nan_resets")}
+    row |= {"unpushed_reward_per_step": summary["env_return"] / horizon, "unpushed_success": summary["success_rate"]}
+    return row | trace(folder) | measured(folder)
+
+
+def measured(folder: Path) -> Row:
+    """F50 of each kind of push, and how the policy walks unpushed."""
+    to = folder.with_name(f"{folder.name}-pushed")
+    overrides = [f"run={folder}", f"run_dir={to}", "disturbance=sweep", "video=false", "disturbance.forces=[0]"]
+    chosen = ["most=300", "resolution=10", "practice.steps=200_000", "practice.worlds=64"]
+    command = [sys.executable, "-m", "robo_reward.cli", "evaluate", *overrides, *(f"disturbance.{c}" for c in chosen)]
+    if not (to / "disturbance.json").exists():
+        done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+        if done.returncode != 0:
+            return {"error": done.stderr.strip().splitlines()[-1:]}
+    curves = json.loads((to / "disturbance.json").read_text())["curves"]
+    row: Row = {}
+    for kind in KINDS:
+        curve = curves[kind]
+        row |= {f"f50_{kind}": curve["f50"], f"f50_{kind}_censored": curve["censored"]}
+        row |= {f"f50_{kind}_ci95": curve["f50_ci95"]}
+    unpushed = curves["sudden"]["points"][0]
+    return row | {"unpushed_survival": unpushed["survival"], "unpushed_error": unpushed["error"]}
+
+
+def trace(folder: Path) -> Row:
+    """The disturber's metrics over training, thinned to 20 rows; the spread of the policy's reward at full force."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    pushed = [line for line in lines if "disturber/bound_newtons" in line]
+    late = [x["rollout/reward"] for x in pushed if x["disturber/bound_newtons"] >= LIMIT and "rollout/reward" in x]
+    found: Row = {}
+    if late:
+        found |= {"late_reward_mean": statistics.fmean(late), "late_reward_sd": statistics.pstdev(late)}
+    if pushed and "disturber/eta" in pushed[0]:
+        rows = pushed[:: max(1, len(pushed) // 20)]
+        found["eta"] = pushed[0]["disturber/eta"]
+        found["trace"] = [{k: x.get(f"disturber/{k}") for k in TRACED} | {"steps": _steps(x)} for x in rows]
+        ratios = [x["disturber/ratio"] for x in pushed if x["disturber/bound_newtons"] >= LIMIT]
+        found["late_ratio"] = statistics.fmean(ratios) if ratios else None
+    return found
+
+
+def _steps(line: Mapping[str, float]) -> int:
+    return int(line["rollout/env_steps"])
+
+
+def summarise(rows: Sequence[Row]) -> Row:
+    """Medians over seeds, and H-infinity against its rivals."""
+    summary: Row = {"steps": STEPS, "limit_newtons": LIMIT, "oracle": True}
+    medians: dict[str, Row] = {}
+    for condition in ("start", *CONDITIONS):
+        done = [row for row in rows if row["condition"] == condition and "f50_worst" in row]
+        if done:
+            kept = [*(f"f50_{kind}" for kind in KINDS), "unpushed_reward_per_step", "unpushed_error"]
+            medians[condition] = {key: statistics.median(row[key] for row in done) for key in kept}
+            medians[condition]["seeds"] = len(done)
+    summary["medians"] = medians
+    if {"h_infinity", "random_pushes", "plain"} <= medians.keys():
+        mine, pushes, plain = medians["h_infinity"], medians["random_pushes"], medians["plain"]
+        summary["f50_ratio_to_random_pushes"] = {k: mine[f"f50_{k}"] / max(pushes[f"f50_{k}"], 1e-9) for k in KINDS}
+        key = "unpushed_reward_per_step"
+        summary["unpushed_reward_ratio_to_plain"] = mine[key] / plain[key]
+    return summary
+
+
+def main() -> None:
+    """The chosen cells, seed by seed."""
+    words = sys.argv[1:]
+    seeds = [int(word) for word in words if word.isdigit()] or list(SEEDS)
+    chosen = [word for word in words if not word.isdigit()] or list(CONDITIONS)
+    cells: dict[str, Callable[[], Row]] = {"start": partial(cell, "start", 100)}
+    cells |= {f"{name}-{seed}": partial(cell, name, seed) for seed in seeds for name in chosen}
+    run_cells(CLAIM, cells, jobs=1)
+    every = {"start": cells["start"]}
+    every |= {f"{name}-{seed}": partial(cell, name, seed) for seed in SEEDS for name in CONDITIONS}
+    rows = run_cells(CLAIM, every, jobs=0)
+    summary = summarise(rows)
+    used = sorted({row["seed"] for row in rows})
+    write_result(CLAIM, "python benchmarks/h_infinity.py", rows, summary, used)
+    print(json.dumps(summary, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Which forces and torques a disturber can choose: vectors in a unit ball, and what they are in N and N m."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.contracts import World
+from robo_reward.errors import UserError
+from robo_reward.pushing import Pushable, chosen_bodies
+
+
+@dataclass(frozen=True, slots=True)
+class ForceSpace:
+    """``size`` numbers in the unit ball stand for the forces on ``places`` (B,) of the world's ``bodies``.
+
+    ``vertical``: with forces along z. ``lever`` in metres: with torques, which count in the magnitude as the force at
+    that lever; 0 is without.
+    """
+
+    bodies: int
+    places: tuple[int, ...]
+    vertical: bool
+    lever: float
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """Which of the six numbers of a wrench are chosen."""
+        return (0, 1, *((2,) if self.vertical else ()), *((3, 4, 5) if self.lever > 0 else ()))
+
+    @property
+    def size(self) -> int:
+        """Numbers that a disturber chooses for each world."""
+        return len(self.places) * len(self.axes)
+
+    def wrench(self, unit: NDArray[Any], newtons: float) -> NDArray[np.float64]:
+        """(N, bodies, 6) N and N m of vectors (N, size) in the unit ball, scaled by the bound."""
+        scale = np.array([newtons * self.lever if axis > 2 else newtons for axis in self.axes])
+        wrench = np.zeros((len(unit), self.bodies, 6))
+        parts = np.asarray(unit, np.float64).reshape(len(unit), len(self.places), len(self.axes)) * scale
+        wrench[np.ix_(np.arange(len(unit)), self.places, self.axes)] = parts
+        return wrench
+
+
+def force_space(world: World, bodies: tuple[str, ...] | None, vertical: bool, lever: float) -> ForceSpace:
+    """The space for a world. UserError for unknown bodies or a negative lever."""
+    if lever < 0:
+        raise UserError(f"hook.lever={lever} m must be 0 (no torques) or more")
+    chosen = chosen_bodies(world, bodies)
+    assert isinstance(world, Pushable)
+    return ForceSpace(len(world.bodies), tuple(world.bodies.index(name) for name in chosen), vertical, lever)

@@ -1,0 +1,106 @@
+"""``hook=random_pushes``: pushes at random times, in random directions, as a baseline for an adversary that learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.contracts import Observation, Oracle, Step, World
+from robo_reward.errors import UserError
+from robo_reward.reward_models.disturber.curriculum import Curriculum
+from robo_reward.reward_models.disturber.force_space import ForceSpace, force_space
+from robo_reward.reward_models.disturber.nan_watch import NanWatch
+from robo_reward.runs.checkpoint import save_state
+
+
+class RandomPushes:
+    """Each push lasts ``seconds`` and follows the one before after an exponentially distributed pause.
+
+    ``every``: mean seconds from the end of a push to the next. Directions are uniform on the sphere of what can be
+    chosen, magnitudes uniform up to the curriculum's bound.
+    """
+
+    def __init__(
+        self,
+        curriculum: Curriculum,
+        seconds: float = 0.2,
+        every: float = 1.0,
+        bodies: Sequence[str] | None = None,
+        vertical: bool = True,
+        lever: float = 0.0,
+        max_nan_resets: int | None = None,
+    ) -> None:
+        if seconds <= 0 or every < 0:
+            raise UserError(f"hook.seconds={seconds} must be above 0 and hook.every={every} 0 or more seconds")
+        self.curriculum, self._seconds, self._every = curriculum, seconds, every
+        self._bodies = None if bodies is None else tuple(bodies)
+        self._vertical, self._lever = vertical, lever
+        self._watch, self.steps = NanWatch(max_nan_resets), 0
+
+    def bind(self, world: World, oracle: Oracle) -> None:
+        """Takes the world's bodies; ``oracle`` plays no part: nothing is learned."""
+        self.space: ForceSpace = force_space(world, self._bodies, self._vertical, self._lever)
+        self._fps, self._worlds = world.fps, world.num_worlds
+        self._watch.bind(world)
+        self.begin(0)
+
+    def begin(self, seed: int) -> None:
+        """New pauses everywhere."""
+        self._rng = np.random.default_rng(seed)
+        self._unit: NDArray[np.float64] = np.zeros((self._worlds, self.space.size))
+        self._wait = self._pauses(self._worlds)
+        self._left: NDArray[np.int64] = np.zeros(self._worlds, np.int64)
+        self._sum, self._count = 0.0, 0
+
+    def force(self, observation: Observation) -> NDArray[np.float64]:
+        """(N, B, 6) the pushes that go on, and those that begin now."""
+        begins = (self._left == 0) & (self._wait <= 0)
+        if begins.any():
+            self._unit[begins] = self._draw(int(begins.sum()))
+            self._left[begins] = max(1, round(self._seconds * self._fps))
+            self._wait[begins] = self._pauses(int(begins.sum()))
+        acts = self._left > 0
+        unit = np.where(acts[:, None], self._unit, 0.0)
+        self._left[acts] -= 1
+        self._wait[~acts] -= 1
+        bound = self.curriculum.bound(self.steps)
+        self._sum, self._count = self._sum + bound * float(np.linalg.norm(unit, axis=1).sum()), self._count + len(unit)
+        return self.space.wrench(unit, bound)
+
+    def on_step(self, step: Step) -> None:
+        """Counts; an episode that ended takes its push along."""
+        self.steps += self._worlds
+        done = step.transition.done
+        self._left[done] = 0
+        self._wait[done] = self._pauses(int(done.sum()))
+        self._watch.check()
+
+    def on_rollout(self, advantage: NDArray[np.float32], gamma: float) -> Mapping[str, float]:
+        """Learns nothing, changes nothing."""
+        mean, self._sum, self._count = self._sum / max(self._count, 1), 0.0, 0
+        return {"force_newtons": mean, "bound_newtons": self.curriculum.bound(self.steps)}
+
+    def dump(self) -> dict[str, Any]:
+        """How far the curriculum is."""
+        return {"steps": self.steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes back what ``dump`` gave."""
+        self.steps = int(state["steps"])
+
+    def save(self, folder: Path) -> None:
+        """Writes the same as JSON."""
+        save_state(folder, "disturber", self.dump())
+
+    def _draw(self, count: int) -> NDArray[np.float64]:
+        direction = self._rng.normal(size=(count, self.space.size))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        drawn: NDArray[np.float64] = direction * self._rng.uniform(size=(count, 1))
+        return drawn
+
+    def _pauses(self, count: int) -> NDArray[np.float64]:
+        return self._rng.exponential(self._every * self._fps, count)

@@ -1,0 +1,64 @@
+"""What a disturber is paid for and a robust policy avoids: the task reward that was not obtained."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.contracts import Flags, Oracle, Step, World
+from robo_reward.errors import UserError
+
+Array = NDArray[np.float64]
+
+
+class TaskCost:
+    """C = r_max - r_task, as a share of r_max: 0 where the task is done perfectly, 1 where nothing is paid.
+
+    The task reward is the world's own ``task_reward``, without regularisation, where the run's reward is the
+    simulator's; otherwise the reward that the policy is paid, so that no oracle leaks into an oracle-free run.
+    A fall costs ``fall_steps`` further steps of the full bound: an episode's end must not save the policy the rest of
+    the cost, nor the disturber's earnings. A simulation that blew up costs nothing.
+    """
+
+    def __init__(self, reward_bound: float | None, fall_steps: float | None) -> None:
+        """``reward_bound``: r_max per step; None takes the world's. ``fall_steps`` None: 1 / (1 - gamma)."""
+        if reward_bound is not None and not 0.0 < reward_bound < np.inf:
+            raise UserError(f"hook.reward_bound={reward_bound} must be above 0: the most that the task pays in a step")
+        if fall_steps is not None and fall_steps < 0.0:
+            raise UserError(f"hook.fall_steps={fall_steps} must be 0 or more")
+        self._given, self.fall_steps = reward_bound, fall_steps
+        self.bound, self.above, self._own, self._nan_resets = 0.0, 0, False, 0
+
+    def bind(self, world: World, oracle: Oracle) -> None:
+        """UserError for a world without a bound, where none was given."""
+        self._world = world
+        self._own = oracle == "reward" and hasattr(world, "task_reward")
+        bound = self._given
+        if bound is None and self._own:
+            bound = getattr(world, "task_reward_bound", None)
+        if bound is None:
+            raise UserError(
+                f"nobody knows how much '{world.name}' can pay in one step, so that the cost of a push is unknown: set "
+                "hook.reward_bound to the most that the task's reward can be in one decision"
+            )
+        self.bound, self._nan_resets = float(bound), world.nan_resets
+
+    def of(self, step: Step) -> tuple[Array, Flags]:
+        """(N,) cost without falls, and (N,) True where the simulation blew up."""
+        paid = np.asarray(getattr(self._world, "task_reward") if self._own else step.reward, np.float64)  # noqa: B009
+        broken = np.zeros(len(paid), np.bool_)
+        if self._world.nan_resets > self._nan_resets:
+            self._nan_resets = self._world.nan_resets
+            broken = step.transition.truncated & (paid == 0.0)
+        cost = np.where(broken, 0.0, 1.0 - paid / self.bound)
+        above = int((cost < -1e-6).sum())
+        if above and not self.above:
+            warnings.warn(
+                f"the task paid {float(paid.max()):.4g} in one step, above hook.reward_bound={self.bound:.4g}: the cost "
+                "counts as 0; the bound should be higher",
+                stacklevel=2,
+            )
+        self.above += above
+        return np.maximum(cost, 0.0), broken

@@ -1,0 +1,110 @@
+"""Where worlds with bodies and those who push them meet: external forces, random or by an adversary that learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.contracts import Observation, Oracle, Step, World
+from robo_reward.errors import UserError, unknown_name
+
+MANY = 8
+"""Worlds with more bodies than this do not mean all of them when nobody chooses."""
+
+
+@runtime_checkable
+class Pushable(Protocol):
+    """A world with bodies that can be pushed."""
+
+    bodies: tuple[str, ...]
+    """What forces may act on, in the order that ``apply_force`` expects."""
+
+    def apply_force(self, force: NDArray[Any]) -> None:
+        """Forces (N, B, 6) for the next ``step`` only: N and N m, world axes, at the bodies' centres of mass."""
+        ...
+
+
+@runtime_checkable
+class Disturber(Protocol):
+    """Pushes a world while a policy learns in it; asked before each step, told of it after.
+
+    A session binds it once. ``begin`` starts a segment of training: what was collected is dropped, draws follow from
+    the seed. ``on_rollout`` is called by on-policy learners before they update.
+    """
+
+    def bind(self, world: World, oracle: Oracle) -> None:
+        """Takes the world that will be pushed. ``oracle``: what the run's reward uses of the simulator's own signals.
+
+        Raises:
+            UserError: the world has no bodies, or not those that were chosen.
+        """
+        ...
+
+    def begin(self, seed: int) -> None: ...
+
+    def force(self, observation: Observation) -> NDArray[np.float64]:
+        """(N, B, 6) N and N m on the world's bodies, for the step that comes next."""
+        ...
+
+    def on_step(self, step: Step) -> None:
+        """What came of the last force."""
+        ...
+
+    def on_rollout(self, advantage: NDArray[np.float32], gamma: float) -> Mapping[str, float]:
+        """Learns from the T steps since the last call; may rewrite the policy's ``advantage`` (T, N) in place.
+
+        Returns metrics.
+        """
+        ...
+
+    def dump(self) -> dict[str, Any]:
+        """Everything that a resumed run needs."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None: ...
+
+    def save(self, folder: Path) -> None: ...
+
+
+@runtime_checkable
+class Adversary(Disturber, Protocol):
+    """A disturber that can be trained against a frozen policy and then be held at one magnitude."""
+
+    def hold(self, newtons: float, explore: bool) -> None:
+        """From now on the bound is ``newtons``, without curriculum; ``explore`` draws forces, else the means push."""
+        ...
+
+
+def chosen_bodies(world: World, wanted: tuple[str, ...] | None, setting: str = "hook.bodies") -> tuple[str, ...]:
+    """Which of the world's bodies are pushed: ``wanted``, or all if there are few.
+
+    Raises:
+        UserError: a body that does not exist, a world without bodies, or too many to mean all of them.
+    """
+    if not isinstance(world, Pushable) or not world.bodies:
+        raise UserError(f"'{world.name}' has no bodies that could be pushed: use hook=none, or env=quadruped")
+    if wanted is None:
+        if len(world.bodies) > MANY:
+            listed = ", ".join(world.bodies[:40])
+            raise UserError(
+                f"'{world.name}' has {len(world.bodies)} bodies: name some, {setting}=[...]. Known: {listed}"
+            )
+        return tuple(world.bodies)
+    if not wanted:
+        raise UserError(f"{setting}=[] pushes nothing: name some of {', '.join(world.bodies[:40])}")
+    for name in wanted:
+        if name not in world.bodies:
+            raise unknown_name("body that can be pushed", name, world.bodies)
+    return wanted
+
+
+def disturbs(hook: Any) -> bool:
+    """Whether a ``hook`` group names a disturber (and no stopper)."""
+    from hydra.utils import get_object
+
+    target = (hook or {}).get("_target_")
+    return bool(target) and hasattr(get_object(target), "force")
