@@ -47,6 +47,11 @@ def build_world(config: Any, **more: Any) -> World:
     return world
 
 
+def build_test_world(config: Any, **more: Any) -> World:
+    """The world that policies are evaluated in: one copy, here, set as the group's ``evaluation`` says, if it does."""
+    return build_world(config, **{"num_worlds": 1, "workers": "in_process", **(config.get("evaluation") or {}), **more})
+
+
 def load_world(config: Any, file: Path, **more: Any) -> World:
     """A world as ``file``, the config of a run, says; refuses what ``trust.py`` would not build."""
     from omegaconf import OmegaConf

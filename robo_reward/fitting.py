@@ -221,9 +221,12 @@ def check_pictures(episodes: Sequence[Episode], views: Sequence[str]) -> None:
 
 
 def episode_horizon(env: Any, demonstrations: Sequence[Trace], shortest: int = 150, longest: int = 500) -> int | None:
-    """Simulator steps of an episode: as configured, else 1.5 times the longest demonstration's, within the bounds."""
+    """Simulator steps of an episode: as configured, else 1.5 times the longest demonstration's, within the bounds.
+
+    None leaves it to the world: without demonstrations, and for benchmarks, which say how they are evaluated.
+    """
     chosen: int | None = env.get("horizon")
-    if chosen is not None or not demonstrations or "action_repeat" not in env:
+    if chosen is not None or not demonstrations or "action_repeat" not in env or env.get("evaluation"):
         return chosen
     needed = max((d.success_step or len(d)) * (env.action_repeat or 1) for d in demonstrations)
     return max(shortest, min(longest, 50 * math.ceil(1.5 * needed / 50)))

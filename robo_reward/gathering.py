@@ -56,13 +56,14 @@ def gather_demonstrations(
     Raises:
         UserError: the world has no expert, or what the dataset's reader says.
     """
-    from robo_reward.data.demonstrations import collect_demonstrations
+    from robo_reward.data.demonstrations import collect_demonstrations, of_each_task
+    from robo_reward.data.recording import Recording
 
     if config.data is not None:
         from robo_reward.data.datasets import read_dataset
 
         traces = read_dataset(config.data, views=views or None, stride=1)
-        return (traces[: config.demos] if config.demos else traces), 0
+        return [traces[k] for k in of_each_task([trace.task for trace in traces], config.demos)], 0
     horizon = max(EXPERT_HORIZON, config.env.get("horizon") or 0)
     world = build_world(config.env, num_worlds=1, workers="in_process", horizon=horizon, oracle=oracle)
     try:
@@ -75,6 +76,7 @@ def gather_demonstrations(
         if isinstance(learner, TakesPolicy):
             views = tuple(dict.fromkeys((*views, *learner.policy_views(world.view_names))))
         seed = derive_seed(config.seed, "demonstrations")
-        return collect_demonstrations(world, config.demos or 1, seed, config.hold, views)
+        recording = Recording(**(config.get("recording") or {}))
+        return collect_demonstrations(world, config.demos or 1, seed, config.hold, views, recording=recording)
     finally:
         world.close()

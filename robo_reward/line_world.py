@@ -96,12 +96,14 @@ class LineWorld:
         return np.asarray(self._x >= GOAL)
 
     def snapshot(self) -> list[Any]:
-        """Positions, clocks, episode numbers and sums."""
-        return [self._seed, self._x.copy(), self._steps.copy(), self._episode.copy(), self._sum.copy()]
+        """Of each point the seed, position, clock, episode number and sum."""
+        rows = zip(self._x, self._steps, self._episode, self._sum, strict=True)
+        return [(self._seed, *row) for row in rows]
 
     def restore(self, snapshot: list[Any]) -> Observation:
-        """Goes back to a snapshot."""
-        self._seed, self._x, self._steps, self._episode, self._sum = snapshot[0], *(a.copy() for a in snapshot[1:])
+        """Goes back to N snapshots."""
+        for i, (self._seed, *row) in enumerate(snapshot):
+            self._x[i], self._steps[i], self._episode[i], self._sum[i] = row
         return self.observe()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from robo_reward.contracts import Flags, Floats, Needs, Observation, Policy, Transition, World
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Source, Trace
+from robo_reward.walking import begin_at
 
 OnStep = Callable[[Transition], None]
 OUTCOME = "outcome"
@@ -108,13 +109,15 @@ def rollout(
     source: Source = "policy",
     on_step: OnStep | None = None,
     stopper: Stopper | None = None,
+    first: int = 0,
 ) -> Iterator[Trace]:
     """Yields ``episodes`` traces; the same seed and number of worlds give the same starts.
 
     The worlds run in lockstep, N episodes at a time, each wave with seeds derived from ``seed`` and its number;
     ``trace.meta["outcome"]`` is the position of the episode's verdict in the world's sealed log. An episode that
     ``stopper`` ends is terminated there (``meta["stopped"]`` is 1); its verdict is sealed by worlds that can be ended
-    from outside (``EndsEpisodes``), others know of none.
+    from outside (``EndsEpisodes``), others know of none. ``first``: the number of the first episode, for worlds whose
+    episodes walk through tasks.
     """
     world.keep_final(tuple(dict.fromkeys((*views, *(stopper.needs.views if stopper else ())))))
     finished = 0
@@ -122,6 +125,7 @@ def rollout(
     while finished < episodes:
         wanted = min(world.num_worlds, episodes - finished)
         start = derive_seed(seed, "wave", wave)
+        begin_at(world, first + finished)
         for trace in _wave(world, policy, wanted, start, views, stride, source, on_step, stopper):
             finished += 1
             yield trace

@@ -14,6 +14,7 @@ from robo_reward.alarm import HackingAlarm
 from robo_reward.answer_counts import counts_of
 from robo_reward.contracts import Budget, Hook, Needs, Policy, Tally, World
 from robo_reward.data.trace_file import read_trace, write_trace
+from robo_reward.pushing import Disturber
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import STOPPED, Stopper, rollout
 from robo_reward.runs.checkpoint import load_state, save_state
@@ -48,7 +49,7 @@ class Session:
     ``experience``: episodes that were stepped before the learner started (random actions, replays), already counted.
     ``evaluate``: runs the policy for the report at a number of rollouts; its verdicts go to a sealed log. ``outcomes``:
     for each rollout the position of its verdict in the training world's sealed log; ``stopped``: those of the rollouts
-    that ``stopper``, our own detector, ended. ``during``: (rollouts, positions in
+    that ``stopper``, our own detector, ended. ``disturber`` pushes the world in training. ``during``: (rollouts, positions in
     the test world's sealed log) of the evaluations while training. ``restored``: what the learner saved in the
     checkpoint that the run goes on from. The learner leaves ``played``, its own episodes with kind, the judge's verdict
     and the mean reward, and ``notes`` for the summary.
@@ -62,6 +63,7 @@ class Session:
     seed: int
     judge: Judge | None = None
     stopper: Stopper | None = None
+    disturber: Disturber | None = None
     experience: list[Trace] = field(default_factory=list)
     hooks: Sequence[Hook] = ()
     evaluate: Callable[[Policy, int], None] | None = None
@@ -111,7 +113,15 @@ class Session:
         # what rewards are fitted on, random actions and replays, runs to its time limit
         stopper = self.stopper if source == "policy" else None
         for trace in rollout(
-            self.world, policy, count, seed, views=self.views, stride=stride, source=source, stopper=stopper
+            self.world,
+            policy,
+            count,
+            seed,
+            views=self.views,
+            stride=stride,
+            source=source,
+            stopper=stopper,
+            first=self.tally.rollouts,
         ):
             self.tally.rollouts += 1
             self.tally.env_steps += len(trace)

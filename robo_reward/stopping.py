@@ -7,18 +7,19 @@ from typing import Any
 from robo_reward.build import build
 from robo_reward.chain_check import pays_unbounded_level
 from robo_reward.errors import UserError
+from robo_reward.pushing import Disturber, disturbs
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import Stopper
 
 
 def build_stopper(config: Any, stack: RewardStack) -> Stopper | None:
-    """The stopper of a run's ``hook`` group; None without one.
+    """The stopper of a run's ``hook`` group; None without one, or where the hook is a disturber.
 
     Raises:
         UserError: if the reward would pay the policy for staying away from the success that ends its episodes.
     """
     hook = config.get("hook") or {}
-    if not hook.get("_target_"):
+    if not hook.get("_target_") or disturbs(hook):
         return None
     level = pays_unbounded_level(stack.transforms)
     if level is not None:
@@ -28,3 +29,20 @@ def build_stopper(config: Any, stack: RewardStack) -> Stopper | None:
         )
     stopper: Stopper = build(hook)
     return stopper
+
+
+def build_disturber(config: Any, learner: object) -> Disturber | None:
+    """Whoever a run's ``hook`` group lets push the world; None where it is none or a stopper.
+
+    Raises:
+        UserError: the learner has no place for one.
+    """
+    hook = config.get("hook") or {}
+    if not disturbs(hook):
+        return None
+    if not getattr(learner, "takes_disturber", False):
+        raise UserError(
+            "a disturber needs an on-policy learner whose advantages it can see: use learner=ppo, or hook=none"
+        )
+    disturber: Disturber = build(hook)
+    return disturber

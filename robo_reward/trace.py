@@ -23,7 +23,8 @@ class Trace:
     ``state`` (T+1, S) float32; ``action`` (T, A) float32; ``frames``: view -> (F, H, W, 3) uint8; ``frame_steps`` (F,)
     the step index in 0..T that each frame shows, ascending. ``success`` (T+1,) bool is the annotation of a
     demonstration; None where nobody annotated it (a policy's own episode). ``estimate`` (F,) and ``reward`` (T,) once
-    priced.
+    priced. ``places`` (T+1, P) float32 metres: where a simulator says that things are, if it was asked to; a label for
+    auxiliary losses, never an input.
     """
 
     task: str
@@ -40,6 +41,7 @@ class Trace:
     estimate: Estimate | None = None
     reward: NDArray[np.float32] | None = None
     meta: Mapping[str, float] = field(default_factory=dict)
+    places: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         steps = len(self.action)
@@ -71,6 +73,7 @@ class Trace:
             frame_steps=self.frame_steps[kept],
             success=None if self.success is None else self.success[: stop + 1],
             env_reward=None if self.env_reward is None else self.env_reward[:stop],
+            places=None if self.places is None else self.places[: stop + 1],
             estimate=None,
             reward=None,
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from robo_reward.audit_record import check_accepted, read_record
 from robo_reward.bounds import check_unit_actions
-from robo_reward.build import build, build_stack, build_world, model_folder, save_reward_model
+from robo_reward.build import build, build_stack, build_test_world, build_world, model_folder, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Policy, World
 from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
@@ -22,7 +22,7 @@ from robo_reward.picture_sizes import check_picture_sizes
 from robo_reward.runs.folder import RunFolder
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.session import Saveable, Session
-from robo_reward.stopping import build_stopper
+from robo_reward.stopping import build_disturber, build_stopper
 from robo_reward.trace import Source, Trace
 
 GROWN = 30
@@ -76,6 +76,7 @@ class Job:
         judged = config.judge.get("_target_") and self.wants_demonstrations
         self.judge = build(config.judge) if judged else None
         self.stopper = build_stopper(config, self.stack)
+        self.disturber = build_disturber(config, self.learner)
         self.demonstrations: list[Trace] = []
         self.dropped = 0
         worlds = config.env.get("num_worlds") or 1
@@ -115,6 +116,8 @@ class Job:
         world = build_world(config.env, oracle=self.oracle, **more)
         if getattr(self.learner, "unit_actions", False):
             check_unit_actions(world)
+        if self.disturber is not None:
+            self.disturber.bind(world, self.oracle)
         session = Session(
             world=world,
             stack=self.stack,
@@ -124,8 +127,9 @@ class Job:
             seed=config.seed,
             judge=self.judge,
             stopper=self.stopper,
+            disturber=self.disturber,
         )
-        self._test_world = build_world(config.env, num_worlds=1, workers="in_process", **more)
+        self._test_world = build_test_world(config.env, **more)
         session.test_world = self._test_world
         session.evaluate = partial(self._evaluate_quietly, session)
         return session
@@ -208,6 +212,8 @@ class Job:
         """Runs the learner and saves what came of it; then nothing will be updated any more."""
         policy: Policy = self.learner.learn(session)
         policy.save(self.run.path / "policy")
+        if self.disturber is not None:
+            self.disturber.save(self.run.path / "disturber")
         self.called_success = [called_success(self.stack.model.estimate_episode(row[0])) for row in session.played]
         if self.learned:
             self._grow(session)

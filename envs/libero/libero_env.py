@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from robo_reward.envs.libero.catalogue import LiberoTask, shipped_states
 from robo_reward.envs.libero.pictures import Meshes, ScenePictures
+from robo_reward.envs.libero.places import places
 from robo_reward.envs.libero.seen import Timing
 from robo_reward.envs.libero.sim import LiberoSim
-from robo_reward.envs.libero.starts import Starts, start
+from robo_reward.envs.libero.starts import EXACT, Spread, Starts, start
 from robo_reward.envs.rendering import FREE_VIEW, CameraRenderer, Profile, camera_names
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.task_settings import Camerawork, Clock, SubStep, Vector
@@ -42,7 +43,8 @@ class LiberoEnv(SimEnv):
     LiberoProcessorStep makes of an observation. Views ``image`` and ``image2`` are turned as that step turns them.
     ``timing``: "lerobot" shows what LeRobot's environment shows, 4 ms before the step's end; "present" its end.
     Reward: the benchmark's own, 1 where the goal holds. Episode e of world w of W is number w + W e: its task is that
-    number modulo the tasks, and each task's shipped states come in their order.
+    number modulo the tasks, and each task's shipped states come in their order. ``begin_at`` counts from elsewhere.
+    ``spread``: how far starts="reset" is varied.
     """
 
     state_names = STATE_NAMES
@@ -57,8 +59,11 @@ class LiberoEnv(SimEnv):
         timing: Timing = "lerobot",
         world: int = 0,
         worlds: int = 1,
+        spread: Spread = EXACT,
     ) -> None:
         self.tasks = tuple(tasks)
+        self._spread = spread
+        self._first = 0
         self._starts: Starts = starts
         self._meshes: Meshes = meshes
         self._timing: Timing = timing
@@ -86,6 +91,14 @@ class LiberoEnv(SimEnv):
     def instruction_now(self) -> str:
         """The instruction of the task that is on now."""
         return self.sim.task.instruction
+
+    def begin_at(self, number: int) -> None:
+        """The next seeded reset begins episode ``number`` in the first of the worlds."""
+        self._first = number
+
+    def places(self) -> Vector:
+        """(6,) float32 metres: where what the task moves is, and where it belongs; for auxiliary losses only."""
+        return places(self.sim)
 
     def expert_action(self) -> Vector:
         """What the scripted expert would do now, (7,) float32. It sees the simulator's state, not the pictures."""
@@ -125,9 +138,9 @@ class LiberoEnv(SimEnv):
             self._leave(number)
 
     def _begin(self, seed: int) -> Vector:
-        number = self._world + self._worlds * (self._episode - 1)
+        number = self._first + self._world + self._worlds * (self._episode - 1)
         self._enter(number % len(self.tasks))
-        self.shift = start(self.sim, self._starts, seed, self._shipped, number // len(self.tasks))
+        self.shift = start(self.sim, self._starts, seed, self._shipped, number // len(self.tasks), self._spread)
         self._expert = None
         return self._state()
 
@@ -145,10 +158,12 @@ class LiberoEnv(SimEnv):
         return np.concatenate([position, axis_angle(turn), fingers]).astype(np.float32)
 
     def _python_state(self) -> Any:
-        return {"task": self._number, "sim": self.sim.memory(), "shift": self.shift.copy()}
+        held = {"task": self._number, "first": self._first}
+        return {**held, "sim": self.sim.memory(), "shift": self.shift.copy()}
 
     def _set_python_state(self, state: Any) -> None:
         self._enter(state["task"])
+        self._first = state["first"]
         self.sim.recall(state["sim"])
         self.shift = state["shift"].copy()
         self._expert = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -23,32 +24,47 @@ DRIFT = 0.02
 """Metres that a moved target may settle away from where the shipped one does, shift aside."""
 
 
-def start(sim: LiberoSim, starts: Starts, seed: int, shipped: Array, number: int) -> Array:
-    """Begins an episode, settled, and returns the target's shift in x and y (2,), zero unless ``starts`` is "moved".
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far starts vary. ``joints``: radians, standard deviation of the arm's; ``target``: metres in x and in y."""
+
+    joints: float = 0.0
+    target: float = 0.0
+
+
+EXACT = Spread()
+MOVED = Spread(JOINT_NOISE, SHIFT)
+
+
+def start(sim: LiberoSim, starts: Starts, seed: int, shipped: Array, number: int, spread: Spread = EXACT) -> Array:
+    """Begins an episode, settled, and returns the target's shift in x and y (2,), zero where it was not moved.
 
     ``shipped`` (n, 1 + nq + nv): the task's shipped states, of which number ``number`` modulo n is taken. Fixtures
-    stand where ``seed`` puts them, for shipped states say nothing about them.
+    stand where ``seed`` puts them, for shipped states say nothing about them. ``spread``: of starts="reset".
     """
     if starts == "moved":
-        return _moved(sim, seed, shipped[number % len(shipped)])
+        return _moved(sim, seed, shipped[number % len(shipped)], MOVED)
+    if starts == "reset" and spread != EXACT:
+        sim.reset(seed)
+        return _moved(sim, seed, sim.state(), spread)
     sim.reset(seed, shipped[number % len(shipped)] if starts == "shipped" else None)
     sim.settle()
     return np.zeros(2)
 
 
-def _moved(sim: LiberoSim, seed: int, shipped: Array) -> Array:
+def _moved(sim: LiberoSim, seed: int, shipped: Array, spread: Spread) -> Array:
     """The first drawn shift that fits; without one (a bowl in its drawer) the target stays and the arm alone moves."""
     rng = np.random.default_rng(seed)
     state = shipped.copy()
     arm = 1 + np.array(sim.robosuite.robots[0]._ref_joint_pos_indexes)
-    state[arm] += rng.normal(0.0, JOINT_NOISE, len(arm))
+    state[arm] += rng.normal(0.0, spread.joints, len(arm))
     sim.reset(seed, state)
-    if sim.facts.target is not None:
+    if sim.facts.target is not None and spread.target > 0:
         # Shipped states float or sink by up to 9 cm, so that only settled places can be compared.
         depth = _depth(sim)
         sim.settle()
         place = _target_place(sim)
-        for shift in rng.uniform(-SHIFT, SHIFT, (TRIES, 2)):
+        for shift in rng.uniform(-spread.target, spread.target, (TRIES, 2)):
             if _fits(sim, seed, state, shift, depth, place):
                 return np.array(shift)
         sim.reset(seed, state)

@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from robo_reward.contracts import Flags, Observation, Oracle
+import numpy as np
+
+from robo_reward.contracts import Flags, Floats, Observation, Oracle
 from robo_reward.envs.libero.catalogue import HORIZONS, LiberoTask, find_tasks
 from robo_reward.envs.libero.installation import find_assets
 from robo_reward.envs.libero.libero_env import VIEWS, LiberoEnv
 from robo_reward.envs.libero.pictures import Meshes
 from robo_reward.envs.libero.seen import Timing
-from robo_reward.envs.libero.starts import STARTS, Starts
+from robo_reward.envs.libero.starts import EXACT, STARTS, Spread, Starts
 from robo_reward.envs.rendering import Profile
 from robo_reward.envs.task_settings import Camerawork, Clock
 from robo_reward.envs.vector_world import EnvFactory, VectorWorld, Workers
-from robo_reward.errors import unknown_name
+from robo_reward.errors import UserError, unknown_name
+
+PUSH_SCALE = (0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.0)
+"""Standard deviation of the pushes that demonstrations may be given, per number of the action: not on the fingers."""
 
 
 class LiberoWorld(VectorWorld):
     """A ``VectorWorld`` whose worlds may change their task from one episode to the next.
 
-    ``stand_in_visuals``: whether pictures differ from the published benchmark's.
+    ``stand_in_visuals``: whether pictures differ from the published ones. ``tasks``: the instructions, in order.
     """
+
+    push_scale = PUSH_SCALE
 
     def __init__(
         self,
@@ -32,12 +39,29 @@ class LiberoWorld(VectorWorld):
         workers: Workers = "in_process",
         oracle: Oracle = "none",
         stand_in_visuals: bool = False,
-        walks: bool = False,
+        tasks: Sequence[str] = (),
+        starts: Starts = "reset",
     ) -> None:
         super().__init__(factories, workers, oracle)
         self.stand_in_visuals = stand_in_visuals
-        self._walks = walks
+        self.tasks, self.starts = tuple(tasks), starts
+        self._walks = len(self.tasks) > 1
+        self._first = 0
         self._earlier = self._task
+
+    def reset(self, seed: int) -> Observation:
+        """Starts an episode in every world: the first ones, or those that ``begin_at`` named."""
+        self._vec.env_method("begin_at", self._first)
+        self._first = 0
+        return super().reset(seed)
+
+    def begin_at(self, number: int) -> None:
+        """The next ``reset`` begins episode ``number`` in the first world; it decides task and shipped start."""
+        self._first = number
+
+    def places(self) -> Floats:
+        """(N, 6) float32 metres: where what a task moves is now, and where it belongs. Never for a policy to see."""
+        return np.stack(self._vec.env_method("places"))
 
     def _moved_on(self, states: Any) -> Observation:
         self._earlier = self._task
@@ -61,9 +85,10 @@ def make_env(
     timing: Timing = "lerobot",
     world: int = 0,
     worlds: int = 1,
+    spread: Spread = EXACT,
 ) -> LiberoEnv:
     """One of ``worlds`` worlds as a Gymnasium environment."""
-    return LiberoEnv(tasks, camerawork, clock, starts, meshes, timing, world, worlds)
+    return LiberoEnv(tasks, camerawork, clock, starts, meshes, timing, world, worlds, spread)
 
 
 def make_world(
@@ -80,16 +105,25 @@ def make_world(
     meshes: Meshes = "published",
     starts: Starts = "reset",
     timing: Timing = "lerobot",
+    joint_noise: float = 0.0,
+    target_shift: float = 0.0,
+    evaluation: Mapping[str, Any] | None = None,
     oracle: Oracle = "none",
 ) -> LiberoWorld:
     """N worlds of the tasks that ``task`` names; ``horizon`` in control steps (20 a second), None for the suite's.
 
+    ``joint_noise``, ``target_shift``: of starts="reset", radians (standard deviation of the arm's joints) and metres.
+    ``evaluation``: what the worlds that policies are evaluated in set otherwise (``build_test_world``); only checked.
+
     Raises:
-        UserError: unknown suite, task, view, starts, meshes or timing, or no assets.
+        UserError: unknown suite, task, view, starts, meshes or timing, a spread below 0, or no assets.
         MissingExtra: hf-libero is not installed.
     """
-    if starts not in STARTS:
-        raise unknown_name("kind of starts", str(starts), STARTS)
+    for kind in (starts, (evaluation or {}).get("starts", starts)):
+        if kind not in STARTS:
+            raise unknown_name("kind of starts", str(kind), STARTS)
+    if joint_noise < 0 or target_shift < 0:
+        raise UserError(f"env.joint_noise={joint_noise} and env.target_shift={target_shift} must be 0 or more")
     if meshes not in ("published", "light"):
         raise unknown_name("kind of meshes", str(meshes), ("published", "light"))
     if timing not in ("lerobot", "present"):
@@ -98,6 +132,6 @@ def make_world(
     stand_in = bool(find_assets().stand_ins)
     camerawork = Camerawork(tuple(views), height, width, profile)
     clock = Clock(horizon or HORIZONS[suite], action_repeat)
-    shown = (camerawork, clock, starts, meshes, timing)
-    factories = [partial(make_env, tasks, *shown, i, num_worlds) for i in range(num_worlds)]
-    return LiberoWorld(factories, workers, oracle, stand_in, len(tasks) > 1)
+    shown, spread = (camerawork, clock, starts, meshes, timing), Spread(joint_noise, target_shift)
+    factories = [partial(make_env, tasks, *shown, i, num_worlds, spread) for i in range(num_worlds)]
+    return LiberoWorld(factories, workers, oracle, stand_in, [task.instruction for task in tasks], starts)

@@ -17,6 +17,10 @@ from robo_reward.policies.nano_vla.heads import FlowHead, RegressionHead, TokenH
 from robo_reward.policies.nano_vla.language import InstructionEncoder
 from robo_reward.policies.nano_vla.vision import CameraEncoder, augment, shrink
 
+PLACES = "observation.places"
+PLACE_SCALE = 10.0
+"""The locator speaks in decimetres, so that its numbers are near one."""
+
 
 class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
     """A vision-language-action policy of a million parameters, through LeRobot's interface.
@@ -39,7 +43,10 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         self.instruction = InstructionEncoder(words)
         state = config.robot_state_feature
         self.proprioception = _proprioception(state.shape[0]) if state is not None else None
-        size = sum(encoder.size for encoder in encoders) + words + (64 if state is not None else 0)
+        seen = sum(encoder.size for encoder in encoders)
+        located = config.places_size if config.places_weight > 0 and encoders else 0
+        self.locator = _locator(seen, hidden, located) if located else None
+        size = seen + words + (64 if state is not None else 0) + located
         self.trunk = nn.Sequential(
             nn.Linear(size, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
         )
@@ -58,7 +65,7 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
 
     def forward(self, batch: Mapping[str, Any], reduction: str = "mean") -> tuple[Tensor, dict[str, float]]:
         """The training loss, a scalar, or (B,) with ``reduction="none"``; actions behind an episode's end count not."""
-        embedding = self.encode(batch)
+        embedding, places = self._look(batch)
         with torch.autocast(embedding.device.type, enabled=False):
             # LeRobot's loader drops an action's axis where it has one number
             chunk = batch[ACTION].float().reshape(len(embedding), *self.head.shape)
@@ -67,7 +74,13 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         kept = torch.ones_like(error[..., 0]) if padded is None else (~padded).to(error.dtype)
         per_sample = (error.mean(-1) * kept).sum(1) / kept.sum(1).clamp(min=1)
         loss = per_sample if reduction == "none" else (error.mean(-1) * kept).sum() / kept.sum().clamp(min=1)
-        return loss, {f"{self.config.head}_loss": float(per_sample.detach().mean())}
+        said = {f"{self.config.head}_loss": float(per_sample.detach().mean())}
+        if places is None:
+            return loss, said
+        off = self._misplaced(batch, places)
+        said["places_metres"] = float(off.detach().mean()) / PLACE_SCALE
+        off = self.config.places_weight * off
+        return loss + (off if reduction == "none" else off.mean()), said
 
     @torch.no_grad()
     def predict_action_chunk(self, batch: Mapping[str, Any], noise: Tensor | None = None, **_: Any) -> Tensor:
@@ -91,12 +104,29 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
 
     def encode(self, batch: Mapping[str, Any]) -> Tensor:
         """The observations' embedding (B, hidden); pictures are augmented in training mode."""
+        return self._look(batch)[0]
+
+    def _look(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
+        """The embedding, and where the cameras take things to be (B, P), None without an auxiliary loss."""
         words = self.instruction(batch[OBS_LANGUAGE_TOKENS])
         parts = [camera(self._picture(batch, key), words) for key, camera in zip(self._seen, self.cameras, strict=True)]
+        places = None if self.locator is None else self.locator(torch.cat(parts, -1).float()).float()
+        if places is not None:
+            parts.append(places)
         if self.proprioception is not None:
             parts.append(self.proprioception(batch[OBS_STATE]))
         embedding: Tensor = self.trunk(torch.cat([part.float() for part in (*parts, words)], -1))
-        return embedding
+        return embedding, places
+
+    def _misplaced(self, batch: Mapping[str, Any], places: Tensor) -> Tensor:
+        """(B,) mean absolute error of the places, in decimetres."""
+        if PLACES not in batch:
+            raise UserError(
+                f"policy.places_weight={self.config.places_weight} needs demonstrations that tell where things are: "
+                "robo-reward collect recording.places=true, or set it to 0"
+            )
+        off: Tensor = (places - PLACE_SCALE * batch[PLACES].to(places)).abs().mean(-1)
+        return off
 
     def velocity(self, observation_embedding: Tensor, noisy_chunk: Tensor, t: Tensor) -> Tensor:
         """The flow's velocity (B, K, A) at ``noisy_chunk`` (B, K, A) and time t (B,): 1 is noise, 0 the action.
@@ -133,6 +163,10 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
             return pictures
         shift = self.config.shift.get(key.removeprefix(VIEW_PREFIX), 0)
         return augment(pictures, self.config.brightness, self.config.colour, shift)
+
+
+def _locator(size: int, hidden: int, places: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, places))
 
 
 def _proprioception(size: int) -> nn.Sequential:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 VIEW_PREFIX = "observation.images."
 STATE = "observation.state"
 ACTION = "action"
+PLACES = "observation.places"
+"""Of training samples: where a simulator says that things are. LeRobot's pipelines drop what has another prefix."""
 RESIZES = ("resize_imgs_with_padding", "image_resolution", "resize_shape", "image_resize_shape", "image_size")
 """Settings of policies that bring pictures to a size of their own."""
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import ACTION, STATE, VIEW_PREFIX
+from robo_reward.policies.vla.features import ACTION, PLACES, STATE, VIEW_PREFIX
 from robo_reward.trace import Trace
 
 Shrink = Callable[[str, Tensor], Tensor]
@@ -43,6 +43,7 @@ class EpisodeFrames:
         self._states: list[NDArray[np.float32]] = []
         self._actions: list[NDArray[np.float32]] = []
         self._tasks: list[str] = []
+        self._places: list[NDArray[np.float32] | None] = []
         self._samples: list[_Sample] = []
         self._pictures = 0
 
@@ -59,6 +60,7 @@ class EpisodeFrames:
             self._states.append(trace.state)
             self._actions.append(trace.action)
             self._tasks.append(trace.task)
+            self._places.append(trace.places)
             for view, parts in self._parts.items():
                 pictures = torch.from_numpy(np.ascontiguousarray(trace.frames[view])).permute(0, 3, 1, 2)
                 parts.append(pictures if self._shrink is None else self._shrink(view, pictures))
@@ -71,7 +73,7 @@ class EpisodeFrames:
 
         ``past``: steps whose observations are seen (-1, 0), () for the present without a time axis; ``ahead``: steps
         whose actions are the chunk. Pictures (B[, T], 3, H, W) uint8, state (B[, T], S), action (B, K, A) float32,
-        action_is_pad (B, K) bool, task, index (B,) int64.
+        action_is_pad (B, K) bool, task, index (B,) int64; ``PLACES`` (B, P) float32 where every episode tells them.
         """
         samples = [self._samples[k] for k in chosen]
         chunks = [self._chunk(sample, ahead) for sample in samples]
@@ -84,6 +86,8 @@ class EpisodeFrames:
         back = list(past) or [0]
         states = np.stack([self._states[s.episode][[max(s.step + d, 0) for d in back]] for s in samples])
         batch[STATE] = torch.from_numpy(states if past else states[:, 0])
+        if all(places is not None for places in self._places):
+            batch[PLACES] = torch.from_numpy(np.stack([self._places[s.episode][s.step] for s in samples]))  # type: ignore[index]
         # of earlier moments: as many kept pictures back as there are steps, within the episode
         shown = torch.tensor([[max(s.picture + d, s.first) for d in back] for s in samples])
         for view, frames in self._joined().items():

@@ -154,7 +154,7 @@ class SftLearner:
         if self._data is None:
             frames = EpisodeFrames(views, data_of.shrinker(policy))
             frames.add(session.demonstrations)
-        elif data_of.decoded_gigabytes(self._data, views, self._demos) <= self._cache_gb:
+        elif data_of.decoded_gigabytes(self._data, views, policy, self._demos) <= self._cache_gb:
             frames = data_of.frames_of_dataset(self._data, views, policy, self._demos)
         else:
             if self._demos is not None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robo_reward.data.dataset_source import DatasetSource, open_dataset
+from robo_reward.data.dataset_source import AGE, DatasetSource, open_dataset
 from robo_reward.errors import UserError
 from robo_reward.policies.vla.features import ACTION, STATE, VIEW_PREFIX, DataFacts
 from robo_reward.policies.vla.frames import EpisodeFrames
@@ -63,13 +63,15 @@ def batches_in_memory(frames: EpisodeFrames, policy: LeRobotPolicy, batch: int, 
 
 
 def frames_of_dataset(path: str, views: Sequence[str], policy: LeRobotPolicy, demos: int | None) -> EpisodeFrames:
-    """A dataset decoded into memory, as small as the policy reads it if it says so; at most ``demos`` episodes."""
+    """A dataset decoded into memory, as small as the policy reads it if it says so; ``demos`` episodes of each task."""
     from robo_reward.data.datasets import read_dataset
+    from robo_reward.data.demonstrations import of_each_task
 
     frames = EpisodeFrames(views, shrinker(policy))
     rows = sorted(open_dataset(path).episodes, key=lambda row: int(row["episode_index"]))
+    rows = [row for row in rows if int(row["length"]) > 1]
     starts = dict(zip([int(r["episode_index"]) for r in rows], _starts(rows), strict=True))
-    wanted = [int(row["episode_index"]) for row in rows if int(row["length"]) > 1][: demos or None]
+    wanted = [int(rows[k]["episode_index"]) for k in of_each_task([_task(row) for row in rows], demos)]
     for at in range(0, len(wanted), AT_ONCE):
         part = wanted[at : at + AT_ONCE]
         frames.add(read_dataset(path, views=views, episodes=part), [starts[episode] for episode in part])
@@ -83,6 +85,10 @@ def streamed_batches(path: str, policy: LeRobotPolicy, batch: int, seed: int, wo
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
     source = open_dataset(path)
+    if AGE in source.features:
+        raise UserError(
+            f"dataset '{path}' holds pictures that were taken now and then; raise learner.cache_gb to read it"
+        )
     name, root = _address(source)
     meta = LeRobotDatasetMetadata(name, root=root)
     spans, past = resolve_delta_timestamps(policy.config, meta), policy.config.observation_delta_indices
@@ -99,12 +105,25 @@ def streamed_batches(path: str, policy: LeRobotPolicy, batch: int, seed: int, wo
     return between
 
 
-def decoded_gigabytes(path: str, views: Sequence[str], demos: int | None) -> float:
-    """How much memory the decoded pictures of a dataset take."""
+def decoded_gigabytes(path: str, views: Sequence[str], policy: LeRobotPolicy, demos: int | None) -> float:
+    """How much memory the decoded pictures of a dataset take, as small as the policy reads them, held ones too."""
+    from robo_reward.data.demonstrations import of_each_task
+
     source = open_dataset(path)
     known, rows = source.image_keys(), sorted(source.episodes, key=lambda row: int(row["episode_index"]))
-    pixels = sum(int(np.prod(source.features[known[view]]["shape"])) for view in views)
-    return pixels * sum(int(row["length"]) for row in rows[: demos or None]) / 1e9
+    shrink, numbers = shrinker(policy), 0
+    for view in views:
+        shape = [int(size) for size in source.features[known[view]]["shape"]]
+        high, wide = shape[1:] if shape[0] == 3 and shape[2] != 3 else shape[:2]
+        picture = torch.zeros(1, 3, high, wide, dtype=torch.uint8)
+        numbers += (picture if shrink is None else shrink(view, picture)).numel()
+    chosen = of_each_task([_task(row) for row in rows], demos)
+    return numbers * sum(int(rows[k]["length"]) for k in chosen) / 1e9
+
+
+def _task(row: Any) -> str:
+    """An episode's first instruction."""
+    return str((row.get("tasks") or [""])[0])
 
 
 def shrinker(policy: LeRobotPolicy) -> Any:

@@ -15,6 +15,10 @@ from robo_reward.data.old_datasets import converted
 from robo_reward.errors import UserError, unknown_name
 
 VIEW_PREFIX = "observation.images."
+AGE = "picture_age"
+"""The column that says how many steps ago a frame's pictures were taken, in datasets that hold pictures."""
+PLACES = "simulator.places"
+"""The column of where a simulator says that things are, in metres."""
 VERSION = "v3.0"
 
 

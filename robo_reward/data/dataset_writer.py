@@ -6,14 +6,14 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.data.dataset_source import VIEW_PREFIX
+from robo_reward.data.dataset_source import AGE, PLACES, VIEW_PREFIX
 from robo_reward.errors import UserError
 from robo_reward.trace import Trace
 
@@ -28,6 +28,7 @@ def write_dataset(
     *,
     images: bool = False,
     robot_type: str | None = None,
+    hold: bool = False,
 ) -> None:
     """Writes one LeRobotDataset v3 into ``folder``, which must not exist yet.
 
@@ -35,7 +36,9 @@ def write_dataset(
     every trace is priced). Frames that the trace did not keep are left out, and so is what lies behind the
     last action; the reward of the steps between two kept frames is summed. ``fps`` (Hz, default: the traces'
     own over their stride) is rounded, since LeRobot counts whole frames per second. Pictures become H.264
-    4:4:4 video at crf 6, or PNG in parquet with ``images``.
+    4:4:4 video at crf 6, or PNG in parquet with ``images``. With ``hold`` every step is written: a picture stands
+    until the next one, and ``picture_age`` counts the steps since it was taken. ``simulator.places``: the traces'
+    places, where all have some.
 
     Raises:
         UserError: ``folder`` exists, no traces, or the traces differ in views, sizes or rate.
@@ -44,8 +47,8 @@ def write_dataset(
         raise UserError(f"'{folder}' exists already; give another folder or delete it first")
     if not traces:
         raise UserError("there is no episode to write; a dataset needs at least one")
-    features = _features(traces, images)
-    rate = max(1, round(_rate(traces) if fps is None else fps))
+    features = _features(traces, images, hold)
+    rate = max(1, round((traces[0].fps if hold else _rate(traces)) if fps is None else fps))
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
@@ -83,23 +86,28 @@ def _write(
         rgb_encoder=RGBEncoderConfig(**CODEC),
     )
     for trace in traces:
-        for frame in _frames(trace, "next.reward" in features):
+        for frame in _frames(trace, set(features)):
             dataset.add_frame(frame)
         dataset.save_episode(parallel_encoding=False)
     dataset.finalize()
 
 
-def _frames(trace: Trace, priced: bool) -> Iterator[dict[str, Any]]:
-    steps = _steps(trace)
+def _frames(trace: Trace, wanted: Set[str]) -> Iterator[dict[str, Any]]:
+    steps = np.arange(len(trace)) if AGE in wanted else _steps(trace)
     until = np.append(steps[1:], len(trace))
-    for row, (step, following) in enumerate(zip(steps, until, strict=True)):
+    rows = np.searchsorted(trace.frame_steps, steps, "right") - 1
+    for row, step, following in zip(rows, steps, until, strict=True):
         frame: dict[str, Any] = {f"{VIEW_PREFIX}{view}": shown[row] for view, shown in trace.frames.items()}
         frame["observation.state"] = np.asarray(trace.state[step], np.float32)
         frame["action"] = np.asarray(trace.action[step], np.float32)
         frame["task"] = trace.task
         if trace.success is not None:
             frame["next.success"] = np.array([trace.success[following]], bool)
-        if priced and trace.reward is not None:
+        if AGE in wanted:
+            frame[AGE] = np.array([step - trace.frame_steps[row]], np.int64)
+        if PLACES in wanted and trace.places is not None:
+            frame[PLACES] = np.asarray(trace.places[step], np.float32)
+        if "next.reward" in wanted and trace.reward is not None:
             frame["next.reward"] = np.array([trace.reward[step:following].sum()], np.float32)
         yield frame
 
@@ -116,7 +124,7 @@ def _rate(traces: Sequence[Trace]) -> float:
     return traces[0].fps / max(1, int(np.median(strides)) if strides else 1)
 
 
-def _features(traces: Sequence[Trace], images: bool) -> dict[str, Any]:
+def _features(traces: Sequence[Trace], images: bool, hold: bool) -> dict[str, Any]:
     if any(len(_steps(trace)) == 0 for trace in traces):
         raise UserError("an episode without a step (an action and a picture to go with it) cannot be written")
     described = [_shapes(trace) for trace in traces]
@@ -136,6 +144,10 @@ def _features(traces: Sequence[Trace], images: bool) -> dict[str, Any]:
             features[key] = {"dtype": dtype, "shape": shape, "names": None}
     if all(trace.reward is not None for trace in traces):
         features["next.reward"] = {"dtype": "float32", "shape": (1,), "names": None}
+    if hold:
+        if any(not trace.frames or trace.frame_steps[:1].tolist() != [0] for trace in traces):
+            raise UserError("pictures can be held only from an episode's first step on; write it without hold")
+        features[AGE] = {"dtype": "int64", "shape": (1,), "names": None}
     return features
 
 
@@ -145,4 +157,6 @@ def _shapes(trace: Trace) -> dict[str, tuple[int, ...]]:
     shapes["action"] = (trace.action.shape[1],)
     if trace.success is not None:
         shapes["next.success"] = (1,)
+    if trace.places is not None:
+        shapes[PLACES] = (trace.places.shape[1],)
     return shapes

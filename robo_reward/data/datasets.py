@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.data.dataset_source import DatasetSource, open_dataset, read_table
+from robo_reward.data.dataset_source import AGE, PLACES, DatasetSource, open_dataset, read_table
 from robo_reward.data.dataset_writer import write_dataset
 from robo_reward.data.video import Span, decode_spans
 from robo_reward.errors import UserError
@@ -38,7 +38,8 @@ def read_dataset(
     reads all, () none. ``success[t+1]`` is ``next.success[t]``; an episode that reaches success only by its
     last action, whose state was not recorded, counts as successful in its last state. Without
     ``next.success`` a demonstration is taken to succeed in its last state, unless ``assume_success_at_end``
-    is False, which leaves ``success`` None. ``next.reward`` is not read: it may be an oracle's.
+    is False, which leaves ``success`` None. ``next.reward`` is not read: it may be an oracle's. Of held pictures
+    (``picture_age``) only those are kept that were taken at their step.
 
     Raises:
         UserError: no dataset, another codebase version, zero episodes, a missing key, an unknown view or
@@ -53,7 +54,7 @@ def read_dataset(
     rows = _choose_episodes(dataset, episodes)
     _check_size(dataset, keys.values(), rows, stride)
     columns = _read_columns(dataset, rows, keys.values())
-    wanted = [_frame_steps(int(row["length"]), stride) for row in rows]
+    wanted = [_fresh(table, _frame_steps(table.num_rows, stride)) for table in columns]
     frames = {view: _read_frames(dataset, key, rows, columns, wanted) for view, key in keys.items()}
     return [
         _trace(
@@ -90,6 +91,14 @@ def _frame_steps(length: int, stride: int) -> NDArray[np.int64]:
     return steps if steps[-1] == length - 1 else np.append(steps, length - 1)
 
 
+def _fresh(table: Any, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those steps whose pictures were taken there; held ones show an earlier moment."""
+    if AGE not in table.column_names:
+        return steps
+    age: NDArray[np.int64] = np.asarray(table[AGE].to_pylist(), np.int64).reshape(-1)
+    return steps[age[steps] == 0]
+
+
 def _check_size(dataset: DatasetSource, keys: Iterable[str], rows: Sequence[Mapping[str, Any]], stride: int) -> None:
     pixels = sum(int(np.prod(dataset.features[key]["shape"])) for key in keys)
     need = pixels * sum(len(_frame_steps(int(row["length"]), stride)) for row in rows)
@@ -105,7 +114,7 @@ def _read_columns(dataset: DatasetSource, rows: Sequence[Mapping[str, Any]], key
     """The parquet rows of each episode, one pyarrow table each; every file is read once."""
     names = ["observation.state", "action", "task_index", "episode_index", "frame_index"]
     names += [key for key in keys if dataset.features[key]["dtype"] == "image"]
-    names += ["next.success"] if "next.success" in dataset.features else []
+    names += [key for key in ("next.success", AGE, PLACES) if key in dataset.features]
     paths = [dataset.path("data_path", row, "data") for row in rows]
     dataset.need(paths)
     tables = {path: read_table(path, names) for path in dict.fromkeys(paths)}
@@ -169,6 +178,7 @@ def _trace(
         fps=dataset.fps,
         source=source,
         success=_success(table, len(state), assume_success),
+        places=_matrix(table[PLACES]) if PLACES in table.column_names else None,
     )
 
 

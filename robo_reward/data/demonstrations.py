@@ -7,10 +7,12 @@ from typing import Protocol
 
 import numpy as np
 
-from robo_reward.contracts import Floats, Frames, World
+from robo_reward.contracts import Floats, World
+from robo_reward.data.recording import Film, Pusher, Recording, places_of
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Trace
+from robo_reward.walking import begin_at, number_of_tasks
 
 
 class Demonstrator(Protocol):
@@ -60,36 +62,59 @@ def collect_demonstrations(
     *,
     demonstrator: Demonstrator | None = None,
     noise: float = 0.0,
+    recording: Recording | None = None,
     on_episode: OnEpisode | None = None,
 ) -> tuple[list[Trace], int]:
-    """``count`` successful episodes with pictures at every step, and how many failed attempts were dropped.
+    """``count`` successful episodes of each task, the tasks in turn, and how many failed attempts were dropped.
 
     An episode ends ``hold`` decisions after its first success, or one step before the world would reset
     itself. ``views``: cameras to keep (None: all; (): none). ``noise``: standard deviation of Gaussian noise
     on the actions, as a share of half their range; the executed action is what is recorded. The same seed
-    gives the same demonstrations. ``demonstrator`` None is the scripted expert.
+    gives the same demonstrations. ``demonstrator`` None is the scripted expert. ``recording`` None: every picture, and
+    nobody pushes.
 
     Raises:
-        UserError: ``count``, ``hold`` or ``noise`` out of range, an unknown view, more than one world, no
-            expert, or fewer than ``count`` successes in 5 x ``count`` attempts.
+        UserError: ``count``, ``hold``, ``noise`` or ``recording`` out of range, an unknown view, more than one world,
+            no expert, or fewer than ``count`` successes in 5 x ``count`` attempts at a task.
     """
-    chosen = _check(world, count, hold, noise, views)
-    who = demonstrator or ScriptedExpert()
+    chosen, recording = _check(world, count, hold, noise, views), recording or Recording()
+    recording.check(world)
+    who, tasks = demonstrator or ScriptedExpert(), number_of_tasks(world)
     traces: list[Trace] = []
-    for attempt in range(ATTEMPTS * count):
-        rng = derive_rng(seed, "demonstration noise", attempt)
-        trace = _attempt(world, who, derive_seed(seed, "demonstration", attempt), hold, chosen, noise, rng)
+    tried = [0] * tasks
+    while len(traces) < count * tasks:
+        task, attempt = len(traces) % tasks, sum(tried)
+        if tried[task] >= ATTEMPTS * count:
+            raise UserError(
+                f"only {len(traces) // tasks} of {tried[task]} attempts at {_named(world, task)} succeeded within "
+                f"{world.horizon} decisions, demos={count} were asked for; "
+                "allow a longer horizon, less noise, or ask for fewer"
+            )
+        begin_at(world, task + tasks * tried[task])
+        tried[task] += 1
+        disturb = _Disturbance(world, noise, recording, derive_rng(seed, "demonstration noise", attempt))
+        trace = _attempt(world, who, derive_seed(seed, "demonstration", attempt), hold, chosen, disturb)
         if trace is not None:
             traces.append(trace)
         if on_episode is not None:
             on_episode(trace)
-        if len(traces) == count:
-            return traces, attempt + 1 - count
-    raise UserError(
-        f"only {len(traces)} of {ATTEMPTS * count} attempts at '{world.name}' succeeded within "
-        f"{world.horizon} decisions, demos={count} were asked for; "
-        "allow a longer horizon, less noise, or ask for fewer"
-    )
+    return traces, sum(tried) - len(traces)
+
+
+def of_each_task(tasks: Sequence[str], count: int | None) -> list[int]:
+    """The places of the first ``count`` of each instruction, in order; all with None."""
+    seen: dict[str, int] = {}
+    chosen = []
+    for place, task in enumerate(tasks):
+        seen[task] = seen.get(task, 0) + 1
+        if count is None or seen[task] <= count:
+            chosen.append(place)
+    return chosen
+
+
+def _named(world: World, task: int) -> str:
+    names = getattr(world, "tasks", ())
+    return f"'{names[task]}' of '{world.name}'" if len(names) > 1 else f"'{world.name}'"
 
 
 def _check(world: World, count: int, hold: int, noise: float, views: Sequence[str] | None) -> tuple[str, ...]:
@@ -113,17 +138,17 @@ def _attempt(
     seed: int,
     hold: int,
     views: Sequence[str],
-    noise: float,
-    rng: np.random.Generator,
+    disturb: _Disturbance,
 ) -> Trace | None:
     observation = world.reset(seed)
     states, actions, env_rewards = [observation.state[0].copy()], list[Floats](), list[float]()
-    success = [who.succeeded(world)]
-    frames = {view: [_picture(observation.views[view])] for view in views}
+    success, film = [who.succeeded(world)], Film(views, disturb.recording.every)
+    film.look(0, observation.views)
+    places = [places_of(world, disturb.recording)]
     left = hold
     while left > 0 or not any(success):
-        action = _noisy(world, who.act(world), noise, rng)
-        transition = world.step(action)
+        action, executed = disturb(who.act(world))
+        transition = world.step(executed)
         if who.gave_up():
             return None
         # A world that is done has reset itself: whether its last state was a success can no longer be asked.
@@ -134,30 +159,40 @@ def _attempt(
         env_rewards.append(float(transition.env_reward[0]))
         left -= int(any(success))
         success.append(who.succeeded(world))
-        for view in views:
-            frames[view].append(_picture(transition.after.views[view]))
+        film.look(len(actions), transition.after.views)
+        places.append(places_of(world, disturb.recording))
     if not any(success) or not actions:
         return None
+    frames, frame_steps = film.developed()
+    known = [place for place in places if place is not None]
     return Trace(
         task=observation.task[0],
         state=np.stack(states),
         action=np.stack(actions),
-        frames={view: np.stack(shown) for view, shown in frames.items()},
-        frame_steps=np.arange(len(states)),
+        frames=frames,
+        frame_steps=frame_steps,
         fps=world.fps,
         source="demonstration",
         success=np.asarray(success),
         # NaN where the world keeps its reward to itself, as it does unless an oracle was asked for
         env_reward=None if np.isnan(env_rewards).any() else np.asarray(env_rewards, np.float32),
+        places=np.stack(known) if known else None,
     )
 
 
-def _picture(frames: Frames) -> Frames:
-    return np.array(frames[0], np.uint8)
+class _Disturbance:
+    """What comes between the demonstrator and the world in one episode."""
 
+    def __init__(self, world: World, noise: float, recording: Recording, rng: np.random.Generator) -> None:
+        self.recording = recording
+        self._low, self._high = world.action_space.low, world.action_space.high
+        self._noise, self._rng = noise, rng
+        self._push = Pusher(world, recording.pushes, rng)
 
-def _noisy(world: World, action: Floats, noise: float, rng: np.random.Generator) -> Floats:
-    low, high = world.action_space.low, world.action_space.high
-    if noise > 0:
-        action = (action + noise * 0.5 * (high - low) * rng.standard_normal(action.shape)).astype(np.float32)
-    return np.asarray(np.clip(action, low, high), np.float32)
+    def __call__(self, action: Floats) -> tuple[Floats, Floats]:
+        """The action (1, A) that is recorded, and the one that is executed."""
+        if self._noise > 0:
+            spread = self._noise * 0.5 * (self._high - self._low)
+            action = (action + spread * self._rng.standard_normal(action.shape)).astype(np.float32)
+        recorded = np.asarray(np.clip(action, self._low, self._high), np.float32)
+        return recorded, self._push(recorded)

@@ -26,6 +26,7 @@ def write_trace(path: Path, trace: Trace) -> None:
         "success": trace.success,
         "env_reward": trace.env_reward,
         "meta": dict(trace.meta),
+        "places": trace.places,
     }
     save_state(path.parent, path.stem, state)
 

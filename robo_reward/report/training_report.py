@@ -11,6 +11,7 @@ from robo_reward.seeding import derive_seed
 from robo_reward.session import Session
 from robo_reward.trace import Trace
 from robo_reward.training import Job, Result
+from robo_reward.walking import about_starts
 
 
 def describe(job: Job, session: Session, summary: Summary) -> None:
@@ -69,6 +70,7 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
         "demonstration_attempts_dropped": job.dropped,
         **session.audit,
         **_stops(session),
+        **about_starts(job.test_world, [e.successes for e in result.by_seed]),
     }
     summary.alarm = session.alarm.verdict()
     summary.nan_resets = world.nan_resets
@@ -125,7 +127,8 @@ def _write_episodes(job: Job, kept: dict[str, Trace]) -> None:
         write_dataset(traces, job.run.path / "episodes")
     demonstrations = [t for t in job.demonstrations if t.frames]
     if demonstrations and not (job.run.path / "demonstrations").exists():
-        write_dataset(demonstrations, job.run.path / "demonstrations")
+        hold = any(len(trace.frame_steps) < len(trace) and trace.frame_steps[0] == 0 for trace in demonstrations)
+        write_dataset(demonstrations, job.run.path / "demonstrations", hold=hold)
 
 
 def _report(job: Job, session: Session, result: Result, truths: list[bool | None], kept: dict[str, Trace]) -> None:

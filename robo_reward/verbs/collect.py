@@ -34,6 +34,7 @@ def run(cfg: DictConfig) -> None:
     from robo_reward.build import build_world
     from robo_reward.data.datasets import write_dataset
     from robo_reward.data.demonstrations import collect_demonstrations
+    from robo_reward.data.recording import Recording
 
     world = build_world(cfg.env, num_worlds=1)
     with ExitStack() as stack:
@@ -46,13 +47,16 @@ def run(cfg: DictConfig) -> None:
             int(cfg.hold),
             demonstrator=_demonstrator(cfg, world, stack),
             noise=float(cfg.noise),
+            recording=Recording(**cfg.recording),
             on_episode=_tell,
         )
-        write_dataset(traces, folder, images=bool(cfg.images))
+        write_dataset(traces, folder, images=bool(cfg.images), hold=bool(traces[0].frames) and cfg.recording.every > 1)
     steps = sum(len(trace) for trace in traces)
     views = ", ".join(traces[0].frames) or "no views"
     lost = f", {dropped} failed attempt{'' if dropped == 1 else 's'} dropped" if dropped else ""
-    print(f"{folder}: {len(traces)} demonstrations of '{traces[0].task}', {steps} steps, {views}{lost}")
+    tasks = list(dict.fromkeys(trace.task for trace in traces))
+    of = f"'{tasks[0]}'" if len(tasks) == 1 else f"{len(tasks)} tasks"
+    print(f"{folder}: {len(traces)} demonstrations of {of}, {steps} steps, {views}{lost}")
 
 
 def _on_arm(cfg: DictConfig) -> None:

@@ -32,6 +32,11 @@ def run(cfg: DictConfig) -> None:
         return
     trained, source = _trained(cfg)
     _check(cfg)
+    if cfg.disturbance.kinds:
+        from robo_reward.disturbance_run import run_sweep
+
+        run_sweep(cfg, trained, source)
+        return
     import torch
 
     from robo_reward.build import check_policy_fits, load_policy
@@ -39,7 +44,7 @@ def run(cfg: DictConfig) -> None:
 
     torch.set_num_threads(int(trained.get("threads") or 1))
     policy = load_policy(Path(cfg.run) / "policy")
-    world = _world(trained, Path(cfg.run) / "config.yaml", cfg.horizon)
+    world = _world(trained, Path(cfg.run) / "config.yaml", cfg)
     try:
         check_policy_fits(Path(cfg.run) / "policy", world)
         with RunFolder.create("evaluate", Path(cfg.run).name, cfg, cfg.run_dir, tensorboard=False) as folder:
@@ -82,7 +87,7 @@ def _trained(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any]]:
             raise UserError(f"run='{folder}' is not the folder of a finished train run (it has no {name})")
     trained = OmegaConf.load(folder / "config.yaml")
     source = json.loads((folder / "summary.json").read_text("utf-8"))
-    if not isinstance(trained, DictConfig) or source.get("verb") != "train":
+    if not isinstance(trained, DictConfig) or source.get("verb") not in ("train", "adapt"):
         raise UserError(f"run='{folder}' is a run of '{source.get('verb')}': give the folder of a train run")
     if source.get("status", "done") != "done":
         raise UserError(
@@ -128,11 +133,23 @@ def _check(cfg: DictConfig) -> None:
         check_screen()
 
 
-def _world(trained: DictConfig, file: Path, horizon: int) -> World:
-    """The world in which the run was evaluated: one copy, in this process, without oracle."""
+def _world(trained: DictConfig, file: Path, cfg: DictConfig) -> World:
+    """The world in which the run was evaluated, or as ``env`` wants it: one copy, in this process, without oracle."""
     from robo_reward.build import load_world
 
-    return load_world(trained.env, file, num_worlds=1, workers="in_process", oracle="none", horizon=horizon)
+    chosen = _chosen(cfg)
+    for name in chosen:
+        if name not in trained.env:
+            raise UserError(
+                f"env.{name}={chosen[name]}: the world of this run ({trained.env.get('_target_')}) has no such setting"
+            )
+    different = {"horizon": cfg.horizon, **(trained.env.get("evaluation") or {}), **chosen}
+    return load_world(trained.env, file, num_worlds=1, workers="in_process", oracle="none", **different)
+
+
+def _chosen(cfg: DictConfig) -> dict[str, Any]:
+    """Settings of the world that this evaluation asks for."""
+    return {str(name): value for name, value in (cfg.get("env") or {}).items() if value is not None}
 
 
 def _measure(cfg: DictConfig, world: World, policy: Policy) -> list[Evaluation]:
@@ -154,6 +171,7 @@ def _describe(
     summary: Summary, cfg: DictConfig, source: Mapping[str, Any], world: World, parts: list[Evaluation]
 ) -> None:
     from robo_reward.evaluation import merge
+    from robo_reward.walking import about_starts
 
     whole = merge(parts)
     summary.env, summary.policy, summary.learner = world.name, source.get("policy"), source.get("learner")
@@ -166,6 +184,7 @@ def _describe(
     summary.env_return, summary.nan_resets, summary.device = whole.env_return, world.nan_resets, "cpu"
     summary.stand_in_visuals = bool(getattr(world, "stand_in_visuals", False))
     summary.notes = {"run": str(cfg.run), "horizon": cfg.horizon, "reproduced": _reproduced(cfg, source, summary)}
+    summary.notes |= about_starts(world, [part.successes for part in parts])
 
 
 def _reproduced(cfg: DictConfig, source: Mapping[str, Any], summary: Summary) -> bool | None:
@@ -175,7 +194,7 @@ def _reproduced(cfg: DictConfig, source: Mapping[str, Any], summary: Summary) ->
     folder = Path(cfg.run)
     trained = OmegaConf.load(folder / "config.yaml")
     own = (trained.episodes, list(trained.evaluation_seeds))
-    if (cfg.episodes, list(cfg.evaluation_seeds)) != own or source.get("success_by_seed") is None:
+    if (cfg.episodes, list(cfg.evaluation_seeds)) != own or source.get("success_by_seed") is None or _chosen(cfg):
         return None
     if cfg.horizon != _horizon(trained, source, folder):
         return None

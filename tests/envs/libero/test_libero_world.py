@@ -80,8 +80,23 @@ def test_workers_make_no_difference() -> None:
         ({"meshes": "lite"}, "unknown kind of meshes"),
         ({"suite": "libero_gaol"}, "did you mean 'libero_goal'"),
         ({"views": ("wrist",)}, "unknown view 'wrist'"),
+        ({"evaluation": {"starts": "move"}}, "did you mean 'moved'"),
+        ({"joint_noise": -0.1}, "joint_noise=-0.1 .* must be 0 or more"),
     ],
 )
 def test_wrong_settings(settings: dict[str, str], message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_world(**{"suite": "libero_object", **settings})  # type: ignore[arg-type]
+
+
+def test_an_episodes_number_decides_its_task(walking: LiberoWorld) -> None:
+    cheese = ("pick up the cream cheese and place it in the basket",)
+    walking.begin_at(3)
+    assert walking.reset(0).task == cheese
+    second = walking.observe().state
+    walking.begin_at(1)
+    assert walking.reset(0).task == cheese
+    assert not np.array_equal(walking.observe().state, second), "its first shipped state, after its second"
+    assert walking.reset(0).task != cheese, "a number holds for one reset"
+    assert walking.tasks[1:] == cheese
+    assert walking.places().shape == (1, 6)

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 from robo_reward.envs.libero.catalogue import shipped_states
+from robo_reward.envs.libero.places import places
 from robo_reward.envs.libero.sim import LiberoSim
-from robo_reward.envs.libero.starts import SHIFT, Starts, start, target_address
+from robo_reward.envs.libero.starts import SHIFT, Spread, Starts, start, target_address
 
 SimOf = Callable[[str, int], LiberoSim]
 
@@ -85,3 +86,28 @@ def test_what_stands_on_a_fixture_starts_there_whatever_was_reset_before(sim_of:
         assert np.linalg.norm((target(sim) - stove.xpos)[:2]) < 0.25
         found.append(sim.state())
     np.testing.assert_array_equal(found[0], found[2])
+
+
+def test_resets_may_vary_arm_and_target(sim_of: SimOf) -> None:
+    sim = sim_of("libero_object", 0)
+    assert not begin(sim, "reset", 3).any()
+    home, place = sim.data.qpos[:7].copy(), target(sim)
+    shipped = shipped_states(sim.task)
+    assert not start(sim, "reset", 3, shipped, 0, Spread(joints=0.02)).any()
+    assert 0.001 < np.abs(sim.data.qpos[:7] - home).max() < 0.2
+    np.testing.assert_allclose(target(sim), place, atol=0.005)
+    shift = start(sim, "reset", 3, shipped, 0, Spread(target=0.06))
+    assert 0.0 < np.abs(shift).max() <= 0.06
+    np.testing.assert_allclose(target(sim) - place, [*shift, 0.0], atol=0.02)
+
+
+def test_places_are_those_of_the_target_and_of_where_it_belongs(sim_of: SimOf) -> None:
+    sim = sim_of("libero_object", 0)
+    begin(sim, "shipped", 0)
+    told = places(sim)
+    np.testing.assert_allclose(told[:3], target(sim), atol=0.01)
+    assert np.linalg.norm(told[3:5] - told[:2]) > 0.2, "the basket stands apart"
+    stove = sim_of("libero_goal", 7)
+    begin(stove, "shipped", 0)
+    told = places(stove)
+    np.testing.assert_array_equal(told[:3], told[3:])

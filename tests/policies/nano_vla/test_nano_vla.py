@@ -240,3 +240,26 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any], told: str) 
 def test_a_crop_of_a_camera_that_there_is_not_is_refused() -> None:
     with pytest.raises(UserError, match="camera 'side'"):
         NanoVlaPolicy(config(crop={"side": [0.0, 1.0, 0.0, 1.0]}))
+
+
+def test_cameras_learn_where_things_are() -> None:
+    policy = NanoVlaPolicy(config(places_weight=1.0, places_size=2, brightness=0.0, colour=0.0, optimizer_lr=3e-3))
+    raw = batch()
+    samples = processors(policy.config)[0]({**raw, "observation.places": torch.rand(8, 2)})
+    first = policy(samples)[1]["places_metres"]
+    overfit(policy, samples, 150)
+    last = policy(samples)[1]["places_metres"]
+    assert last < 0.2 * first
+    each, whole = policy(samples, reduction="none")[0], policy(samples)[0]
+    assert each.shape == (8,)
+    assert whole.isfinite()
+    del samples["observation.places"]
+    policy.predict_action_chunk(samples)
+    with pytest.raises(UserError, match=r"recording\.places=true"):
+        policy.train()(samples)
+
+
+def test_the_blind_twin_places_nothing() -> None:
+    policy = NanoVlaPolicy(config(blind=True, places_weight=1.0))
+    assert policy.locator is None
+    assert "places_metres" not in policy(processors(policy.config)[0](batch()))[1]

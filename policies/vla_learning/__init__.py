@@ -1,0 +1,1 @@
+"""Reinforcement learning and adaptation of vision-language-action policies."""

@@ -1,0 +1,195 @@
+"""Group-relative tuning of a VLA: groups of episodes from one start, priced, gated, and one clipped update."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from robo_reward.chain_check import check_normalised_advantage
+from robo_reward.errors import UserError
+from robo_reward.playground import Playground
+from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, UpdateSettings
+from robo_reward.policies.vla_learning.exploring import Decision, ExploringPolicy
+from robo_reward.policies.vla_learning.flow_sde import FlowNoise
+from robo_reward.policies.vla_learning.group_advantages import EpisodePricer, Pays, group_advantages, spread_of
+from robo_reward.policies.vla_learning.likelihood import likelihood_of
+from robo_reward.rollout import Stopper
+from robo_reward.seeding import derive_seed
+from robo_reward.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """``groups`` kept groups an update, of ``size`` episodes each from one start; at most ``most`` are played for them.
+
+    Groups whose rewards lie less than ``min_spread`` apart are skipped and counted. ``pays``: how an episode's reward
+    is told from its steps (``EpisodePricer``).
+    """
+
+    groups: int = 4
+    size: int = 8
+    most: int = 8
+    min_spread: float = 0.05
+    pays: Pays = "auto"
+    temperature: float = 1.6
+
+    def __post_init__(self) -> None:
+        if self.size < 2:
+            raise UserError(f"group.size={self.size}: a group compares episodes, so it needs 2 or more")
+        if self.groups < 1 or self.most < self.groups:
+            raise UserError(f"group.groups={self.groups} must be 1 or more and group.most={self.most} no less than it")
+        if self.min_spread < 0:
+            raise UserError(f"group.min_spread={self.min_spread} must be 0 or more")
+
+
+@dataclass(slots=True)
+class Group:
+    """The episodes of one start: their traces, what was decided in them, what they earned."""
+
+    number: int
+    traces: list[Trace] = field(default_factory=list)
+    decisions: list[list[Decision]] = field(default_factory=list)
+    rewards: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+
+class GroupTuner:
+    """Tunes ``policy`` round by round. Everything that is drawn follows from ``seed`` and the number of the group."""
+
+    def __init__(
+        self,
+        policy: LeRobotPolicy,
+        group: GroupSettings,
+        update: UpdateSettings,
+        noise: FlowNoise,
+        seed: int,
+    ) -> None:
+        self.policy, self.settings, self.seed = policy, group, seed
+        self.likelihood = likelihood_of(policy, noise, group.temperature)
+        self.update = ClippedUpdate(policy, self.likelihood, update)
+        self.explorer = ExploringPolicy(policy, self.likelihood)
+        self.played = self.skipped = self.updates = 0
+        self.first = self.values()
+        self._recent: list[Decision] = []
+        self.last: list[Group] = []
+
+    def round(self, ground: Playground, stopper: Stopper | None = None) -> dict[str, float]:
+        """Plays groups, prices them and makes one update; metrics. Without a group that differs nothing is changed."""
+        check_normalised_advantage(ground.session.stack.transforms)
+        kept, all_played = self.gather(ground, stopper)
+        rewards = np.concatenate([g.rewards for g in all_played])
+        metrics = {
+            "reward": float(rewards.mean()),
+            "spread": float(np.mean([spread_of(g.rewards) for g in all_played])),
+            "length": float(np.mean([len(t) for g in all_played for t in g.traces])),
+            "groups": float(len(kept)),
+            "skipped": float(len(all_played) - len(kept)),
+        }
+        self.last = all_played
+        self.updates += 1
+        if not kept:
+            return metrics
+        return metrics | self.improve(kept)
+
+    def improve(self, kept: list[Group]) -> dict[str, float]:
+        """One clipped update by groups that differ."""
+        decisions, advantages = flattened(kept)
+        self.remember(decisions)
+        seed = derive_seed(self.seed, "update", self.updates)
+        return self.update.run(decisions, advantages, seed)
+
+    def gather(self, ground: Playground, stopper: Stopper | None = None) -> tuple[list[Group], list[Group]]:
+        """The groups that differ, and all that were played for them (dynamic sampling)."""
+        wanted, most = self.settings.groups, self.settings.most
+        pricer = EpisodePricer(ground.session.stack, self.settings.pays)
+        played: list[Group] = []
+        kept: list[Group] = []
+        while len(kept) < wanted and len(played) < most and (not played or ground.session.left()):
+            for _ in range(min(wanted - len(kept), most - len(played))):
+                if played and not ground.session.left():
+                    break
+                played.append(self.play(ground, stopper))
+            with ground.session.pricing():
+                rewards, traces = pricer.price([g.traces for g in played])
+            for group, earned, priced in zip(played, rewards, traces, strict=True):
+                group.rewards, group.traces = earned, priced
+            kept = [g for g in played if spread_of(g.rewards) > self.settings.min_spread]
+        self.skipped += len(played) - len(kept)
+        return kept, played
+
+    def play(self, ground: Playground, stopper: Stopper | None = None) -> Group:
+        """The next group."""
+        group = Group(self.played)
+        self.played += 1
+        start = ground.start(group.number)
+        self.explorer.begin(derive_seed(self.seed, "explore", group.number))
+        for traces in ground.waves(self.explorer, start, self.settings.size, stopper):
+            for world, trace in enumerate(traces):
+                group.traces.append(trace)
+                group.decisions.append(self.explorer.take(world)[0])
+            self.explorer.begin(derive_seed(self.seed, "explore", group.number, len(group.traces)))
+        return group
+
+    @torch.no_grad()
+    def drift(self) -> float:
+        """About KL(present || as tuning began), in nats a random step, over decisions of the last update."""
+        if not self._recent:
+            return 0.0
+        now = self.values()
+        self.put(self.first)
+        first, random = self.update.log_ratio(self._recent)
+        self.put(now)
+        gained = (self.update.log_ratio(self._recent)[0] - first)[random]
+        return max(0.0, float(gained.mean()))  # Monte Carlo over what the policy itself chose
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run or a rollback needs."""
+        return {
+            "weights": self.values(),
+            "first": dict(self.first),
+            "update": self.update.state(),
+            "counts": [self.played, self.skipped, self.updates],
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Takes back what ``state`` gave."""
+        self.put(state["weights"])
+        self.first = dict(state["first"])
+        self.update.load(state["update"])
+        self.played, self.skipped, self.updates = (int(n) for n in state["counts"])
+
+    def go_back(self, state: Mapping[str, Any]) -> None:
+        """Takes back weights and optimiser, but goes on counting: a rollback does not repeat its episodes."""
+        counts = (self.played, self.skipped, self.updates)
+        self.load(state)
+        self.played, self.skipped, self.updates = counts
+
+    def remember(self, decisions: Sequence[Decision]) -> None:
+        """Keeps some of them for measuring drift."""
+        self._recent = list(decisions[:: max(1, len(decisions) // 64)])
+
+    def values(self) -> dict[str, torch.Tensor]:
+        """Copies of the trained weights."""
+        return {name: p.detach().clone() for name, p in self.update.weights.items()}
+
+    @torch.no_grad()
+    def put(self, weights: Mapping[str, torch.Tensor]) -> None:
+        """Gives the policy such weights."""
+        for name, parameter in self.update.weights.items():
+            parameter.copy_(weights[name])
+
+
+def flattened(groups: list[Group]) -> tuple[list[Decision], torch.Tensor]:
+    """All decisions of some groups, each with its episode's advantage within its group, (B,)."""
+    decisions, advantages = list[Decision](), list[float]()
+    for group in groups:
+        for episode, advantage in zip(group.decisions, group_advantages(group.rewards), strict=True):
+            kept = [d for d in episode if d.executed > 0]
+            decisions += kept
+            advantages += [float(advantage)] * len(kept)
+    return decisions, torch.tensor(advantages)

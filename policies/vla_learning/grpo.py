@@ -1,0 +1,172 @@
+"""Reinforcement fine-tuning of a VLA by groups of episodes: ``learner=grpo`` and, by its own successes, ``srpo``."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from robo_reward.contracts import Policy
+from robo_reward.errors import UserError
+from robo_reward.playground import Playground
+from robo_reward.policies.vla.features import facts_of_world
+from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
+from robo_reward.policies.vla_learning.flow_sde import FlowNoise
+from robo_reward.policies.vla_learning.group_tuning import GroupSettings, GroupTuner
+from robo_reward.policies.vla_learning.preferences import PreferenceSettings, PreferenceTuner
+from robo_reward.policies.vla_learning.progress_stop import ProgressStop, check_stages, episode_end, horizon_at
+from robo_reward.rollout import Stopper
+from robo_reward.session import Session
+from robo_reward.trace import Trace
+
+
+class GrpoLearner:
+    """Group-relative policy optimisation over chunks (SimpleVLA-RL, SRPO, EVOLVE-VLA), without a value network.
+
+    ``updates``; ``group``, ``update``, ``noise``: how is played, stepped and explored. ``stop``: learned progress above
+    which episodes end, None: never. ``stages``: shares of the horizon, growing in equal stages. ``preferences``: DPO on
+    the groups' better and worse episodes in place of GRPO. ``evaluate_every`` and ``checkpoint_every`` count updates.
+    ``remember``: last episodes kept for the report. The run's budget (``rollouts``, ``steps``) may end it earlier.
+    """
+
+    needs_demonstrations = False
+
+    def __init__(
+        self,
+        updates: int = 50,
+        group: GroupSettings | None = None,
+        update: UpdateSettings | None = None,
+        noise: FlowNoise | None = None,
+        stop: float | None = None,
+        consecutive: int = 2,
+        stages: Sequence[float] = (1.0,),
+        evaluate_every: int | None = None,
+        checkpoint_every: int = 10,
+        remember: int = 32,
+        preferences: PreferenceSettings | None = None,
+        name: str = "grpo",
+        device: str = "cpu",
+        seed: int = 0,
+    ) -> None:
+        """Raises UserError for numbers out of range."""
+        for key, value in (("updates", updates), ("checkpoint_every", checkpoint_every), ("remember", remember)):
+            if value < 1:
+                raise UserError(f"learner.{key}={value} must be 1 or more")
+        self.name = name
+        self._updates, self._stop, self._consecutive = updates, stop, consecutive
+        self._stages = check_stages(stages)
+        self._group, self._update = group or GroupSettings(), update or UpdateSettings()
+        self._noise, self._preferences = noise or FlowNoise(), preferences
+        self._evaluate_every, self._checkpoint_every = evaluate_every, checkpoint_every
+        self._remember, self._device, self._seed = remember, device, seed
+        self._recipe: Any = None
+
+    def take_policy(self, recipe: Any) -> None:
+        """The policy that is tuned."""
+        self._recipe = recipe
+
+    def policy_views(self, available: Sequence[str]) -> Sequence[str]:
+        """Which of the available views the policy looks at."""
+        views: Sequence[str] = self._recipe.views_of(available)
+        return views
+
+    def learn(self, session: Session) -> Policy:
+        """Tunes the policy and returns it, to act without its exploration.
+
+        Raises:
+            UserError: there is no trained policy, it does not fit the world, or its chunks have no likelihood.
+        """
+        policy = self._build(session)
+        session.notes |= {"prior": policy.config.type, "start": self._recipe.path}
+        return self.tune(session, policy)
+
+    def tune(self, session: Session, policy: LeRobotPolicy, stage: str = "tuning") -> LeRobotPolicy:
+        """As ``learn``, of a policy that is there; checkpoints name ``stage``."""
+        tuner = self._tuner(policy)
+        ground, heard = Playground(session), deque[tuple[Trace, str, float, float]](maxlen=self._remember)
+        done, restored = 0, session.restored
+        if restored is not None and restored.get("stage") == stage:
+            tuner.load(restored["tuner"])
+            done = int(restored["done"])
+        stop = None if self._stop is None else ProgressStop(session.stack.model, self._stop, self._consecutive)
+        for update in range(done, self._updates):
+            if not session.left():
+                break
+            self._one(session, ground, tuner, update, stop, heard)
+            self._pause(session, policy, tuner, update + 1, stage)
+        session.played = list(heard)
+        session.notes |= {
+            "groups_played": tuner.played,
+            "groups_without_spread": tuner.skipped,
+            "drift": tuner.drift(),
+        }
+        policy.policy.eval()
+        return policy
+
+    def _tuner(self, policy: LeRobotPolicy) -> GroupTuner:
+        given = (policy, self._group, self._update, self._noise, self._seed)
+        if self._preferences is None:
+            return GroupTuner(*given)
+        return PreferenceTuner(*given, preferences=self._preferences)
+
+    def _one(
+        self,
+        session: Session,
+        ground: Playground,
+        tuner: GroupTuner,
+        update: int,
+        stop: Stopper | None,
+        heard: deque[tuple[Trace, str, float, float]],
+    ) -> None:
+        since, world = time.perf_counter(), ground.world.horizon
+        horizon = horizon_at(self._stages, update, self._updates, world)
+        try:
+            metrics = tuner.round(ground, episode_end(horizon, world, stop))
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"the GPU's memory does not suffice: lower learner.update.batch={self._update.batch}, tune the head "
+                "alone (learner.update.train=head) or use policy.lora=8"
+            ) from error
+        for group in tuner.last:
+            for trace, reward in zip(group.traces, group.rewards, strict=True):
+                self._hear(session, trace, float(reward), heard)
+        session.tally.updates += 1
+        row = {f"{self.name}/{key}": value for key, value in metrics.items()}
+        session.log({**row, f"{self.name}/horizon": float(horizon), "timing/update": time.perf_counter() - since})
+        told = f"reward {metrics['reward']:.3f}, {metrics['groups']:.0f} groups, {metrics['skipped']:.0f} skipped"
+        print(f"update {update + 1}/{self._updates}: {told}, kl {metrics.get('kl', 0.0):.4f}", flush=True)
+
+    def _hear(
+        self, session: Session, trace: Trace, reward: float, heard: deque[tuple[Trace, str, float, float]]
+    ) -> None:
+        with session.pricing():
+            judged = session.judge.judge(trace) if session.judge is not None else float("nan")
+        message = session.alarm.hear(reward, judged) if np.isfinite(judged) else None
+        if message is not None:
+            print(f"ALARM: {message}", flush=True)
+        heard.append((trace, self.name, judged, reward))
+
+    def _build(self, session: Session) -> LeRobotPolicy:
+        if self._recipe.path is None:
+            raise UserError(
+                f"learner={self.name} goes on from a trained policy: policy.path=RUN (robo-reward train learner=sft "
+                "makes one), or a checkpoint folder or hub id"
+            )
+        space = session.world.action_space
+        low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
+        policy: LeRobotPolicy = self._recipe.build(facts_of_world(session.world), low, high, self._device, self._seed)
+        return policy
+
+    def _pause(self, session: Session, policy: LeRobotPolicy, tuner: GroupTuner, done: int, stage: str) -> None:
+        """Evaluates (sealed) and saves, when it is time."""
+        if done == self._updates:
+            return
+        if self._evaluate_every and done % self._evaluate_every == 0 and session.evaluate is not None:
+            session.evaluate(policy, session.clock)
+        if done % self._checkpoint_every == 0:
+            session.checkpoint({"stage": stage, "done": done, "tuner": tuner.state()})

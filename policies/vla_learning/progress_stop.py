@@ -1,0 +1,71 @@
+"""EVOLVE-VLA's ends of episodes: by the learned progress, and by a horizon that grows from stage to stage."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from robo_reward.contracts import Flags, Needs, Observation, RewardModel, Transition
+from robo_reward.errors import UserError
+from robo_reward.playground import HorizonStop
+from robo_reward.rollout import Stopper
+
+
+class ProgressStop:
+    """Ends an episode at the ``consecutive``-th look in a row with progress above ``threshold``; no simulator is asked.
+
+    The paper (arXiv 2512.14666) ends at the first check; one noisy check would cut off a good episode, so two are the
+    default. Looks are the reward model's own stride apart.
+    """
+
+    def __init__(self, model: RewardModel, threshold: float = 0.95, consecutive: int = 2) -> None:
+        """Raises UserError for a threshold outside (0, 1), fewer than 1 look, or a model of whole episodes."""
+        if not 0 < threshold < 1 or consecutive < 1:
+            raise UserError(f"stop={threshold} must be above 0 and below 1 and consecutive={consecutive} 1 or more")
+        if model.needs.episode:
+            raise UserError("this reward model prices whole episodes, so its progress can end none: set stop=null")
+        self._model, self._threshold, self._consecutive = model, threshold, consecutive
+        self.needs: Needs = model.needs
+        self._run = self._age = np.zeros(0, np.int64)
+
+    def begin(self, first: Observation, fresh: Flags) -> None:
+        """Episodes where ``fresh`` (N,) is True start anew."""
+        self._model.begin(first, fresh)
+        same = len(self._age) == len(fresh)
+        self._run = np.where(fresh, 0, self._run if same else 0)
+        self._age = np.where(fresh, 0, self._age if same else 0)
+
+    def stops(self, transition: Transition) -> Flags:
+        """(N,) the episodes that this look ends."""
+        self._age = self._age + 1
+        look: Flags = self._age % self.needs.stride == 0
+        if not look.any():
+            return look
+        above = np.asarray(self._model.estimate(transition).progress) > self._threshold
+        self._run = np.where(look, np.where(above, self._run + 1, 0), self._run)
+        return np.asarray(look & (self._run >= self._consecutive))
+
+
+def check_stages(stages: Sequence[float]) -> tuple[float, ...]:
+    """Shares of the world's horizon, one a stage.
+
+    Raises:
+        UserError: none, one outside (0, 1], or one that is below its predecessor.
+    """
+    shares = tuple(float(s) for s in stages)
+    if not shares or any(not 0 < s <= 1 for s in shares) or list(shares) != sorted(shares):
+        raise UserError(f"stages={list(stages)} must be ascending shares of the horizon, e.g. [0.5,0.75,1]")
+    return shares
+
+
+def horizon_at(stages: Sequence[float], update: int, updates: int, horizon: int) -> int:
+    """Decisions of an episode in update ``update`` (from 0) of ``updates``: stages are equally long."""
+    stage = min(len(stages) - 1, update * len(stages) // max(updates, 1))
+    return max(1, math.ceil(stages[stage] * horizon))
+
+
+def episode_end(horizon: int, world_horizon: int, stop: Stopper | None) -> Stopper | None:
+    """What ends episodes: the horizon of the stage if it is shorter than the world's, and ``stop``."""
+    return stop if horizon >= world_horizon else HorizonStop(horizon, stop)

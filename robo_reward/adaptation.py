@@ -1,0 +1,216 @@
+"""Test-time adaptation: a hook changes a policy on its own rollouts, within bounds, and sees nothing of the simulator.
+
+A hook is an object that a user can write in one file. ``bind`` is the single arrow that runs back to the policy.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from robo_reward.contracts import Estimate, Flags, Floats, Observation, Policy, Transition, World
+from robo_reward.errors import UserError
+from robo_reward.playground import Playground
+from robo_reward.sealed_log import SealedError
+from robo_reward.trace import Trace
+
+SEEN = "adaptation must not see the simulator's reward or success: it learns from the reward model alone"
+
+
+@runtime_checkable
+class AdaptationHook(Protocol):
+    """Adapts a policy in rounds. Weights that ``state`` holds are put back where the independent check finds harm."""
+
+    def bind(self, policy: Policy, rounds: int, seed: int) -> None:
+        """Takes the policy that is changed in place; ``rounds`` there will be at most."""
+        ...
+
+    def adapt(self, ground: Playground) -> Mapping[str, float]:
+        """One round on ``ground``: metrics."""
+        ...
+
+    def drift(self) -> float:
+        """How far the policy has moved, in nats (KL from where it began)."""
+        ...
+
+    def state(self) -> dict[str, Any]: ...
+
+    def load(self, state: Mapping[str, Any]) -> None: ...
+
+    def go_back(self, state: Mapping[str, Any]) -> None:
+        """Takes back the weights of ``state``, and goes on counting."""
+        ...
+
+
+class Forbidden:
+    """Stands where the simulator's reward was. Reading it in any way raises ``SealedError``."""
+
+    def _raise(self, *_: Any, **__: Any) -> Any:
+        raise SealedError(SEEN)
+
+    __getitem__ = __array__ = __iter__ = __len__ = __float__ = __bool__ = __add__ = __radd__ = __mul__ = _raise
+    __getattr__ = __eq__ = __lt__ = __gt__ = __sub__ = __rsub__ = __rmul__ = __neg__ = _raise  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]
+
+
+class BlindWorld:
+    """A world of which nothing can be read that the simulator knows: rewards, success, the expert.
+
+    ``step`` gives transitions for the recorder (``env_reward`` is NaN there, which is checked at every step); everyone
+    else gets them ``hidden``.
+    """
+
+    def __init__(self, world: World) -> None:
+        """Raises UserError for a world that was built with an oracle."""
+        if getattr(world, "oracle", "none") != "none":
+            raise UserError("adaptation asks no simulator: build the world with oracle=none")
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("annotated_success", "expert_action", "simulator"):
+            raise SealedError(SEEN)
+        return getattr(self._world, name)
+
+    def step(self, action: Floats) -> Transition:
+        """As the world's, with the proof that no reward of the simulator is in it."""
+        transition = self._world.step(action)
+        if not np.isnan(transition.env_reward).all():
+            raise SealedError(SEEN)
+        return transition
+
+    def end(self, where: Flags) -> Observation:
+        """Ends the episodes of the worlds where ``where`` (N,) is True."""
+        shown: Observation = self._world.end(where)  # type: ignore[attr-defined]
+        return shown
+
+
+def hidden(transition: Transition) -> Transition:
+    """The transition with a reward that cannot be read."""
+    return replace(transition, env_reward=Forbidden())  # type: ignore[arg-type]
+
+
+class BlindGround(Playground):
+    """A playground whose world is blind; streams hand out hidden transitions."""
+
+    def stream(
+        self, policy: Policy, seed: int, on_first: Callable[[Observation], None], on_step: Callable[[Transition], bool]
+    ) -> None:
+        """As the playground's."""
+        super().stream(policy, seed, on_first, lambda transition: on_step(hidden(transition)))
+
+
+class Check(Protocol):
+    """Says whether an episode succeeded, apart from the reward: a number of at least 0.5 is a success."""
+
+    def judge(self, trace: Trace) -> float: ...
+
+
+class ClassifierCheck:
+    """A success classifier as a check: sure in two priced frames in a row."""
+
+    def __init__(self, model: Any, threshold: float | None = None) -> None:
+        self.model, self.needs = model, model.needs
+        self._threshold = float(getattr(model, "threshold", 0.5)) if threshold is None else threshold
+
+    def judge(self, trace: Trace) -> float:
+        """1 or 0."""
+        estimate: Estimate = self.model.estimate_episode(trace)
+        sure = estimate.success >= self._threshold
+        return float((sure[1:] & sure[:-1]).any())
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How far adaptation may go. ``drift``: nats from where the policy began; None: as far as it likes.
+
+    ``fall``: by how much the share of episodes that the check calls successes, over the last ``window`` episodes, may
+    lie below the best share so far before the weights of that time are put back. ``patience``: so many returns end it.
+    """
+
+    rounds: int = 20
+    drift: float | None = None
+    fall: float = 0.2
+    window: int = 32
+    patience: int = 3
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1 or self.window < 1 or self.patience < 1:
+            raise UserError(
+                f"bounds.rounds={self.rounds}, window={self.window} and patience={self.patience} must be 1 or more"
+            )
+        if not 0 < self.fall <= 1 or (self.drift is not None and self.drift <= 0):
+            raise UserError(f"bounds.fall={self.fall} must be within 0 and 1, drift={self.drift} above 0 or null")
+
+
+class Adaptation:
+    """Runs a hook's rounds within bounds. ``check`` None: nothing is ever put back."""
+
+    def __init__(self, hook: AdaptationHook, bounds: Bounds, check: Check | None) -> None:
+        self.hook, self.bounds, self._check = hook, bounds, check
+        self._verdicts: deque[float] = deque(maxlen=bounds.window)
+        self.done = self.returns = 0
+        self.ended = ""
+        self._best: tuple[float, dict[str, Any]] | None = None
+
+    def hear(self, trace: Trace) -> None:
+        """Lets the check judge an episode."""
+        if self._check is not None:
+            self._verdicts.append(self._check.judge(trace))
+
+    @property
+    def judged(self) -> float | None:
+        """The share of the last episodes that the check calls successes; None without a check or an episode."""
+        return float(np.mean(np.asarray(self._verdicts) >= 0.5)) if self._verdicts else None
+
+    def round(self, ground: Playground) -> dict[str, float]:
+        """One round: metrics, among them ``judged`` and whether weights were put back."""
+        before = self.hook.state()
+        metrics = dict(self.hook.adapt(ground))
+        self.done += 1
+        metrics["drift"] = self.hook.drift()
+        # what was judged was played with the weights before the update
+        metrics |= self._weigh(before)
+        if self.bounds.drift is not None and metrics["drift"] > self.bounds.drift:
+            self.hook.go_back(before)
+            self.ended = f"the policy has moved {metrics['drift']:.3g} nats, bounds.drift is {self.bounds.drift:g}"
+        elif self.returns >= self.bounds.patience:
+            self.ended = f"{self.returns} rollbacks"
+        elif self.done >= self.bounds.rounds:
+            self.ended = "all rounds done"
+        return metrics
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs."""
+        best = None if self._best is None else [self._best[0], self._best[1]]
+        return {
+            "hook": self.hook.state(),
+            "verdicts": list(self._verdicts),
+            "counts": [self.done, self.returns],
+            "best": best,
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Takes back what ``state`` gave."""
+        self.hook.load(state["hook"])
+        self._verdicts.extend(state["verdicts"])
+        self.done, self.returns = (int(n) for n in state["counts"])
+        best: Sequence[Any] | None = state["best"]
+        self._best = None if best is None else (float(best[0]), dict(best[1]))
+
+    def _weigh(self, before: dict[str, Any]) -> dict[str, float]:
+        """Puts the best weights back where the check sees much fewer successes than it did with them."""
+        judged = self.judged
+        if judged is None or len(self._verdicts) < self.bounds.window:
+            return {} if judged is None else {"judged": judged}
+        if self._best is None or judged >= self._best[0]:
+            self._best = (judged, before)
+        elif judged < self._best[0] - self.bounds.fall:
+            self.hook.go_back(self._best[1])
+            self.returns += 1
+            self._verdicts.clear()
+            return {"judged": judged, "rolled_back": 1.0}
+        return {"judged": judged, "rolled_back": 0.0}

@@ -1,0 +1,181 @@
+"""``evaluate disturbance=sweep``: curves, figure, page and the video of the hardest push that was survived."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robo_reward.build import build, check_policy_fits, load_policy, load_world
+from robo_reward.contracts import Flags, Policy, Transition, World
+from robo_reward.disturbance_sweep import Curve, Forces, sweep
+from robo_reward.errors import UserError, unknown_name
+from robo_reward.push_patterns import KINDS, Kind, Schedule
+from robo_reward.push_trial import PushTrials
+from robo_reward.pushing import Adversary, chosen_bodies
+from robo_reward.runs import atomic
+from robo_reward.runs.folder import RunFolder
+from robo_reward.worst_case import Practice, train_worst_case
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+ENDLESS = 1_000_000
+"""Simulator steps: trials end by their own clock."""
+
+
+def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -> None:
+    """Measures the policy of ``cfg.run`` and writes a run folder of its own.
+
+    Raises:
+        UserError: an unknown kind or body, a number out of range, or a world whose bodies cannot be pushed.
+    """
+    import torch
+
+    torch.set_num_threads(int(trained.get("threads") or 1))
+    settings = cfg.disturbance
+    kinds = _kinds(settings.kinds)
+    policy_folder = Path(cfg.run) / "policy"
+    policy = load_policy(policy_folder)
+    world = _world(cfg, trained, min(settings.episodes, settings.worlds), "none", ENDLESS)
+    try:
+        check_policy_fits(policy_folder, world)
+        bodies = chosen_bodies(world, _named(settings.bodies), "disturbance.bodies")
+        schedule = Schedule(**settings.schedule)
+        trials = PushTrials(world, policy, bodies, schedule, cfg.seed, settings.episodes)
+        with RunFolder.create(
+            "evaluate", f"{Path(cfg.run).name}-pushed", cfg, cfg.run_dir, tensorboard=False
+        ) as folder:
+            curves = _curves(cfg, trained, trials, kinds, policy)
+            told = _told(cfg, curves)
+            _write(folder, told, world.name)
+            _describe(folder, cfg, source, world, curves)
+            if cfg.video and world.view_names:
+                _film(trials, curves, folder.path / "hardest.mp4", (cfg.height, cfg.width))
+            for curve in curves:
+                print(f"{curve.kind}: F50 {'> ' if curve.censored else ''}{curve.f50:.0f} N", flush=True)
+            print(f"run folder: {folder.path}")
+    finally:
+        world.close()
+
+
+def _kinds(names: Sequence[str]) -> list[Kind]:
+    for name in names:
+        if name not in KINDS:
+            raise unknown_name("kind of push", name, KINDS)
+    # the worst case practises at the force that the others found
+    return [kind for kind in KINDS if kind in names]
+
+
+def _named(bodies: Any) -> tuple[str, ...] | None:
+    return None if bodies is None else tuple(bodies)
+
+
+def _world(cfg: DictConfig, trained: DictConfig, count: int, oracle: str, horizon: int) -> World:
+    if count < 1:
+        raise UserError("disturbance.episodes and disturbance.worlds must be 1 or more")
+    chosen = {str(k): v for k, v in (cfg.get("env") or {}).items() if v is not None}
+    more = {"horizon": horizon, "num_worlds": count, "workers": "in_process", "oracle": oracle}
+    return load_world(trained.env, Path(cfg.run) / "config.yaml", **more, **chosen)
+
+
+def _curves(
+    cfg: DictConfig, trained: DictConfig, trials: PushTrials, kinds: Sequence[Kind], policy: Policy
+) -> list[Curve]:
+    settings = cfg.disturbance
+    forces = Forces(tuple(float(f) for f in settings.forces), float(settings.most), float(settings.resolution))
+    curves: list[Curve] = []
+    for kind in kinds:
+        if kind == "worst":
+            trials.adversary = _practised(cfg, trained, policy, _practice_force(settings, curves))
+        curves.append(sweep(trials, kind, forces))
+    return curves
+
+
+def _practice_force(settings: Any, curves: Sequence[Curve]) -> float:
+    """Where about half fall under the other pushes: weaker ones teach nothing, stronger ones fell everybody."""
+    if settings.practice.newtons is not None:
+        return float(settings.practice.newtons)
+    found = [curve.f50 for curve in curves if curve.f50 is not None]
+    return max(min(found, default=float(settings.most) / 4), float(settings.resolution))
+
+
+def _practised(cfg: DictConfig, trained: DictConfig, policy: Policy, newtons: float) -> Adversary:
+    settings = cfg.disturbance
+    adversary: Adversary = build(settings.adversary, bodies=_named(settings.bodies))
+    # what is measured here trains nobody: the simulator's reward may tell the adversary where it hurts
+    world = _world(cfg, trained, settings.practice.worlds, "reward", int(cfg.horizon))
+    try:
+        adversary.bind(world, "reward")
+        practice = Practice(settings.practice.steps, settings.practice.rollout)
+        print(f"worst case: an adversary practises at {newtons:.0f} N", flush=True)
+        train_worst_case(adversary, world, policy, newtons, practice, cfg.seed)
+    finally:
+        world.close()
+    return adversary
+
+
+def _told(cfg: DictConfig, curves: Sequence[Curve]) -> dict[str, Any]:
+    shown = {}
+    for curve in curves:
+        points = [{**asdict(p), "survival": p.survival} for p in curve.points]
+        shown[curve.kind] = {
+            "f50": curve.f50,
+            "censored": curve.censored,
+            "f50_ci95": curve.f50_ci95,
+            "hardest_survived": curve.hardest_survived,
+            "points": points,
+        }
+    return {"run": str(cfg.run), "seed": cfg.seed, "episodes": cfg.disturbance.episodes, "curves": shown}
+
+
+def _write(folder: RunFolder, told: Mapping[str, Any], name: str) -> None:
+    from robo_reward.report.disturbance_page import disturbance_figure, disturbance_page
+    from robo_reward.report.plots import to_png
+
+    atomic.write_json(folder.path / "disturbance.json", told)
+    atomic.write_bytes(folder.path / "disturbance.png", to_png(disturbance_figure(told["curves"])))
+    (folder.path / "report").mkdir(exist_ok=True)
+    atomic.write_text(folder.path / "report" / "index.html", disturbance_page(told, name))
+
+
+def _describe(
+    folder: RunFolder, cfg: DictConfig, source: Mapping[str, Any], world: World, curves: Sequence[Curve]
+) -> None:
+    summary = folder.summary
+    summary.env, summary.policy, summary.learner = world.name, source.get("policy"), source.get("learner")
+    summary.used_env_reward, summary.used_env_success = source.get("used_env_reward"), source.get("used_env_success")
+    summary.episodes, summary.nan_resets, summary.device = cfg.disturbance.episodes, world.nan_resets, "cpu"
+    summary.notes = {"run": str(cfg.run)} | {
+        f"f50_{curve.kind}": {"newtons": curve.f50, "censored": curve.censored} for curve in curves
+    }
+
+
+def _film(trials: PushTrials, curves: Sequence[Curve], path: Path, size: tuple[int, int]) -> None:
+    """The first survivor of the hardest push among all kinds; nothing where nobody survived any."""
+    from robo_reward.data.video import encode_video
+
+    picture = getattr(trials.world, "picture", None)
+    tried = [(curve.hardest_survived or 0.0, curve.kind) for curve in curves]
+    newtons, kind = max(tried)
+    who = _survivor(trials, kind, newtons) if newtons > 0 else None
+    if picture is None or who is None:
+        return
+    wave, index = who
+    view, frames = trials.world.view_names[0], []
+
+    def draw(alive: Flags, transition: Transition) -> None:
+        if not transition.done[index]:
+            frames.append(picture(index, view, *size))
+
+    trials.run(kind, newtons, wave, draw)
+    atomic.write_bytes(path, encode_video(np.stack(frames), trials.world.fps))
+
+
+def _survivor(trials: PushTrials, kind: Kind, newtons: float) -> tuple[int, int] | None:
+    """(wave, world) of the first one."""
+    survived = np.flatnonzero(trials.run(kind, newtons).survived)
+    return divmod(int(survived[0]), trials.world.num_worlds) if len(survived) else None

@@ -1,0 +1,147 @@
+"""Where policies practise: several episodes from one start, or one stream without resets, all of them counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from robo_reward.contracts import Flags, Needs, Observation, Policy, Transition, World
+from robo_reward.errors import UserError
+from robo_reward.rollout import STOPPED, Stopper, rollout
+from robo_reward.seeding import derive_seed
+from robo_reward.session import Session
+from robo_reward.trace import Trace
+
+
+class SameStart:
+    """A world whose every reset leads all its copies to one start; everything else is the world's own."""
+
+    def __init__(self, world: World, start: Any) -> None:
+        self._world, self._start = world, start
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world, name)
+
+    def reset(self, seed: int) -> Observation:
+        """Goes back to the start, whatever the seed."""
+        return self._world.restore([self._start] * self._world.num_worlds)
+
+
+class SameStartEnding(SameStart):
+    """The same for worlds whose episodes can be ended from outside."""
+
+    def end(self, where: Flags) -> Observation:
+        """Ends the episodes of the worlds where ``where`` (N,) is True."""
+        shown: Observation = self._world.end(where)  # type: ignore[attr-defined]
+        return shown
+
+
+class HorizonStop:
+    """Ends episodes after ``steps`` decisions, sooner than their world would."""
+
+    def __init__(self, steps: int, inner: Stopper | None = None) -> None:
+        self._steps, self._inner = steps, inner
+        self.needs = inner.needs if inner is not None else Needs()
+        self._age: Any = np.zeros(0, np.int64)
+
+    def begin(self, first: Observation, fresh: Flags) -> None:
+        """Episodes where ``fresh`` (N,) is True start anew."""
+        if self._inner is not None:
+            self._inner.begin(first, fresh)
+        self._age = np.where(fresh, 0, self._age if len(self._age) == len(fresh) else 0)
+
+    def stops(self, transition: Transition) -> Flags:
+        """(N,) the episodes that end with this step."""
+        self._age = self._age + 1
+        late: Flags = self._age >= self._steps
+        return late if self._inner is None else late | self._inner.stops(transition)
+
+
+class Playground:
+    """Steps a session's world for learning; every episode and step is counted in its tally.
+
+    ``world``: None for the session's own; a wrapper of it where learning may see less.
+    """
+
+    def __init__(self, session: Session, world: World | None = None) -> None:
+        self.session = session
+        self.world: World = session.world if world is None else world
+        self.heard: list[Callable[[Trace], None]] = []
+        """Who hears of every finished episode, unpriced."""
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The views that reward and judge read."""
+        return self.session.views
+
+    @property
+    def stride(self) -> int:
+        """Decisions between the frames that are kept."""
+        return self.session.stack.model.needs.stride
+
+    def start(self, number: int) -> Any:
+        """A snapshot of the start that ``number`` names: seeded, and in the tasks' turn where a world has several.
+
+        Raises:
+            UserError: the world gives no snapshot of each of its copies.
+        """
+        world = self.world
+        begin_at = getattr(world, "begin_at", None)  # of worlds that walk through several tasks
+        if begin_at is not None:
+            begin_at(number)
+        world.reset(derive_seed(self.session.seed, "group start", number))
+        taken = world.snapshot()
+        if len(taken) != world.num_worlds:
+            raise UserError(f"'{world.name}' gives no snapshot of each world, so no group can begin in one start")
+        return taken[0]
+
+    def waves(self, policy: Policy, start: Any, episodes: int, stopper: Stopper | None = None) -> Iterator[list[Trace]]:
+        """Plays ``episodes`` from a start, as many side by side as there are worlds; trace k of a wave is world k's."""
+        kind = SameStartEnding if hasattr(self.world, "end") else SameStart
+        world: Any = kind(self.world, start)
+        left = episodes
+        while left > 0:
+            wanted = min(left, self.world.num_worlds)
+            played = list(rollout(world, policy, wanted, 0, views=self.views, stride=self.stride, stopper=stopper))
+            self.count(played)
+            yield played
+            left -= wanted
+
+    def count(self, traces: Sequence[Trace]) -> None:
+        """Notes finished episodes in tally, sealed outcomes and hooks."""
+        session = self.session
+        for trace in traces:
+            session.tally.rollouts += 1
+            session.tally.env_steps += len(trace)
+            if "outcome" in trace.meta:
+                session.note_outcome(int(trace.meta["outcome"]), STOPPED in trace.meta)
+            for hook in session.hooks:
+                hook.on_episode(trace)
+            for hear in self.heard:
+                hear(trace)
+
+    def stream(
+        self, policy: Policy, seed: int, on_first: Callable[[Observation], None], on_step: Callable[[Transition], bool]
+    ) -> None:
+        """Steps on and on without asking for a reset, until ``on_step`` says False; its end may cut an episode off.
+
+        Worlds begin episodes anew only when their own time is over.
+        """
+        world = self.world
+        world.keep_final(self.views)
+        observation = world.reset(derive_seed(seed, "stream"))
+        on_first(observation)
+        policy.reset(np.ones(world.num_worlds, bool))
+        going = True
+        while going:
+            mark = world.sealed.mark()
+            transition = world.step(policy.act(observation)[:, 0])
+            self.session.tally.env_steps += world.num_worlds
+            for k in range(int(transition.done.sum())):
+                self.session.tally.rollouts += 1
+                self.session.note_outcome(mark + k, False)
+            going = on_step(transition)
+            observation = world.observe()
+            policy.reset(transition.done)

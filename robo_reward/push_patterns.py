@@ -1,0 +1,55 @@
+"""Pushes that a robustness curve is made of: constant, sudden and periodic forces in eight directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robo_reward.errors import UserError
+
+Kind = Literal["constant", "sudden", "periodic", "worst"]
+KINDS: tuple[Kind, ...] = ("constant", "sudden", "periodic", "worst")
+DIRECTIONS = 8
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When an episode is pushed, in seconds: quiet for ``settle``, then pushed and watched until ``seconds``.
+
+    A sudden push lasts ``sudden``; a periodic one swings ``hertz`` times a second between plus and minus the force.
+    """
+
+    settle: float = 1.0
+    seconds: float = 6.0
+    sudden: float = 0.2
+    hertz: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.settle < 0 or self.seconds <= self.settle or self.sudden <= 0 or self.hertz <= 0:
+            raise UserError(
+                f"disturbance: settle={self.settle} must be 0 or more, seconds={self.seconds} longer than that, "
+                f"sudden={self.sudden} and hertz={self.hertz} above 0"
+            )
+
+    def pushes(self, second: float) -> bool:
+        """Whether forces may act at this time of an episode."""
+        return second >= self.settle - 1e-9
+
+    def share(self, kind: Kind, second: float) -> float:
+        """Share of the force, in [-1, 1], that acts at this time of an episode."""
+        since = second - self.settle
+        if not self.pushes(second):
+            return 0.0
+        if kind == "sudden":
+            return 1.0 if since < self.sudden - 1e-9 else 0.0
+        return float(np.sin(2 * np.pi * self.hertz * since)) if kind == "periodic" else 1.0
+
+
+def directions(first: int, count: int) -> Array:
+    """(count, 3) horizontal unit vectors in the world's axes: episode k is pushed along k eighths of a turn."""
+    angle = 2 * np.pi * ((first + np.arange(count)) % DIRECTIONS) / DIRECTIONS
+    return np.stack([np.cos(angle), np.sin(angle), np.zeros(count)], axis=1)

@@ -1,0 +1,264 @@
+"""adapt: a trained policy goes on learning at test time, by a learned reward; nothing of the simulator is asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robo_reward.bounds import check_bounds, check_seeds
+from robo_reward.errors import UserError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from robo_reward.adaptation import Adaptation, Check
+    from robo_reward.contracts import Policy
+    from robo_reward.evaluation import Evaluation
+    from robo_reward.reward_stack import RewardStack
+    from robo_reward.runs.folder import RunFolder
+    from robo_reward.session import Session
+
+NO_WORLD = "robo_reward.envs.no_env.make_world"
+LEAST = {"seed": 0, "threads": 1, "rollouts": 1, "steps": 1, "episodes": 1, "checkpoint_every": 1, "env.num_worlds": 1}
+
+
+def run(cfg: DictConfig) -> None:
+    """Adapts, evaluates before and after, and writes ``policy/`` and the summary.
+
+    Raises:
+        UserError: no finished run with a policy, no fitted reward, a reward that asks the simulator, or what the hook
+            says of the policy.
+    """
+    check_bounds(cfg, LEAST)
+    check_seeds(cfg.evaluation_seeds)
+    source = _take_up(cfg)
+    import torch
+
+    from robo_reward.build import check_policy_fits, load_policy
+    from robo_reward.runs.folder import RunFolder, check_same, is_finished
+
+    if cfg.resume and cfg.run_dir is not None and is_finished(Path(cfg.run_dir)):
+        check_same(Path(cfg.run_dir), cfg)
+        print(f"'{cfg.run_dir}' is finished: there is nothing to resume")
+        return
+    torch.set_num_threads(cfg.threads)
+    stack = _stack(cfg)
+    with RunFolder.create("adapt", Path(cfg.run).name, cfg, cfg.run_dir, cfg.resume) as folder:
+        print(f"run folder: {folder.path}", flush=True)
+        policy, check = load_policy(Path(cfg.run) / "policy"), _check(cfg)
+        session = _session(cfg, folder, stack, check)
+        assert session.test_world is not None
+        try:
+            check_policy_fits(Path(cfg.run) / "policy", session.test_world)
+            _describe(cfg, session, source)
+            _adapt(cfg, session, policy, check)
+        finally:
+            session.world.close()
+            session.test_world.close()
+
+
+def _take_up(cfg: DictConfig) -> dict[str, Any]:
+    """The run's summary; its world and its reward where none were given."""
+    from omegaconf import DictConfig, OmegaConf, open_dict
+
+    if cfg.run is None:
+        raise UserError("adapt needs run=DIR, the folder of a finished train run (learner=sft makes VLAs)")
+    folder = Path(cfg.run)
+    for name in ("config.yaml", "summary.json", "policy/policy.yaml"):
+        if not (folder / name).is_file():
+            raise UserError(f"run='{folder}' is not the folder of a finished train run (it has no {name})")
+    trained = OmegaConf.load(folder / "config.yaml")
+    source: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
+    if not isinstance(trained, DictConfig) or source.get("verb") not in ("train", "adapt"):
+        raise UserError(f"run='{folder}' is a run of '{source.get('verb')}': give the folder of a train run")
+    with open_dict(cfg):
+        if cfg.env["_target_"] == NO_WORLD:
+            cfg.env = trained.env
+            _check_world(cfg, folder)
+            if cfg.env.get("horizon") is None and (source.get("notes") or {}).get("horizon_steps") is not None:
+                cfg.env.horizon = source["notes"]["horizon_steps"]
+        if cfg.reward_model.get("path") is None and (folder / "reward_model" / "model.yaml").is_file():
+            cfg.reward_model.path = str(folder / "reward_model")
+    return source
+
+
+def _check_world(cfg: DictConfig, folder: Path) -> None:
+    """A run's recipe may come from elsewhere."""
+    from omegaconf import OmegaConf
+
+    from robo_reward.trust import check_recipe
+
+    check_recipe(OmegaConf.to_container(cfg.env, resolve=True), folder / "config.yaml", "robo_reward.envs")
+
+
+def _stack(cfg: DictConfig) -> RewardStack:
+    from robo_reward.audit_record import check_accepted, read_record
+    from robo_reward.build import build_stack, model_folder
+    from robo_reward.contracts import LearnedRewardModel
+
+    stack = build_stack(cfg)
+    if stack.model.needs.oracle != "none":
+        raise UserError("adapt asks no simulator, and this reward is the simulator's own: use learner=grpo for that")
+    if isinstance(stack.model, LearnedRewardModel) and cfg.reward_model.get("path") is None:
+        raise UserError(
+            "adapt needs a fitted reward, and the run holds none: robo-reward fit reward_model=progress "
+            "reward_model.head=milestones env=..., then reward_model.path=FOLDER"
+        )
+    if cfg.reward_model.get("path") is not None:
+        place = model_folder(cfg.reward_model.path)
+        record = read_record(place)
+        if record is not None and record.current:
+            check_accepted(record.verdict, record.reasons, cfg.accept_refused_reward, f"the reward in '{place}'")
+    return stack
+
+
+def _check(cfg: DictConfig) -> Check | None:
+    """The independent success check: the one that was named, else the run's own judge; None without either."""
+    from robo_reward.adaptation import ClassifierCheck
+    from robo_reward.build import MODEL_YAML, build, model_folder, read_recipe
+    from robo_reward.session import Saveable
+    from robo_reward.trust import check_recipe
+
+    own = Path(cfg.run) / "judge"
+    if cfg.check is None and not (own / MODEL_YAML).is_file():
+        print("no success check (check=FOLDER): nothing will be rolled back", flush=True)
+        return None
+    folder = own if cfg.check is None else model_folder(cfg.check)
+    recipe = read_recipe(folder / MODEL_YAML)
+    check_recipe(recipe, folder / MODEL_YAML, "robo_reward.reward_models")
+    found = build(recipe)
+    if isinstance(found, Saveable):
+        found.load(folder)
+    return found if hasattr(found, "judge") else ClassifierCheck(found)  # type: ignore[no-any-return]
+
+
+def _session(cfg: DictConfig, folder: RunFolder, stack: RewardStack, check: Check | None) -> Session:
+    from omegaconf import OmegaConf
+
+    from robo_reward.build import build_world
+    from robo_reward.contracts import Budget
+    from robo_reward.session import Session
+
+    test: Any = OmegaConf.to_container(cfg.test, resolve=True)
+    session = Session(
+        world=build_world(cfg.env, oracle="none"),
+        stack=stack,
+        demonstrations=[],
+        budget=Budget(cfg.rollouts, cfg.steps),
+        run=folder,
+        seed=cfg.seed,
+        judge=check,  # type: ignore[arg-type]
+    )
+    session.test_world = build_world(cfg.env, num_worlds=1, workers="in_process", oracle="none", **test)
+    return session
+
+
+def _adapt(cfg: DictConfig, session: Session, policy: Policy, check: Check | None) -> None:
+    """Before, the rounds, after; verdicts are read when nothing will be updated any more."""
+    from robo_reward.adaptation import Adaptation, AdaptationHook, BlindGround, BlindWorld
+    from robo_reward.build import build
+    from robo_reward.evaluation import judge_episodes, run_episodes
+
+    test_world = session.test_world
+    assert test_world is not None
+
+    def measure() -> list[list[int]]:
+        return [run_episodes(test_world, policy, cfg.episodes, seed)[1] for seed in cfg.evaluation_seeds]
+
+    hook = build(cfg.adaptation)
+    if not isinstance(hook, AdaptationHook):
+        raise UserError(f"adaptation builds a {type(hook).__name__}, which lacks a method of AdaptationHook")
+    adaptation = Adaptation(hook, build(cfg.bounds), check)
+    hook.bind(policy, adaptation.bounds.rounds, cfg.seed)
+    latest = session.run.latest_checkpoint()
+    if latest is None:
+        before = measure()
+    else:
+        session.restore(latest)
+        restored = session.restored or {}
+        adaptation.load(restored["adaptation"])
+        before = restored["before"]
+    ground = BlindGround(session, BlindWorld(session.world))  # type: ignore[arg-type]
+    ground.heard.append(adaptation.hear)
+    while not adaptation.ended:
+        _round(cfg, session, adaptation, ground, before)
+    policy.save(session.run.path / "policy")
+    after = measure()
+    session.world.sealed.unseal()
+    test_world.sealed.unseal()
+    judged = [[judge_episodes(test_world, positions) for positions in told] for told in (before, after)]
+    _summarise(cfg, session, adaptation, judged[0], judged[1])
+
+
+def _round(cfg: DictConfig, session: Session, adaptation: Adaptation, ground: Any, before: Any) -> None:
+    metrics = adaptation.round(ground)
+    session.tally.updates = adaptation.done
+    session.log({f"adapt/{key}": value for key, value in metrics.items()})
+    told = ", ".join(f"{key} {metrics[key]:.3f}" for key in ("reward", "drift", "judged") if key in metrics)
+    print(f"round {adaptation.done}/{adaptation.bounds.rounds}: {told}", flush=True)
+    if not adaptation.ended and not session.left():
+        adaptation.ended = "the budget of rollouts or steps is used up"
+    if not adaptation.ended and adaptation.done % cfg.checkpoint_every == 0:
+        session.checkpoint({"adaptation": adaptation.state(), "before": before})
+
+
+def _describe(cfg: DictConfig, session: Session, source: dict[str, Any]) -> None:
+    from robo_reward.naming import reward_name, snake_case
+
+    summary = session.run.summary
+    summary.env, summary.policy, summary.demos = session.world.name, source.get("policy"), source.get("demos")
+    summary.learner = snake_case(cfg.adaptation["_target_"].rpartition(".")[2])
+    summary.reward_model, summary.base_reward = reward_name(session.stack.model), session.stack.base_reward
+    summary.transforms = [snake_case(type(t).__name__) for t in session.stack.transforms]
+    # of the whole way to this policy: what it was trained with before counts too
+    summary.used_env_reward = bool(source.get("used_env_reward"))
+    summary.used_env_success = bool(source.get("used_env_success"))
+    summary.device = source.get("device")
+    summary.stand_in_visuals = bool(getattr(session.world, "stand_in_visuals", False))
+
+
+def _summarise(
+    cfg: DictConfig, session: Session, adaptation: Adaptation, before: list[Evaluation], after: list[Evaluation]
+) -> None:
+    from robo_reward.evaluation import merge
+
+    summary, world = session.run.summary, session.world
+    start, end = merge(before), merge(after)
+    summary.rollouts, summary.env_steps = session.tally.rollouts, session.tally.env_steps
+    summary.episodes, summary.updates = session.tally.rollouts, session.tally.updates
+    summary.success_rate, summary.success_ci95, summary.success_episodes = end.success_rate, end.ci95, end.episodes
+    summary.success_by_seed = [part.success_rate for part in after]
+    summary.env_return, summary.nan_resets = end.env_return, world.nan_resets
+    summary.pricing_seconds = round(session.tally.pricing_seconds, 3)
+    summary.frames_rendered, summary.render_seconds = session.frames_rendered, round(session.render_seconds, 3)
+    summary.notes = {
+        "run": str(cfg.run),
+        "before_success_rate": start.success_rate,
+        "before_ci95": start.ci95,
+        "before_by_seed": [part.success_rate for part in before],
+        "ended": adaptation.ended,
+        "rollbacks": adaptation.returns,
+        "judged": adaptation.judged,
+        "horizon": world.horizon,
+        "horizon_steps": cfg.env.get("horizon") or world.horizon * int(cfg.env.get("action_repeat") or 1),
+    }
+    if end.success_rate is not None and start.success_rate is not None:
+        print(f"success {start.success_rate:.2f} before, {end.success_rate:.2f} after ({end.episodes} episodes)")
+    if cfg.report:
+        _report(cfg, session, start, end)
+
+
+def _report(cfg: DictConfig, session: Session, start: Evaluation, end: Evaluation) -> None:
+    from omegaconf import OmegaConf
+
+    from robo_reward.report.pages import ReportData, write_report
+
+    data = ReportData(summary=session.run.summary.as_json(), config=OmegaConf.to_yaml(cfg, resolve=True))
+    if start.success_rate is not None and end.success_rate is not None:
+        data.notes = [
+            f"On the same starts the policy succeeded in {start.success_rate:.0%} before adaptation and in "
+            f"{end.success_rate:.0%} after it."
+        ]
+    write_report(session.run.path, data)
+    print(f"report: {session.run.path / 'report' / 'index.html'}", flush=True)

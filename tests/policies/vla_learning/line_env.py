@@ -1,0 +1,47 @@
+"""A line world that yaml can build, a tiny policy for it, and a session around them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from robo_reward.contracts import Budget, RewardModel
+from robo_reward.line_world import LineReward, LineWorld
+from robo_reward.policies.vla.features import DataFacts
+from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+from robo_reward.policies.vla.recipe import PolicyRecipe
+from robo_reward.reward_models.transforms.level import Level
+from robo_reward.reward_stack import RewardStack
+from robo_reward.session import Session
+
+NANO: dict[str, Any] = {
+    "channels": 8, "keypoints": 8, "hidden_dim": 32, "image_size": 16, "chunk_size": 2, "n_action_steps": 2,
+}  # fmt: skip
+
+
+def make_world(num_worlds: int = 1, horizon: int | None = 10, oracle: Any = "none", **_: Any) -> LineWorld:
+    """Takes what other worlds take."""
+    return LineWorld(num_worlds, horizon or 10, oracle=oracle)
+
+
+def make_reward() -> LineReward:
+    """Progress is the brightness."""
+    return LineReward()
+
+
+def make_policy(head: str = "flow") -> LeRobotPolicy:
+    """Untrained: its actions are about 0, its noise about half of what a world takes."""
+    stats = {
+        "observation.state": {"mean": np.zeros(2, np.float32), "std": np.ones(2, np.float32)},
+        "action": {"mean": np.zeros(1, np.float32), "std": np.full(1, 0.5, np.float32)},
+    }
+    facts = DataFacts("line", {"front": (8, 8)}, 2, 1, stats)
+    bound = np.ones(1, np.float32)
+    return PolicyRecipe("nano_vla", head=head, **NANO).build(facts, -bound, bound)
+
+
+def make_session(worlds: int = 4, model: RewardModel | None = None, run: Any = None, **budget: Any) -> Session:
+    """Prices by progress."""
+    stack = RewardStack(model or LineReward(), [Level()])
+    return Session(LineWorld(worlds, 10), stack, [], Budget(**budget), run, 0)

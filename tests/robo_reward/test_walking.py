@@ -1,0 +1,134 @@
+"""Worlds that walk through tasks: the episode's number decides, whoever resets and in however many worlds."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+from omegaconf import OmegaConf
+
+from robo_reward.build import build_test_world
+from robo_reward.contracts import Flags, Floats, Observation, Transition
+from robo_reward.data.demonstrations import collect_demonstrations
+from robo_reward.errors import UserError
+from robo_reward.fitting import episode_horizon
+from robo_reward.rollout import rollout
+from robo_reward.sealed_log import Outcome, SealedLog
+from robo_reward.walking import about_starts, number_of_tasks
+
+
+class Errands:
+    """One world, three tasks; an episode of task k takes k + 1 steps to succeed, task 2 fails in its first episode."""
+
+    num_worlds, view_names, state_size, horizon, fps, name = 1, (), 1, 6, 10.0, "errands"
+    action_space = spaces.Box(-1, 1, (1,), np.float32)
+    tasks = ("dust", "sweep", "mop")
+    starts = "shipped"
+    frames_rendered, render_seconds, nan_resets = 0, 0.0, 0
+
+    def __init__(self) -> None:
+        self.sealed, self.begun, self._first = SealedLog(), list[int](), 0
+
+    def begin_at(self, number: int) -> None:
+        self._first = number
+
+    def reset(self, seed: int) -> Observation:
+        self._begin(self._first)
+        self._first = 0
+        return self.observe()
+
+    def _begin(self, number: int) -> None:
+        self._number, self._steps = number, 0
+        self.begun.append(number)
+
+    def step(self, action: Floats) -> Transition:
+        before = self.observe()
+        self._steps += 1
+        done, after = np.array([self._steps == self.horizon]), self.observe()
+        if done[0]:
+            self.sealed.write(Outcome(self._number % 3 == 1, 0.0, self._steps))
+            self._begin(self._number + 1)
+        return Transition(before, action, after, np.array([np.nan], np.float32), np.array([False]), done)
+
+    def observe(self) -> Observation:
+        task = self.tasks[self._number % 3]
+        return Observation({}, np.array([[self._steps]], np.float32), (task,))
+
+    def keep_final(self, views: Any) -> None: ...
+
+    def expert_action(self) -> Floats:
+        return np.zeros((1, 1), np.float32)
+
+    def annotated_success(self) -> Flags:
+        lame = self._number == 2
+        return np.array([not lame and self._steps > self._number % 3])
+
+    def close(self) -> None: ...
+
+
+class Idle:
+    def act(self, observation: Observation) -> Floats:
+        return np.zeros((1, 1, 1), np.float32)
+
+    def reset(self, fresh: Flags) -> None: ...
+
+    def save(self, folder: Any) -> None: ...
+
+
+def test_episodes_of_a_rollout_are_numbered() -> None:
+    world: Any = Errands()
+    traces = list(rollout(world, Idle(), 4, 0, first=2))
+    assert [trace.task for trace in traces] == ["mop", "dust", "sweep", "mop"]
+
+
+def test_demonstrations_are_so_many_of_each_task() -> None:
+    world: Any = Errands()
+    traces, dropped = collect_demonstrations(world, 2, 0, hold=1)
+    assert [trace.task for trace in traces] == ["dust", "sweep", "mop"] * 2
+    assert dropped == 1
+    # the failed attempt at the third task was followed by that task's next episode
+    assert world.begun[2:5] == [2, 3, 5], "the world went on to 3 when 2 had failed; asked for was the next of its task"
+    assert [len(trace) for trace in traces] == [2, 3, 4] * 2
+
+
+def test_success_is_told_by_task() -> None:
+    world: Any = Errands()
+    told = about_starts(world, [[True, False, True, False], [True]])
+    assert told["evaluated_starts"] == "shipped"
+    assert told["success_by_task"] == {"0: dust": pytest.approx(2 / 3), "1: sweep": 0.0, "2: mop": 1.0}
+    assert number_of_tasks(world) == 3
+    still: Any = SimpleNamespace()
+    assert about_starts(still, [[True]]) == {}
+    assert number_of_tasks(still) == 1
+
+
+def made(**settings: Any) -> Any:
+    """What a world would be made with."""
+    return SimpleNamespace(**settings)
+
+
+def test_worlds_for_evaluation_are_set_as_the_group_says() -> None:
+    group = {"_target_": f"{__name__}.made", "starts": "reset", "num_worlds": 4, "evaluation": {"starts": "shipped"}}
+    world: Any = build_test_world(OmegaConf.create(group), horizon=7)
+    assert (world.starts, world.num_worlds, world.workers, world.horizon) == ("shipped", 1, "in_process", 7)
+
+
+def test_a_benchmark_says_itself_how_long_its_episodes_are() -> None:
+    trace: Any = SimpleNamespace(success_step=200)
+    assert episode_horizon(OmegaConf.create({"horizon": None, "action_repeat": 1}), [trace]) == 300
+    own = {"horizon": None, "action_repeat": 1, "evaluation": {"starts": "shipped"}}
+    assert episode_horizon(OmegaConf.create(own), [trace]) is None
+    assert episode_horizon(OmegaConf.create({**own, "horizon": 50}), [trace]) == 50
+
+
+def test_a_setting_that_the_runs_world_does_not_have_is_refused() -> None:
+    from pathlib import Path
+
+    from robo_reward.verbs.evaluate import _world
+
+    trained = OmegaConf.create({"env": {"_target_": f"{__name__}.made"}})
+    with pytest.raises(UserError, match=r"env\.starts=moved: the world of this run .* has no such setting"):
+        _world(trained, Path("config.yaml"), OmegaConf.create({"env": {"starts": "moved"}, "horizon": 3}))
