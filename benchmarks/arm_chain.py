@@ -89,15 +89,15 @@ def leader_words(fault: int, folder: Path) -> Iterator[tuple[list[str], Any]]:
     if fault == 50:
         yield ["teleop=keyboard"], None
         return
-    from robo_reward.real_robot.emulation.emulated_arm import EmulatedArm
-    from robo_reward.real_robot.emulation.ideal_plant import IdealPlant
-
     away = 40.0 if fault == 51 else 0.0
-    plant = IdealPlant(start=(away, *child.START[1:5], 0.0), sags=False)
-    with EmulatedArm(plant) as arm:
-        arm.write_calibration(folder / "leader", "leader")
-        settings = {"port": arm.port, "id": "leader", "calibration_dir": folder / "leader"}
+    plant = {**START, "start": (away, *child.START[1:5], 0.0)}
+    arm = EmulatedProcess(plant, CameraSettings(()), folder / "leader", "leader")
+    arm.start()
+    settings = {"port": arm.port, "id": "leader", "calibration_dir": folder / "leader"}
+    try:
         yield ["teleop=so101_leader", *(f"leader.{key}={value}" for key, value in settings.items())], arm
+    finally:
+        arm.close()
 
 
 def run(fault: int, runs: dict[str, Path], processes: Any) -> Left:

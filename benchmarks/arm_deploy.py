@@ -33,7 +33,7 @@ TOLD = ("sent", "late", "replaced", "skipped", "starved", "paused", "refused")
 def trained(task: str) -> Path:
     """The folder of the task's train run, trained now if it is not there."""
     folder = run_folder("arm_deploy", f"train_{task}")
-    if not (folder / "summary.json").exists():
+    if not (folder / "policy" / "policy.yaml").exists():
         train(folder, TRAINED[task])
     return folder
 
@@ -48,14 +48,11 @@ def deployed(task: str, episodes: int) -> Row:
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     wall = time.monotonic() - began
     summary: Any = json.loads((out / "summary.json").read_text())
-    notes, learned = summary["notes"], json.loads((source / "summary.json").read_text())
+    notes = summary["notes"]
     timing = notes["timing"]
     return {
         "task": task,
         "train": " ".join(["robo-reward train", *TRAINED[task]]),
-        "demos": learned["demos"],
-        "success_in_twin": learned["success_rate"],
-        "twin_episodes": learned["success_episodes"],
         "exit_code": done.returncode,
         "episodes": summary["episodes"],
         "success_rate": summary["success_rate"],
@@ -69,6 +66,13 @@ def deployed(task: str, episodes: int) -> Row:
         "error": done.stderr.strip()[-200:] if done.returncode else None,
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def learned(task: str) -> Row:
+    """What the train run says of itself, where it is still there."""
+    file = run_folder("arm_deploy", f"train_{task}") / "summary.json"
+    found = json.loads(file.read_text()) if file.exists() else {}
+    return {f"twin_{key}": found.get(key) for key in ("status", "demos", "success_rate", "success_episodes")}
 
 
 def worst_of(timing: list[dict[str, float | None]], key: str) -> dict[str, float] | None:
@@ -91,6 +95,7 @@ def main() -> None:
     tasks = asked.tasks.split(",")
     rows = run_cells("arm_deploy", {task: lambda t=task: deployed(t, asked.episodes) for task in tasks}, jobs=1)
     every = run_cells("arm_deploy", {task: lambda: {} for task in TRAINED}, jobs=0)
+    every = [{**row, **learned(row["task"])} for row in every]
     summary = {row["task"]: [row["success_rate"], row["success_ci95"], row["episodes"]] for row in every}
     write_result("arm_deploy", "python benchmarks/arm_deploy.py", every, summary, (0,))
     print(rows)

@@ -134,8 +134,18 @@ def patch(fault: int, clock: Clockwork) -> None:
         _replace(time, "time", lambda real: lambda: real() + 3600.0 * clock.struck)
     if fault in PRESSED:
         take_over.Keys = lambda: TimedKeys(clock, PRESSED[fault])  # type: ignore[assignment,misc]
+    if fault in (51, 52):
+        _replace(take_over, "lerobot_leader", lambda real: lambda *told: _patient(real(*told)))
     if fault == 27:
         _replace(command, "read_interface", lambda real: lambda run: _with_references(real(run)))
+
+
+def _patient(leader: Any) -> Any:
+    """LeRobot's leader gives its motors 50 ms to answer; emulated ones need more on a busy machine."""
+    from robo_reward.real_robot.emulation.patience import be_patient
+
+    be_patient(leader.bus, 0.5)
+    return leader
 
 
 def _replace(owner: Any, name: str, change: Callable[[Any], Any]) -> None:

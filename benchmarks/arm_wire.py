@@ -58,7 +58,7 @@ def violations(log: WireLog, lower: Rows, upper: Rows, *, by_period: bool) -> di
     """How many goals on the wire break a limit.
 
     ``by_period``: steps are judged by the guard's period of 20 ms, which it never goes below; otherwise by the time
-    between the goals, as suits a program that has no period of its own, and accelerations are not judged.
+    between the goals (20 ms at least), as suits a program that has no period of its own, and accelerations are not.
     """
     broken = {"position": 0, "velocity": 0, "acceleration": 0}
     for at, goals in enumerate(goals_of(log)):
@@ -66,7 +66,7 @@ def violations(log: WireLog, lower: Rows, upper: Rows, *, by_period: bool) -> di
         for t, goal in goals.parts:
             broken["position"] += int(((goal < lower[at] - tick) | (goal > upper[at] + tick)).sum())
             step = np.abs(np.diff(goal))
-            reach = VELOCITY[name] * (np.full(len(step), PERIOD) if by_period else np.diff(t)) + tick + 1e-6
+            reach = VELOCITY[name] * (np.full(len(step), PERIOD) if by_period else np.maximum(np.diff(t), PERIOD)) + tick + 1e-6
             broken["velocity"] += int((step > reach).sum())
             if by_period:
                 turn = np.abs(np.diff(goal, 2))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,8 @@ MEMORY_SECONDS = 0.3
 """How long after a failed read a late answer to it may still arrive."""
 LENGTHS = 12
 TRIES = 5
+RETRIES = 3
+"""Of a single write while configuring."""
 
 
 class FeetechArm:
@@ -112,13 +114,24 @@ class FeetechArm:
         """LeRobot's: torque off, mode and gains, torque on; it switches torque on even where it fails half-way."""
         for turn in range(TRIES):
             try:
-                self.robot.configure()
+                with self._retries():
+                    self.robot.configure()
                 return
             except Exception:
                 self.cut()
                 if turn == TRIES - 1:
                     raise
                 self._goal_to_present()
+
+    @contextlib.contextmanager
+    def _retries(self) -> Iterator[None]:
+        """LeRobot configures with some sixty writes that must all be answered, and tries none of them twice."""
+        write = self.bus.write
+        self.bus.write = lambda *told, num_retry=0, **more: write(*told, num_retry=max(num_retry, RETRIES), **more)
+        try:
+            yield
+        finally:
+            del self.bus.write
 
     def _goal_to_present(self) -> bool:
         """Raises ArmRefused before any torque is on if a motor does not take it; True if all torque was on already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -145,21 +145,24 @@ class ControlLoop:
             return
         self._cut()  # a reset that comes right behind the fault
         try:
-            position = read_surely(self.arm).position
-            self.guard.limiter.check_start(position)
+            self._check_cause(replace(read_surely(self.arm), torque=None))  # before there is any torque
             self.arm.power()
-            reading = read_surely(self.arm)
-            now = time.monotonic()
-            self.guard.start(now, reading.position)
-            cause = self.guard.watches.see(now, reading, reading.position)
-            if cause:
-                raise RuntimeError(cause)
+            self._check_cause(read_surely(self.arm))
         except Exception as error:
             self.torque, self._reset_failed = dict(self.arm.cut()), str(error)
             self._event("reset refused", self._reset_failed)
         else:
             self.torque, self._cut_at, self._written_at = {}, -np.inf, 0.0
-            self.guard.state.clear(now)
+            self.guard.state.clear(time.monotonic())
+
+    def _check_cause(self, reading: Reading) -> None:
+        """Begins anew from a reading; raises where it still shows what a FAULT is for."""
+        now = time.monotonic()
+        self.guard.limiter.check_start(reading.position)
+        self.guard.start(now, reading.position)
+        cause = self.guard.watches.see(now, reading, reading.position)
+        if cause:
+            raise RuntimeError(cause)
 
     def _publish(self) -> None:
         guard = self.guard

@@ -15,6 +15,7 @@ from robo_reward.real_robot.arm_client import ArmView
 from robo_reward.real_robot.deploy.hand import NOTHING, Say, Wish
 from robo_reward.real_robot.safety_state import SafetyStop
 
+TRIES = 3
 NEAR = 5.0
 """Units between leader and follower, in each joint, from which on the follower goes along."""
 
@@ -33,15 +34,24 @@ class Leader:
         self._asked = self._leads = False
 
     def __enter__(self) -> Self:
-        try:
-            self._teleop.connect()
-        except Exception as error:
-            raise UserError(f"the leader arm cannot be connected: {error}") from error
+        self._connect()
         missing = sorted(set(self._joints) - set(self._teleop.action_features))
         if missing:
             self._teleop.disconnect()
             raise UserError(f"the leader arm lacks the joints {missing}")
         return self
+
+    def _connect(self) -> None:
+        """LeRobot configures a leader with some twenty writes and tries none of them twice."""
+        for turn in range(TRIES):
+            try:
+                self._teleop.connect()
+                return
+            except Exception as error:
+                if self._teleop.is_connected:
+                    self._teleop.disconnect()
+                if turn == TRIES - 1:
+                    raise UserError(f"the leader arm cannot be connected: {error}") from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         if self._teleop.is_connected:

@@ -76,6 +76,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
     from robo_reward.real_robot.arm_server.spec import ServerSpec
     from robo_reward.real_robot.emulation.emulated_arm import EmulatedArm
     from robo_reward.real_robot.emulation.ideal_plant import IdealPlant
+    from robo_reward.real_robot.emulation.patience import be_patient
 
     with contextlib.ExitStack() as stack:
 
@@ -85,7 +86,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Rig]]:
             config = SO101FollowerConfig(port=str(arm.port), id="twin", calibration_dir=tmp_path)
             box = tmp_path / "box.jsonl"
             spec = ServerSpec(robot=config, socket=tmp_path / "arm.sock", black_box=box, **settings)
-            server = Server(spec, make_driver(spec))
+            driver = make_driver(spec)
+            be_patient(driver.bus, 0.5)  # of the handshake; once there is torque, the server has its own patience
+            server = Server(spec, driver)
             rig = Rig(arm, server, ArmClient(spec.socket, "test", deadline=2.0), threading.Thread(), box)
             server.start()
             rig.thread = threading.Thread(target=lambda: rig.ended_in_fault.append(server.run()), daemon=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from robo_reward.errors import UserError
 from robo_reward.real_robot.arm_client import ArmClient
+from robo_reward.real_robot.black_box import read_black_box
 from robo_reward.real_robot.safety_state import SafetyStop
 
 HOME = {
@@ -255,11 +257,15 @@ def test_a_frozen_reading_is_a_joint_that_does_not_follow(start: Start) -> None:
     ("fault", "reason"),
     [(34, "does not answer"), (39, "does not answer"), (40, "does not answer"), (44, "calibration"), (47, "outside")],
 )
-def test_an_arm_that_is_not_as_it_should_be_is_refused_before_torque(start: Start, fault: int, reason: str) -> None:
+def test_an_arm_that_is_not_as_it_should_be_is_refused_before_torque(
+    start: Start, tmp_path: Path, fault: int, reason: str
+) -> None:
     made: list[Any] = []
     with pytest.raises(UserError, match=reason):
         made.append(start((fault,)))
     assert made == []
+    (refused,) = [record for record in read_black_box(tmp_path / "box.jsonl") if record.get("event") == "refused"]
+    assert reason in refused["value"]
 
 
 def test_a_stale_goal_register_does_not_make_the_arm_jump(start: Start) -> None:

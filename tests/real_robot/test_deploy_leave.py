@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from robo_reward.real_robot.deploy import leave as leaving
-from robo_reward.real_robot.deploy.leave import leave
+from robo_reward.real_robot.deploy.leave import cut_at_next_interrupt, leave
 
 Start = Callable[..., Any]
 
@@ -50,6 +52,24 @@ def test_who_cannot_wait_cuts_torque(start: Start, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(leaving, "_held", interrupt)
     with pytest.raises(KeyboardInterrupt):
         leave(robot(rig), clean=False)
+    deadline = time.monotonic() + 5
+    while any(rig.arm.torque().values()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_ctrl_c_a_second_time_cuts_torque_whatever_the_program_is_at(start: Start) -> None:
+    rig = start()
+    rig.client.arm()
+    before = signal.getsignal(signal.SIGINT)
+    cut_at_next_interrupt(robot(rig))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(2)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    rig.wait("FAULT")
     deadline = time.monotonic() + 5
     while any(rig.arm.torque().values()):
         assert time.monotonic() < deadline

@@ -183,7 +183,7 @@ def test_wrong_calibration_stale_goals_and_a_pose_out_of_range(tmp_path: Path) -
         robot.connect(calibrate=False)  # torque comes on, nobody wrote a goal
         wait_for(lambda: abs(arm.positions()["shoulder_pan.pos"]) > 30)
         assert arm.wire.goals() == []
-    with EmulatedArm(IdealPlant(), faults=[47]) as arm:
+    with EmulatedArm(IdealPlant(sags=False), faults=[47]) as arm:
         robot = follower(arm, tmp_path, PATIENCE)
         robot.connect(calibrate=False)
         assert robot.is_calibrated

@@ -258,7 +258,7 @@ def test_no_goal_leaves_the_workspace_of_the_so101() -> None:
     limiter = Limiter(LimitPlan().limits(JOINTS, ranges), PERIOD, space)
     limiter.start(np.array([[0.0, 0, 0, 0, 0, 50]]))
     rng, blocked, before = np.random.default_rng(0), 0, None
-    for step in range(1500):
+    for step in range(600):
         if step % 50 == 0:
             goal = rng.uniform(*ranges.T)[None]
         emitted = limiter.step(goal)[0]
@@ -267,7 +267,7 @@ def test_no_goal_leaves_the_workspace_of_the_so101() -> None:
         tip = space._data.site_xpos[space._site].copy()
         assert before is None or np.linalg.norm(tip - before) / PERIOD <= 0.25 + 1e-6
         before = tip
-    assert blocked > 100, "the workspace had something to do"
+    assert blocked > 40, "the workspace had something to do"
 
 
 def test_a_workspace_that_does_not_fit_is_refused() -> None:

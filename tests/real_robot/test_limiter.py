@@ -17,10 +17,11 @@ from robo_reward.real_robot.limits import LimitPlan, LimitSettings
 EPS = arm.TOLERANCE
 
 
-def test_a_hundred_thousand_hostile_goals() -> None:
+def test_thirty_thousand_hostile_goals() -> None:
+    """benchmarks/arm_limits.py asks for a million."""
     rng = np.random.default_rng(0)
-    limiter = arm.limiter(100)
-    emitted = arm.run(limiter, arm.goals(rng, 100, 1000))
+    limiter = arm.limiter(60)
+    emitted = arm.run(limiter, arm.goals(rng, 60, 500))
     arm.check(emitted)
     assert np.ptp(emitted, axis=(0, 1)).min() > 30, "the arms moved, so the check had something to find"
 
