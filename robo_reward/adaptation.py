@@ -20,6 +20,9 @@ from robo_reward.trace import Trace
 
 SEEN = "adaptation must not see the simulator's reward or success: it learns from the reward model alone"
 
+FORBIDDEN = ("annotated_success", "expert_action", "simulator", "places")
+"""What worlds offer for annotating demonstrations and for viewers, and nobody who adapts may ask for."""
+
 
 @runtime_checkable
 class AdaptationHook(Protocol):
@@ -53,7 +56,7 @@ class Forbidden:
         raise SealedError(SEEN)
 
     __getitem__ = __array__ = __iter__ = __len__ = __float__ = __bool__ = __add__ = __radd__ = __mul__ = _raise
-    __getattr__ = __eq__ = __lt__ = __gt__ = __sub__ = __rsub__ = __rmul__ = __neg__ = _raise  # type: ignore[assignment]
+    __getattr__ = __eq__ = __lt__ = __gt__ = __sub__ = __rsub__ = __rmul__ = __neg__ = _raise
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -71,7 +74,7 @@ class BlindWorld:
         self._world = world
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("annotated_success", "expert_action", "simulator"):
+        if name in FORBIDDEN:
             raise SealedError(SEEN)
         return getattr(self._world, name)
 

@@ -94,7 +94,8 @@ class NoiseHead(nn.Module):
         """(B, K, D) above 0, for velocities (B, K, D) at time ``t``."""
         time = torch.full((len(velocity), 1), t, device=velocity.device)
         share = self.net(torch.cat([velocity.detach().flatten(1), time], -1)).sigmoid()
-        return (self._low + (self._high - self._low) * share).exp().view_as(velocity)
+        std: Tensor = (self._low + (self._high - self._low) * share).exp().view_as(velocity)
+        return std
 
 
 def log_normal(x: Tensor, mean: Tensor, std: Tensor | float) -> Tensor:

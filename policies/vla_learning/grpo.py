@@ -81,7 +81,7 @@ class GrpoLearner:
         Raises:
             UserError: there is no trained policy, it does not fit the world, or its chunks have no likelihood.
         """
-        policy = self._build(session)
+        policy = built_policy(self._recipe, session, self._device, self._seed, self.name)
         session.notes |= {"prior": policy.config.type, "start": self._recipe.path}
         return self.tune(session, policy)
 
@@ -151,17 +151,6 @@ class GrpoLearner:
             print(f"ALARM: {message}", flush=True)
         heard.append((trace, self.name, judged, reward))
 
-    def _build(self, session: Session) -> LeRobotPolicy:
-        if self._recipe.path is None:
-            raise UserError(
-                f"learner={self.name} goes on from a trained policy: policy.path=RUN (robo-reward train learner=sft "
-                "makes one), or a checkpoint folder or hub id"
-            )
-        space = session.world.action_space
-        low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
-        policy: LeRobotPolicy = self._recipe.build(facts_of_world(session.world), low, high, self._device, self._seed)
-        return policy
-
     def _pause(self, session: Session, policy: LeRobotPolicy, tuner: GroupTuner, done: int, stage: str) -> None:
         """Evaluates (sealed) and saves, when it is time."""
         if done == self._updates:
@@ -170,3 +159,20 @@ class GrpoLearner:
             session.evaluate(policy, session.clock)
         if done % self._checkpoint_every == 0:
             session.checkpoint({"stage": stage, "done": done, "tuner": tuner.state()})
+
+
+def built_policy(recipe: Any, session: Session, device: str, seed: int, name: str) -> LeRobotPolicy:
+    """The trained policy that ``policy.path`` names, made to fit the session's world.
+
+    Raises:
+        UserError: there is none, or it does not fit.
+    """
+    if recipe.path is None:
+        raise UserError(
+            f"learner={name} goes on from a trained policy: policy.path=RUN (robo-reward train learner=sft makes one), "
+            "or a checkpoint folder or hub id"
+        )
+    space = session.world.action_space
+    low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
+    policy: LeRobotPolicy = recipe.build(facts_of_world(session.world), low, high, device, seed)
+    return policy

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robo_reward.contracts import Flags, Needs, Observation, RewardModel, Transition
 from robo_reward.errors import UserError
@@ -28,7 +29,8 @@ class ProgressStop:
             raise UserError("this reward model prices whole episodes, so its progress can end none: set stop=null")
         self._model, self._threshold, self._consecutive = model, threshold, consecutive
         self.needs: Needs = model.needs
-        self._run = self._age = np.zeros(0, np.int64)
+        self._run: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._age: NDArray[np.int64] = np.zeros(0, np.int64)
 
     def begin(self, first: Observation, fresh: Flags) -> None:
         """Episodes where ``fresh`` (N,) is True start anew."""

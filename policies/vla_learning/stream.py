@@ -90,9 +90,10 @@ class _Meter:
 
     def __init__(self, model: Any, explorer: ExploringPolicy, worlds: int, window: int) -> None:
         self._model, self._explorer, self._window = model, explorer, window
-        self._stride, self._age = model.needs.stride, np.zeros(worlds, np.int64)
-        self._now = np.zeros(worlds)
-        self._since = np.zeros(worlds)
+        self._stride = model.needs.stride
+        self._age: NDArray[np.int64] = np.zeros(worlds, np.int64)
+        self._now: NDArray[np.float64] = np.zeros(worlds)
+        self._since: NDArray[np.float64] = np.zeros(worlds)
         self._decisions: list[Decision] = []
         self._rewards: list[float] = []
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from robo_reward.session import Session
 
 NO_WORLD = "robo_reward.envs.no_env.make_world"
-LEAST = {"seed": 0, "threads": 1, "rollouts": 1, "steps": 1, "episodes": 1, "checkpoint_every": 1, "env.num_worlds": 1}
+LEAST = {"seed": 0, "threads": 1, "rollouts": 1, "steps": 1, "episodes": 1, "checkpoint_every": 1, "worlds": 1}
 
 
 def run(cfg: DictConfig) -> None:
@@ -78,6 +78,8 @@ def _take_up(cfg: DictConfig) -> dict[str, Any]:
             _check_world(cfg, folder)
             if cfg.env.get("horizon") is None and (source.get("notes") or {}).get("horizon_steps") is not None:
                 cfg.env.horizon = source["notes"]["horizon_steps"]
+        if cfg.worlds is not None:
+            cfg.env.num_worlds = cfg.worlds
         if cfg.reward_model.get("path") is None and (folder / "reward_model" / "model.yaml").is_file():
             cfg.reward_model.path = str(folder / "reward_model")
     return source
@@ -127,22 +129,28 @@ def _check(cfg: DictConfig) -> Check | None:
     folder = own if cfg.check is None else model_folder(cfg.check)
     recipe = read_recipe(folder / MODEL_YAML)
     check_recipe(recipe, folder / MODEL_YAML, "robo_reward.reward_models")
-    found = build(recipe)
+    found: Any = build(recipe)
     if isinstance(found, Saveable):
         found.load(folder)
-    return found if hasattr(found, "judge") else ClassifierCheck(found)  # type: ignore[no-any-return]
+        check: Any = found
+        return check if hasattr(check, "judge") else ClassifierCheck(check)
+    return found if hasattr(found, "judge") else ClassifierCheck(found)
 
 
 def _session(cfg: DictConfig, folder: RunFolder, stack: RewardStack, check: Check | None) -> Session:
     from omegaconf import OmegaConf
 
-    from robo_reward.build import build_world
+    from robo_reward.adaptation import BlindWorld
+    from robo_reward.build import build_test_world, build_world
     from robo_reward.contracts import Budget
     from robo_reward.session import Session
 
     test: Any = OmegaConf.to_container(cfg.test, resolve=True)
+    # whatever a hook reaches through its session is blind
+    world: Any = BlindWorld(build_world(cfg.env, oracle="none"))
+    tested: Any = BlindWorld(build_test_world(cfg.env, oracle="none", **test))
     session = Session(
-        world=build_world(cfg.env, oracle="none"),
+        world=world,
         stack=stack,
         demonstrations=[],
         budget=Budget(cfg.rollouts, cfg.steps),
@@ -150,13 +158,13 @@ def _session(cfg: DictConfig, folder: RunFolder, stack: RewardStack, check: Chec
         seed=cfg.seed,
         judge=check,  # type: ignore[arg-type]
     )
-    session.test_world = build_world(cfg.env, num_worlds=1, workers="in_process", oracle="none", **test)
+    session.test_world = tested
     return session
 
 
 def _adapt(cfg: DictConfig, session: Session, policy: Policy, check: Check | None) -> None:
     """Before, the rounds, after; verdicts are read when nothing will be updated any more."""
-    from robo_reward.adaptation import Adaptation, AdaptationHook, BlindGround, BlindWorld
+    from robo_reward.adaptation import Adaptation, AdaptationHook, BlindGround
     from robo_reward.build import build
     from robo_reward.evaluation import judge_episodes, run_episodes
 
@@ -179,7 +187,7 @@ def _adapt(cfg: DictConfig, session: Session, policy: Policy, check: Check | Non
         restored = session.restored or {}
         adaptation.load(restored["adaptation"])
         before = restored["before"]
-    ground = BlindGround(session, BlindWorld(session.world))  # type: ignore[arg-type]
+    ground = BlindGround(session)
     ground.heard.append(adaptation.hear)
     while not adaptation.ended:
         _round(cfg, session, adaptation, ground, before)

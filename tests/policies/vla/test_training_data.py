@@ -93,7 +93,7 @@ def test_memory_and_lerobots_loader_give_the_same_batches(recipes: dict[str, Pol
     facts = data_of.facts_of_dataset(path, tuple)
     assert (dict(facts.views), facts.states, facts.actions) == ({"front": (32, 32)}, 2, 1)
     policy = recipes["act"].build(facts)
-    assert data_of.decoded_gigabytes(path, ["front"], None) == 12 * 32 * 32 * 3 / 1e9
+    assert data_of.decoded_gigabytes(path, ["front"], policy, None) == 12 * 32 * 32 * 3 / 1e9
     frames = data_of.frames_of_dataset(path, ["front"], policy, None)
     assert len(frames) == 10, "the last frame of an episode leads to no state that was recorded"
     inside = {int(k): row for row, k in enumerate(frames.batch(range(10), (), range(4))["index"])}

@@ -13,6 +13,8 @@ from robo_reward.contracts import Estimate
 from robo_reward.errors import UserError
 from robo_reward.line_world import LineReward, LineWorld
 from robo_reward.playground import HorizonStop, Playground
+from robo_reward.policies.vla.features import DataFacts
+from robo_reward.policies.vla.lerobot_policy import load_lerobot_policy
 from robo_reward.policies.vla_learning.clipped_update import UpdateSettings, divergence, executed_mask, surrogate
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
 from robo_reward.policies.vla_learning.group_advantages import EpisodePricer, group_advantages
@@ -240,3 +242,24 @@ def test_decisions_carry_their_episodes_advantage() -> None:
     assert len(decisions) == len(advantages) == sum(len(e) for g in kept for e in g.decisions)
     first = group_advantages(kept[0].rewards)
     assert advantages[0].item() == pytest.approx(first[0], rel=1e-5)
+
+
+def test_smolvla_is_tuned_by_groups_too(recipes: dict[str, Any], tmp_path: Any) -> None:
+    stats = {
+        "observation.state": {"mean": np.zeros(2, np.float32), "std": np.ones(2, np.float32)},
+        "action": {"mean": np.zeros(1, np.float32), "std": np.full(1, 0.5, np.float32)},
+    }
+    bound = np.ones(1, np.float32)
+    policy = recipes["smolvla"].build(DataFacts("line", {"front": (8, 8)}, 2, 1, stats), -bound, bound)
+    policy.execute = 5
+    tuner = GroupTuner(policy, GroupSettings(1, 4, 1, 0.0), UpdateSettings(lr=1e-3), FlowNoise(), 0)
+    before = tuner.values()
+    metrics = tuner.round(Playground(make_session()))
+    assert metrics["groups"] == 1
+    assert metrics["kl"] < 1.0
+    changed = {name for name, value in tuner.values().items() if not torch.equal(value, before[name])}
+    assert any("action_out_proj" in name for name in changed)
+    policy.save(tmp_path)
+    again = load_lerobot_policy(tmp_path)
+    observation = make_session().world.reset(0)
+    assert again.act(observation) == pytest.approx(policy.act(observation), abs=1e-4)

@@ -1,0 +1,163 @@
+"""Tuning of a weakly trained nano_vla on LIBERO: adaptation by learned progress beside oracle GRPO and SRPO.
+
+Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways evolve,oracle] [--updates 8] [--worlds 4]
+[--groups 3] [--episodes 30] [--seeds 0] [--jobs 1]. ``--start``: the folder of a train run (learner=sft) to go on from;
+its world, its tasks. ``--reward``: a fitted reward (reward_model=progress reward_model.head=milestones). The ways:
+``evolve`` and ``uniform`` (no growing horizon, no end by progress) with the learned progress, ``oracle`` (GRPO by the
+simulator's success: marked), ``srpo``. Success before and after is measured on shipped and on moved states. Pictures
+are as the assets draw them (``stand_in_visuals``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from cells import RESULTS, Row, run_cells, run_folder, write_result
+
+CLAIM = "libero_adapt"
+WAYS = ("evolve", "uniform", "oracle", "srpo")
+
+
+def robo_reward(verb: str, folder: Path, overrides: Sequence[str]) -> Row:
+    """Runs a verb in its own process and returns its summary; a run that was cut off is gone on with."""
+    more = ["resume=true"] if verb in ("train", "adapt") and (folder / "config.yaml").exists() else []
+    command = [sys.executable, "-m", "robo_reward.cli", verb, f"run_dir={folder}", *overrides, *more]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    summary: Row = json.loads((folder / "summary.json").read_text())
+    return summary
+
+
+def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
+    """One way of going on from the start."""
+    folder = run_folder(CLAIM, f"{Path(asked.start).name}-{way}-{asked.updates}-seed{seed}")
+    begun = time.perf_counter()
+    summary = robo_reward(*_command(way, seed, folder, asked))
+    seconds = time.perf_counter() - begun
+    before = _evaluated(Path(asked.start), f"{folder.name}-before-shipped", "shipped", asked)
+    rates = {
+        "before": {"shipped": before, "moved": _evaluated(Path(asked.start), f"{folder.name}-before", "moved", asked)},
+        "after": {
+            "shipped": {"success_rate": summary["success_rate"], "n": summary["success_episodes"]},
+            "moved": _evaluated(folder, f"{folder.name}-after", "moved", asked),
+        },
+    }
+    return {
+        "way": way,
+        "seed": seed,
+        "updates": summary["updates"],
+        "rollouts": summary["rollouts"],
+        "env_steps": summary["env_steps"],
+        "minutes": round(seconds / 60, 1),
+        "used_env_reward": summary["used_env_reward"],
+        "used_env_success": summary["used_env_success"],
+        "stand_in_visuals": summary["stand_in_visuals"],
+        "rewards": _rewards(folder),
+        **rates,
+    }
+
+
+def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tuple[str, Path, list[str]]:
+    group = [("groups", asked.groups), ("size", 8), ("most", asked.groups + 1)]
+    count = [f"seed={seed}", f"episodes={asked.episodes}", "evaluation_seeds=[1]", "report=false"]
+    if way in ("evolve", "uniform"):
+        still = ["adaptation.stop=null", "adaptation.stages=[1.0]"] if way == "uniform" else []
+        words = [
+            *(f"adaptation.group.{key}={value}" for key, value in group),
+            f"adaptation.update.lr={asked.lr}",
+            f"bounds.rounds={asked.updates}",
+            "checkpoint_every=1",
+            f"run={asked.start}",
+            f"reward_model.path={asked.reward}",
+            f"worlds={asked.worlds}",
+        ]
+        return "adapt", folder, [*count, *words, *still]
+    oracle = ["learner=grpo", "reward_model=env_sparse", "transform=none"]
+    own = ["learner=srpo", f"reward_model.path={asked.reward}"]
+    suite, tasks = _world_of(Path(asked.start))
+    words = [
+        "env=libero",
+        f"env.suite={suite}",
+        f"env.task={tasks}",
+        "env.meshes=light",
+        f"env.num_worlds={asked.worlds}",
+        "policy=nano_vla",
+        f"policy.path={asked.start}",
+        *(f"learner.group.{key}={value}" for key, value in group),
+        f"learner.update.lr={asked.lr}",
+        f"learner.updates={asked.updates}",
+        "learner.checkpoint_every=1",
+        "video=false",
+    ]
+    return "train", folder, [*(oracle if way == "oracle" else own), *count, *words]
+
+
+def _world_of(start: Path) -> tuple[str, str]:
+    """Suite and tasks of a run."""
+    from omegaconf import OmegaConf
+
+    env = OmegaConf.load(start / "config.yaml").env
+    return str(env.suite), str(env.task if isinstance(env.task, str | int) else list(env.task)).replace(" ", "")
+
+
+def _evaluated(run: Path, name: str, starts: str, asked: argparse.Namespace) -> Row:
+    """A policy on one kind of starts; what a start gives is measured once."""
+    given = run / "summary.json"
+    there = run_folder(CLAIM, f"{Path(asked.start).name}-{starts}-{asked.episodes}" if "before" in name else name)
+    if (there / "summary.json").exists():
+        summary: Row = json.loads((there / "summary.json").read_text())
+    else:
+        assert given.exists(), f"'{run}' is not finished"
+        words = [f"run={run}", f"env.starts={starts}", "video=false", f"episodes={asked.episodes}"]
+        summary = robo_reward("evaluate", there, [*words, "evaluation_seeds=[1]"])
+    return {"success_rate": summary["success_rate"], "n": summary["success_episodes"]}
+
+
+def _rewards(folder: Path) -> list[float]:
+    """The mean reward of each update: learned progress, or the simulator's success where that is the reward."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    found = [next((v for k, v in row.items() if k.endswith("/reward")), None) for row in rows]
+    return [round(float(value), 4) for value in found if value is not None]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--start", required=True)
+    parser.add_argument("--reward", required=True)
+    parser.add_argument("--ways", default="evolve,oracle")
+    parser.add_argument("--updates", type=int, default=8)
+    parser.add_argument("--worlds", type=int, default=4)
+    parser.add_argument("--groups", type=int, default=3)
+    parser.add_argument("--episodes", type=int, default=30)
+    parser.add_argument("--lr", type=float, default=1e-4)
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--jobs", type=int, default=1)
+    asked = parser.parse_args(arguments)
+    cells = {
+        f"{Path(asked.start).name}-{way}-{asked.updates}-seed{seed}": partial(tuned, way, int(seed), asked)
+        for way in asked.ways.split(",")
+        for seed in asked.seeds.split(",")
+    }
+    run_cells(CLAIM, cells, asked.jobs)
+    known = [path.stem for path in sorted((RESULTS / "cells" / CLAIM).glob("*.json"))]
+    rows = run_cells(CLAIM, dict.fromkeys(known, dict), 0)
+    found: Row = {}
+    for row in rows:
+        gain = {s: row["after"][s]["success_rate"] - row["before"][s]["success_rate"] for s in ("shipped", "moved")}
+        found.setdefault(row["way"], []).append(gain)
+    command = "python benchmarks/libero_adapt.py --start RUN --reward RUN"
+    write_result(CLAIM, command, rows, {"gains": found}, sorted({row["seed"] for row in rows}))
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()

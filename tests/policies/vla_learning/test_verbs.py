@@ -1,0 +1,237 @@
+"""learner=grpo, srpo, dpo and sft_grpo through train, adapt through its verb, resume, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+from line_env import make_policy  # type: ignore[import-not-found]
+
+from robo_reward.errors import UserError
+from robo_reward.policies.vla_learning.grpo import GrpoLearner
+from robo_reward.verbs.evaluate import run as evaluate
+
+YAMLS = {
+    "env/line.yaml": "# line\n_target_: line_env.make_world\nnum_worlds: 4\nhorizon: 10\nviews: [front]\n",
+    "reward_model/line.yaml": "# line\n_target_: line_env.make_reward\n",
+    "adaptation/mine.yaml": "# mine\n_target_: one_file_hook.Nudge\n",
+}
+HOOK = '''
+from robo_reward.sealed_log import SealedError
+
+
+class Nudge:
+    """Adds a little to the last layer's bias, whatever happens."""
+
+    def bind(self, policy, rounds, seed):
+        self.policy, self.rounds = policy, 0
+
+    def adapt(self, ground):
+        for traces in ground.waves(self.policy, ground.start(self.rounds), 2):
+            assert traces[0].env_reward is None
+            try:
+                ground.session.world.annotated_success()
+            except SealedError:
+                continue
+            raise AssertionError("success could be read")
+        self.rounds += 1
+        self.policy.policy.head.out.bias.data += 0.1
+        return {"reward": 0.0}
+
+    def drift(self):
+        return float(self.rounds)
+
+    def state(self):
+        return {"bias": self.policy.policy.head.out.bias.data.clone()}
+
+    def load(self, state):
+        self.policy.policy.head.out.bias.data.copy_(state["bias"])
+
+    go_back = load
+'''
+QUICK = ("episodes=1", "evaluation_seeds=[1]", "report=false", "env=line", "reward_model=line")
+SMALL = (
+    "learner.group.groups=1", "learner.group.most=2", "learner.group.size=4", "learner.group.min_spread=0.001",
+    "learner.updates=2",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("settings")
+    for name, text in YAMLS.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    (folder / "one_file_hook.py").write_text(HOOK)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("start") / "policy"
+    make_policy().save(folder)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _trusted(monkeypatch: pytest.MonkeyPatch, settings: Path) -> None:
+    monkeypatch.setenv("ROBO_REWARD_TRUST", "paper_world,line_env")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(settings)])
+
+
+def called(verb: str, settings: Path, folder: Path, *overrides: str) -> dict[str, Any]:
+    from importlib import import_module
+
+    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
+        words = [*QUICK, *overrides, f"run_dir={folder}", f"hydra.searchpath=[file://{settings}]"]
+        config = hydra.compose(verb, words)
+    import_module(f"robo_reward.verbs.{verb}").run(config)
+    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
+    return summary
+
+
+def rows_of(folder: Path) -> list[dict[str, Any]]:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in row.items() if not k.startswith("timing/") and k != "time"} for row in rows]
+
+
+@pytest.fixture(scope="module")
+def tuned(settings: Path, start: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tuned") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROBO_REWARD_TRUST", "paper_world,line_env")
+        summary = called(
+            "train", settings, folder, "learner=grpo", "policy=nano_vla", f"policy.path={start}", *SMALL, "video=false"
+        )
+    assert (summary["learner"], summary["policy"], summary["updates"]) == ("grpo", "nano_vla", 2)
+    assert (summary["used_env_reward"], summary["used_env_success"]) == (False, False)
+    assert summary["rollouts"] == 4 * summary["notes"]["groups_played"]
+    return folder
+
+
+def test_grpo_leaves_a_lerobot_checkpoint_and_says_what_it_did(tuned: Path) -> None:
+    assert (tuned / "policy" / "pretrained_model" / "config.json").is_file()
+    rows = [row for row in rows_of(tuned) if "grpo/reward" in row]
+    assert len(rows) == 2
+    assert all(row["grpo/horizon"] == 10 for row in rows)
+
+
+def test_the_oracle_is_marked(settings: Path, start: Path, tmp_path: Path) -> None:
+    words = ("learner=grpo", "reward_model=env_sparse", "transform=none", "policy=nano_vla", f"policy.path={start}")
+    summary = called("train", settings, tmp_path / "run", *words, *SMALL, "learner.updates=1", "video=false")
+    assert (summary["used_env_success"], summary["base_reward"]) == (True, "env_sparse")
+
+
+def test_a_resumed_run_goes_the_way_of_the_unbroken_one(
+    settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = (
+        "learner=grpo", "policy=nano_vla", f"policy.path={start}", *SMALL, "learner.updates=3", "video=false",
+        "learner.checkpoint_every=2",
+    )  # fmt: skip
+    called("train", settings, tmp_path / "whole", *words)
+    one, count = GrpoLearner._one, {"updates": 0}
+
+    def interrupted(self: GrpoLearner, *given: Any) -> None:
+        count["updates"] += 1
+        if count["updates"] == 3:
+            raise KeyboardInterrupt
+        one(self, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GrpoLearner, "_one", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            called("train", settings, tmp_path / "broken", *words)
+    resumed = called("train", settings, tmp_path / "broken", *words, "resume=true")
+    assert resumed["rollouts"] == json.loads((tmp_path / "whole/summary.json").read_text())["rollouts"]
+    assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
+
+
+def test_preferences_are_learned_by_the_same_verb(settings: Path, start: Path, tmp_path: Path) -> None:
+    words = ("learner=dpo", "policy=nano_vla", f"policy.path={start}", *SMALL, "learner.preferences.margin=0.01")
+    summary = called("train", settings, tmp_path / "run", *words, "video=false")
+    assert summary["learner"] == "dpo"
+    assert any(row.get("dpo/pairs", 0) > 0 for row in rows_of(tmp_path / "run"))
+
+
+def test_imitation_then_tuning_is_one_run(settings: Path, tmp_path: Path) -> None:
+    policy = [f"+policy.{k}={v}" for k, v in (("channels", 8), ("keypoints", 8), ("hidden_dim", 32))]
+    small = ("policy.image_size=16", "policy.chunk_size=2", "policy.n_action_steps=2")
+    words = ("learner=sft_grpo", "policy=nano_vla", *policy, *small, "demos=2", "judge=none", "audit=none",
+             "negatives.random=0", "negatives.replay=0", "learner.sft.updates=4", "learner.then.updates=1",
+             "learner.then.group.groups=1", "learner.then.group.most=1", "learner.then.group.size=2")  # fmt: skip
+    summary = called("train", settings, tmp_path / "run", *words, "video=false")
+    assert (summary["learner"], summary["demos"], summary["updates"]) == ("sft+grpo", 2, 5)
+    assert summary["cloned_success_rate"] is not None
+    assert summary["rollouts"] == 2
+
+
+def test_what_cannot_be_tuned_is_refused(settings: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="goes on from a trained policy"):
+        called("train", settings, tmp_path / "a", "learner=grpo", "policy=nano_vla")
+    with pytest.raises(UserError, match="that you choose"):
+        called("train", settings, tmp_path / "b", "learner=grpo")
+
+
+ADAPT = ("bounds.rounds=2", "bounds.window=4", "checkpoint_every=1", "adaptation.group.groups=1",
+         "adaptation.group.size=4", "adaptation.group.most=1")  # fmt: skip
+
+
+def test_adapt_goes_on_from_a_run_and_is_oracle_free(settings: Path, tuned: Path, tmp_path: Path) -> None:
+    summary = called("adapt", settings, tmp_path / "run", f"run={tuned}", *ADAPT)
+    assert (summary["verb"], summary["learner"], summary["updates"]) == ("adapt", "evolve", 2)
+    assert (summary["used_env_reward"], summary["used_env_success"]) == (False, False)
+    assert summary["notes"]["before_success_rate"] is not None
+    assert summary["notes"]["ended"] == "all rounds done"
+    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
+        words = [f"run={tmp_path / 'run'}", "video=false", f"run_dir={tmp_path / 'again'}"]
+        evaluate(hydra.compose("evaluate", words))
+    again = json.loads((tmp_path / "again/summary.json").read_text())
+    assert again["notes"]["reproduced"] is True
+
+
+def test_adapt_resumes(settings: Path, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from robo_reward.adaptation import Adaptation
+
+    called("adapt", settings, tmp_path / "whole", f"run={tuned}", *ADAPT)
+    play = Adaptation.round
+
+    def interrupted(self: Adaptation, ground: Any) -> dict[str, float]:
+        if self.done == 1:
+            raise KeyboardInterrupt
+        return play(self, ground)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Adaptation, "round", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            called("adapt", settings, tmp_path / "broken", f"run={tuned}", *ADAPT)
+    called("adapt", settings, tmp_path / "broken", f"run={tuned}", *ADAPT, "resume=true")
+    assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
+
+
+def test_a_hook_is_one_file(settings: Path, tuned: Path, tmp_path: Path) -> None:
+    words = (f"run={tuned}", "adaptation=mine", "bounds.rounds=5", "bounds.drift=2.5")
+    summary = called("adapt", settings, tmp_path / "run", *words)
+    assert "bounds.drift is 2.5" in summary["notes"]["ended"]
+    assert summary["rollouts"] == 3 * 2
+
+
+def test_adapt_refuses_what_would_tell_it_the_truth(settings: Path, tuned: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="simulator's own"):
+        called("adapt", settings, tmp_path / "a", f"run={tuned}", "reward_model=env_sparse", "transform=none")
+    with pytest.raises(UserError, match="needs a fitted reward"):
+        called("adapt", settings, tmp_path / "b", f"run={tuned}", "reward_model=progress", "reward_model.views=[front]")
+    with pytest.raises(UserError, match="adapt needs run=DIR"):
+        called("adapt", settings, tmp_path / "c")
+
+
+def test_the_start_was_not_touched(start: Path, tuned: Path) -> None:
+    from robo_reward.policies.vla.lerobot_policy import load_lerobot_policy
+
+    first, last = (load_lerobot_policy(p).policy.head.out.bias.detach().numpy() for p in (start, tuned / "policy"))
+    assert not np.allclose(first, last)
