@@ -24,6 +24,8 @@ from pathlib import Path
 
 from cells import RESULTS, Row, run_cells, run_folder, train, write_result
 
+from robo_reward.envs.libero.catalogue import find_tasks
+
 CLAIM = "libero_nano"
 EYES = ("seeing", "blind")
 MEASURED = 1
@@ -59,16 +61,14 @@ class Cell:
         return [f"env.suite={self.suite}", f"env.task={tasks}"]
 
 
-def robo_reward(verb: str, run_dir: Path, overrides: Sequence[str]) -> Row:
-    """Runs a verb in its own process and returns its seconds, with the summary that it wrote, if any."""
+def robo_reward(verb: str, overrides: Sequence[str]) -> tuple[float, str]:
+    """Runs a verb in its own process; how many seconds it took, and the last line it said."""
     command = [sys.executable, "-m", "robo_reward.cli", verb, *overrides]
     begun = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    file = run_dir / "summary.json"
-    summary: Row = json.loads(file.read_text()) if file.exists() else {}
-    return {"seconds": time.perf_counter() - begun, "said": done.stdout.strip().splitlines()[-1], **summary}
+    return time.perf_counter() - begun, done.stdout.strip().splitlines()[-1]
 
 
 def data_folder(cell: Cell) -> Path:
@@ -79,9 +79,8 @@ def data_folder(cell: Cell) -> Path:
 def collected(cell: Cell) -> Row:
     """Collects the demonstrations of a cell."""
     folder = data_folder(cell)
-    told = robo_reward(
+    seconds, said = robo_reward(
         "collect",
-        folder,
         [
             "env=libero",
             *cell.env,
@@ -94,14 +93,38 @@ def collected(cell: Cell) -> Row:
             f"data_dir={folder}",
         ],
     )
-    return {"data": cell.data, "minutes": round(told["seconds"] / 60, 1), "said": told["said"].split(": ", 1)[1]}
+    return {"data": cell.data, "minutes": round(seconds / 60, 1), "said": said.split(": ", 1)[1]}
 
 
 def learned(cell: Cell, starts: int) -> Row:
-    """Trains a policy, which is evaluated on shipped states, and evaluates it on moved ones."""
-    run = run_folder(CLAIM, cell.name)
-    tasks = 10 if cell.tasks == "all" else len(cell.tasks.split(","))
-    overrides = [
+    """Trains a policy, which is evaluated on shipped states, and evaluates it on moved ones; what is there is kept."""
+    run, there = run_folder(CLAIM, cell.name), run_folder(CLAIM, f"{cell.name}-moved")
+    if finished(run) is None:
+        summary = train(run, settings(cell, starts))
+        if summary["status"] != "done":
+            raise SystemExit(f"{cell.name} failed: {summary.get('error')}")
+    if finished(there) is None:
+        robo_reward("evaluate", [f"run={run}", f"run_dir={there}", "env.starts=moved", "video=false"])
+    shipped, moved = finished(run), finished(there)
+    assert shipped is not None
+    assert moved is not None
+    return {
+        **{key: getattr(cell, key) for key in ("suite", "tasks", "demos", "shift", "updates", "seed", "eyes")},
+        "samples": shipped["notes"]["samples"],
+        "parameters": shipped["notes"]["parameters"],
+        "minutes_training": round(training_seconds(run) / 60, 1),
+        "cpu_minutes_with_evaluation_on_shipped": round(shipped["cpu_seconds"] / 60, 1),
+        "loss": losses(run),
+        "stand_in_visuals": shipped["stand_in_visuals"],
+        "shipped": success(shipped),
+        "moved": success(moved),
+    }
+
+
+def settings(cell: Cell, starts: int) -> list[str]:
+    """What ``robo-reward train`` is told."""
+    tasks = len(find_tasks(cell.suite, "all" if cell.tasks == "all" else cell.tasks.split(",")))
+    return [
         "experiment=libero_sft",
         *cell.env,
         f"data={data_folder(cell)}",
@@ -112,29 +135,25 @@ def learned(cell: Cell, starts: int) -> Row:
         f"evaluation_seeds=[{MEASURED}]",
         "video=false",
         "report=false",
+        *(["policy.blind=true", "policy.crop=null", "policy.shift=null"] if cell.eyes == "blind" else []),
     ]
-    blind = ["policy.blind=true", "policy.crop=null", "policy.shift=null"] if cell.eyes == "blind" else []
-    shipped = train(run, [*overrides, *blind])
-    if shipped["status"] != "done":
-        raise SystemExit(f"{cell.name} failed: {shipped.get('error')}")
-    row = {
-        **{key: getattr(cell, key) for key in ("suite", "tasks", "demos", "shift", "updates", "seed", "eyes")},
-        "samples": shipped["notes"]["samples"],
-        "parameters": shipped["notes"]["parameters"],
-        "minutes_training": round(training_seconds(run) / 60, 1),
-        "loss": losses(run),
-        "stand_in_visuals": shipped["stand_in_visuals"],
+
+
+def finished(run: Path) -> Row | None:
+    """The summary of a run that is there and done."""
+    file = run / "summary.json"
+    summary: Row = json.loads(file.read_text()) if file.exists() else {}
+    return summary if summary.get("status") == "done" else None
+
+
+def success(found: Row) -> Row:
+    """What a summary says of success."""
+    return {
+        "n": found["success_episodes"],
+        "success_rate": found["success_rate"],
+        "ci95": found["success_ci95"],
+        "by_task": list(found["notes"]["success_by_task"].values()),
     }
-    there = run_folder(CLAIM, f"{cell.name}-moved")
-    moved = robo_reward("evaluate", there, [f"run={run}", f"run_dir={there}", "env.starts=moved", "video=false"])
-    for starts_of, found in (("shipped", shipped), ("moved", moved)):
-        row[starts_of] = {
-            "n": found["success_episodes"],
-            "success_rate": found["success_rate"],
-            "ci95": found["success_ci95"],
-            "by_task": list(found["notes"]["success_by_task"].values()),
-        }
-    return row
 
 
 def metrics(run: Path) -> list[Row]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import UserError
+from robo_reward.pushing import disturbs
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -56,6 +57,8 @@ def _checked(cfg: DictConfig) -> None:
         )
     if cfg.robot.get("_target_") is None:
         raise UserError("this needs a robot: robot=emulated_so101, or robot=so101 robot.port=/dev/ttyACM0")
+    if disturbs(cfg.hook):
+        raise UserError("forces push simulated robots only: on an arm use hook=none or hook=success_stop")
     folder = Path(cfg.run)
     if not (folder / "policy" / "policy.yaml").is_file() or not (folder / "config.yaml").is_file():
         raise UserError(f"run='{folder}' is not the folder of a finished train run (no policy/policy.yaml)")
@@ -130,8 +133,8 @@ class Kept:
 def _play(cfg: DictConfig, folder: RunFolder, deployment: Any) -> Kept:
     kept, clean = Kept(folder.path, deployment), False
     try:
-        deployment.open()
-        with deployment.hand or nullcontext():
+        with deployment.hand or nullcontext():  # a leader arm that cannot be had is found before there is torque
+            deployment.open()
             for number in range(int(cfg.episodes)):
                 outcome = _episode(cfg, deployment, number)
                 kept.add(outcome)

@@ -51,10 +51,10 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
         ) as folder:
             curves = _curves(cfg, trained, trials, kinds, policy)
             told = _told(cfg, curves)
-            _write(folder, told, world.name)
+            filmed = cfg.video and world.view_names
+            clips = _film(trials, curves, folder.path / "hardest.mp4", (cfg.height, cfg.width)) if filmed else {}
+            _write(folder, told, world.name, clips)
             _describe(folder, cfg, source, world, curves)
-            if cfg.video and world.view_names:
-                _film(trials, curves, folder.path / "hardest.mp4", (cfg.height, cfg.width))
             for curve in curves:
                 print(f"{curve.kind}: F50 {'> ' if curve.censored else ''}{curve.f50:.0f} N", flush=True)
             print(f"run folder: {folder.path}")
@@ -132,14 +132,14 @@ def _told(cfg: DictConfig, curves: Sequence[Curve]) -> dict[str, Any]:
     return {"run": str(cfg.run), "seed": cfg.seed, "episodes": cfg.disturbance.episodes, "curves": shown}
 
 
-def _write(folder: RunFolder, told: Mapping[str, Any], name: str) -> None:
+def _write(folder: RunFolder, told: Mapping[str, Any], name: str, clips: Mapping[str, bytes]) -> None:
     from robo_reward.report.disturbance_page import disturbance_figure, disturbance_page
     from robo_reward.report.plots import to_png
 
     atomic.write_json(folder.path / "disturbance.json", told)
     atomic.write_bytes(folder.path / "disturbance.png", to_png(disturbance_figure(told["curves"])))
     (folder.path / "report").mkdir(exist_ok=True)
-    atomic.write_text(folder.path / "report" / "index.html", disturbance_page(told, name))
+    atomic.write_text(folder.path / "report" / "index.html", disturbance_page(told, name, clips))
 
 
 def _describe(
@@ -154,8 +154,8 @@ def _describe(
     }
 
 
-def _film(trials: PushTrials, curves: Sequence[Curve], path: Path, size: tuple[int, int]) -> None:
-    """The first survivor of the hardest push among all kinds; nothing where nobody survived any."""
+def _film(trials: PushTrials, curves: Sequence[Curve], path: Path, size: tuple[int, int]) -> dict[str, bytes]:
+    """What it shows -> the film of the first survivor of the hardest push; empty where nobody survived any."""
     from robo_reward.data.video import encode_video
 
     picture = getattr(trials.world, "picture", None)
@@ -163,7 +163,7 @@ def _film(trials: PushTrials, curves: Sequence[Curve], path: Path, size: tuple[i
     newtons, kind = max(tried)
     who = _survivor(trials, kind, newtons) if newtons > 0 else None
     if picture is None or who is None:
-        return
+        return {}
     wave, index = who
     view, frames = trials.world.view_names[0], []
 
@@ -172,7 +172,9 @@ def _film(trials: PushTrials, curves: Sequence[Curve], path: Path, size: tuple[i
             frames.append(picture(index, view, *size))
 
     trials.run(kind, newtons, wave, draw)
-    atomic.write_bytes(path, encode_video(np.stack(frames), trials.world.fps))
+    clip = encode_video(np.stack(frames), trials.world.fps)
+    atomic.write_bytes(path, clip)
+    return {f"{kind}, {newtons:.0f} N: the hardest push that was survived": clip}
 
 
 def _survivor(trials: PushTrials, kind: Kind, newtons: float) -> tuple[int, int] | None:

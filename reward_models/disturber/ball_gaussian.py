@@ -26,30 +26,35 @@ class BallGaussian:
 
     def displaced(self, noise: Tensor) -> Tensor:
         """(N, D) unsquashed draws from standard normal ``noise`` (N, D)."""
-        return self.mean + self.log_std.exp() * noise
+        drawn: Tensor = self.mean + self.log_std.exp() * noise
+        return drawn
 
     def log_prob(self, raw: Tensor) -> Tensor:
         """(N,) log density in the ball of ``squash(raw)``."""
         standard = (raw - self.mean) / self.log_std.exp()
         count = raw.shape[1]
         gaussian = -0.5 * standard.square().sum(1) - self.log_std.sum() - 0.5 * count * math.log(2 * math.pi)
-        return gaussian - log_shrinkage(raw)
+        density: Tensor = gaussian - log_shrinkage(raw)
+        return density
 
     def entropy(self) -> Tensor:
         """() of the Gaussian before it is squashed, in nats."""
-        return (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()
+        nats: Tensor = (self.log_std + 0.5 * math.log(2 * math.pi * math.e)).sum()
+        return nats
 
 
 def squash(raw: Tensor) -> Tensor:
     """(N, D) in the unit ball, in the same directions."""
     radius = raw.norm(dim=1, keepdim=True).clamp_min(TINY)
-    return raw * (torch.tanh(radius) / radius)
+    inside: Tensor = raw * (torch.tanh(radius) / radius)
+    return inside
 
 
 def unsquash(inside: Tensor) -> Tensor:
     """(N, D) what is squashed to ``inside``; at the ball's edge, to just inside of it."""
     radius = inside.norm(dim=1, keepdim=True).clamp(TINY, EDGE)
-    return inside * (torch.atanh(radius) / inside.norm(dim=1, keepdim=True).clamp_min(TINY))
+    raw: Tensor = inside * (torch.atanh(radius) / inside.norm(dim=1, keepdim=True).clamp_min(TINY))
+    return raw
 
 
 def log_shrinkage(raw: Tensor) -> Tensor:
@@ -57,4 +62,5 @@ def log_shrinkage(raw: Tensor) -> Tensor:
     radius = raw.norm(dim=1).clamp_min(TINY)
     # log(1 - tanh(r)^2), without cancellation
     along = 2.0 * (math.log(2.0) - radius - torch.nn.functional.softplus(-2.0 * radius))
-    return along + (raw.shape[1] - 1) * torch.log(torch.tanh(radius) / radius)
+    ratio: Tensor = along + (raw.shape[1] - 1) * torch.log(torch.tanh(radius) / radius)
+    return ratio

@@ -41,7 +41,7 @@ class ForceSpace:
         scale = np.array([newtons * self.lever if axis > 2 else newtons for axis in self.axes])
         wrench = np.zeros((len(unit), self.bodies, 6))
         parts = np.asarray(unit, np.float64).reshape(len(unit), len(self.places), len(self.axes)) * scale
-        wrench[np.ix_(np.arange(len(unit)), self.places, self.axes)] = parts
+        wrench[:, np.array(self.places)[:, None], np.array(self.axes)] = parts
         return wrench
 
 

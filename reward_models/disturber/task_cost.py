@@ -56,8 +56,8 @@ class TaskCost:
         above = int((cost < -1e-6).sum())
         if above and not self.above:
             warnings.warn(
-                f"the task paid {float(paid.max()):.4g} in one step, above hook.reward_bound={self.bound:.4g}: the cost "
-                "counts as 0; the bound should be higher",
+                f"the task paid {float(paid.max()):.4g} in one step, above hook.reward_bound={self.bound:.4g}: its "
+                "cost counts as 0; the bound should be higher",
                 stacklevel=2,
             )
         self.above += above

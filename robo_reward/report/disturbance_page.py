@@ -41,8 +41,8 @@ def _band(intervals: Sequence[Sequence[float]]) -> tuple[Any, Any]:
     return held[:, 0], held[:, 1]
 
 
-def disturbance_page(told: Mapping[str, Any], name: str) -> str:
-    """The page of ``disturbance.json``."""
+def disturbance_page(told: Mapping[str, Any], name: str, clips: Mapping[str, bytes]) -> str:
+    """The page of ``disturbance.json``; ``clips``: caption -> mp4."""
     curves: Curves = told["curves"]
     rows = [{"push": kind, **_row(curve)} for kind, curve in curves.items()]
     note = "F50: the force at which half fall within the episode. Bands: 95%. Under '>' more than half survived all."
@@ -53,6 +53,7 @@ def disturbance_page(told: Mapping[str, Any], name: str) -> str:
         '<div class="grid">',
         report_page.card("Robustness", to_svg(disturbance_figure(curves), inline=True), note, full=True),
         report_page.card("Half of the episodes survive", report_page.table(rows), full=True),
+        *([report_page.card("Video", report_page.videos(clips), full=True)] if clips else []),
         "</div>",
     ]
     return report_page.page(f"robustness: {name}", "\n".join(body))

@@ -1,0 +1,47 @@
+"""Settings of a disturber that cannot be: each message names the key, the value and the bound."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pushed_point import PushedPoint  # type: ignore[import-not-found]
+
+from robo_reward.errors import UserError
+from robo_reward.reward_models.disturber.adversary_update import UpdateSettings
+from robo_reward.reward_models.disturber.curriculum import Curriculum
+from robo_reward.reward_models.disturber.learned_disturber import LearnedDisturber
+from robo_reward.reward_models.disturber.multiplier import DualSettings
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"bodies": ("trnk",)}, "unknown body"),
+        ({"bodies": ()}, "pushes nothing"),
+        ({"eta": -0.1}, "hook.eta=-0.1"),
+        ({"eta": 0.0}, "hook.eta=0.0"),
+        ({"constraint": "ratoi"}, "did you mean 'ratio'"),
+        ({"mean_force": 2.0}, "hook.mean_force"),
+        ({"reward_bound": 0.0}, "hook.reward_bound"),
+        ({"fall_steps": -1.0}, "hook.fall_steps"),
+        ({"lever": -1.0}, "hook.lever"),
+        ({"max_nan_resets": -1}, "hook.max_nan_resets"),
+    ],
+)
+def test_bad_settings_say_what_is_wrong(settings: dict[str, Any], match: str) -> None:
+    with pytest.raises(UserError, match=match):
+        given: dict[str, Any] = {"curriculum": Curriculum(10.0), "bodies": ("point",), **settings}
+        LearnedDisturber(**given).bind(PushedPoint(), "reward")
+
+
+def test_bad_curricula_and_updates_say_what_is_wrong() -> None:
+    for wrong in ({"limit": 0.0}, {"limit": -5.0}, {"limit": 1.0, "first": 0.0}, {"limit": 1.0, "warmup": -1}):
+        with pytest.raises(UserError, match=r"hook\.curriculum"):
+            Curriculum(**wrong)
+    for settings in ({"clip": 0.0}, {"epochs": 0}, {"gae_lambda": 2.0}, {"hold": 0}):
+        with pytest.raises(UserError, match=r"hook\.update"):
+            UpdateSettings(**settings)  # type: ignore[arg-type]
+    for dual in ({"start": 20.0}, {"rate": 0.0}):
+        with pytest.raises(UserError, match=r"hook\.dual"):
+            DualSettings(**dual)

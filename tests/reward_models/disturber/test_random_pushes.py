@@ -1,0 +1,76 @@
+"""The baseline: pushes last as long as asked, come at random, and stay within the bound."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pushed_point import PushedPoint  # type: ignore[import-not-found]
+
+from robo_reward.contracts import Estimate, Step
+from robo_reward.errors import UserError
+from robo_reward.pushing import Disturber
+from robo_reward.reward_models.disturber.curriculum import Curriculum
+from robo_reward.reward_models.disturber.random_pushes import RandomPushes
+
+
+def played(pushes: RandomPushes, world: PushedPoint, steps: int, seed: int = 0) -> np.ndarray:
+    pushes.bind(world, "none")
+    pushes.begin(seed)
+    world.reset(0)
+    zeros = np.zeros(world.num_worlds, np.float32)
+    for _ in range(steps):
+        world.apply_force(pushes.force(world.observe()))
+        transition = world.step(np.zeros((world.num_worlds, 1), np.float32))
+        pushes.on_step(Step(transition, Estimate(zeros, zeros, zeros, zeros), transition.env_reward))
+    return np.stack(world.pushed)[:, :, 0]
+
+
+def test_a_push_lasts_its_time_and_keeps_its_direction() -> None:
+    world = PushedPoint(num_worlds=32, horizon=10**6)
+    world._breaks = np.inf
+    # ten decisions a second: 0.3 s are 3 of them; nobody falls at such small forces
+    force = played(RandomPushes(Curriculum(1e-3), seconds=0.3, every=1.0, bodies=("point",)), world, 200)
+    lengths = []
+    for i in range(32):
+        acts = np.abs(force[:, i]).sum(1) > 0
+        edges = np.flatnonzero(np.diff(np.r_[0, acts.astype(int), 0]))
+        runs = list(zip(edges[::2], edges[1::2], strict=True))
+        for begin, end in runs[:-1]:
+            lengths.append(end - begin)
+            if end - begin == 3:
+                assert np.allclose(force[begin, i], force[end - 1, i])
+    assert len(lengths) > 200
+    assert set(np.asarray(lengths) % 3) == {0}  # two in a row make six
+    assert np.mean(np.asarray(lengths) == 3) > 0.8
+    # one second of pause on average, 0.3 of push
+    assert np.mean(np.abs(force).sum(2) > 0) == pytest.approx(0.3 / 1.3, abs=0.06)
+
+
+def test_magnitudes_are_uniform_up_to_the_bound_and_the_seed_repeats_them() -> None:
+    world = PushedPoint(num_worlds=64, horizon=5)
+    pushes = RandomPushes(Curriculum(1e-3), seconds=0.1, every=0.1, bodies=("point",), vertical=False)
+    assert isinstance(pushes, Disturber)
+    force = played(pushes, world, 60)
+    magnitude = np.linalg.norm(force, axis=2)
+    magnitude = magnitude[magnitude > 0]
+    assert magnitude.max() <= 1e-3
+    assert magnitude.mean() == pytest.approx(5e-4, rel=0.1)
+    assert not force[:, :, 2:].any()
+    again = PushedPoint(num_worlds=64, horizon=5)
+    assert np.array_equal(force, played(pushes, again, 60))
+
+
+def test_the_policy_is_left_alone_and_progress_is_kept() -> None:
+    pushes = RandomPushes(Curriculum(1.0, warmup=1000), bodies=("point",))
+    played(pushes, PushedPoint(num_worlds=4), 5)
+    advantage = np.ones((5, 4), np.float32)
+    assert pushes.on_rollout(advantage, 0.9) == {"force_newtons": 0.0, "bound_newtons": 0.0}
+    assert (advantage == 1).all()
+    other = RandomPushes(Curriculum(1.0))
+    other.restore(pushes.dump())
+    assert other.steps == 20
+
+
+def test_impossible_times_are_refused() -> None:
+    with pytest.raises(UserError, match=r"hook\.seconds=0"):
+        RandomPushes(Curriculum(1.0), seconds=0)

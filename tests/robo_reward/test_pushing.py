@@ -1,0 +1,129 @@
+"""Robustness curves by hand: schedules, directions, survival, F50 by bisection, and bad input."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from robo_reward.disturbance_sweep import Curve, Forces, Point, bisect, inside_band, point_of, sweep
+from robo_reward.errors import UserError
+from robo_reward.evaluation import wilson
+from robo_reward.line_world import LineWorld
+from robo_reward.push_patterns import Kind, Schedule, directions
+from robo_reward.push_trial import Trial
+from robo_reward.pushing import chosen_bodies, disturbs
+
+
+class Threshold:
+    """Trials in which episode k of 100 survives forces below ``centre`` + ``spread`` (k - 49.5) / 100."""
+
+    def __init__(self, centre: float, spread: float) -> None:
+        self.limits = centre + spread * (np.arange(100) - 49.5) / 100
+        self.asked: list[float] = []
+
+    def run(self, kind: Kind, newtons: float) -> Trial:
+        self.asked.append(newtons)
+        return Trial(newtons < self.limits, np.full(100, 0.1 + newtons / 1000), 0)
+
+
+def test_schedules_by_hand() -> None:
+    schedule = Schedule(settle=1.0, seconds=6.0, sudden=0.2, hertz=1.0)
+    assert [schedule.share("constant", s) for s in (0.98, 1.0, 5.98)] == [0.0, 1.0, 1.0]
+    assert sum(schedule.share("sudden", step / 50) for step in range(300)) == 10  # 0.2 s at 50 Hz
+    assert schedule.share("periodic", 1.25) == pytest.approx(1.0)
+    assert schedule.share("periodic", 1.75) == pytest.approx(-1.0)
+    for wrong in ({"seconds": 1.0}, {"settle": -1.0}, {"sudden": 0.0}, {"hertz": 0.0}):
+        with pytest.raises(UserError, match="disturbance"):
+            Schedule(**wrong)
+
+
+def test_eight_directions_round_the_compass() -> None:
+    found = directions(0, 16)
+    assert np.allclose(np.linalg.norm(found, axis=1), 1)
+    assert np.allclose(found[:8], found[8:])
+    assert np.allclose(found[2], [0, 1, 0])
+    assert np.allclose(found[:8].sum(0), 0)
+    assert np.allclose(directions(10, 6), found[[2, 3, 4, 5, 6, 7]])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.floats(20, 180), st.floats(5, 60))
+def test_bisection_finds_the_force_that_fells_half(centre: float, spread: float) -> None:
+    curve, trials = Curve("sudden"), Threshold(centre, spread)
+    bisect(trials, curve, most=250.0, resolution=4.0)  # type: ignore[arg-type]
+    assert not curve.censored
+    assert curve.f50 == pytest.approx(centre, abs=4.0)
+    assert len(trials.asked) <= 2 + math.ceil(math.log2(250 / 4))
+    low, high = curve.f50_ci95
+    assert high is not None
+    assert low <= centre <= high
+
+
+def test_what_survives_everything_is_censored_and_what_falls_by_itself_is_zero() -> None:
+    strong, weak = Curve("constant"), Curve("constant")
+    bisect(Threshold(1000.0, 1.0), strong, 300.0, 5.0)  # type: ignore[arg-type]
+    bisect(Threshold(-1.0, 1.0), weak, 300.0, 5.0)  # type: ignore[arg-type]
+    assert (strong.f50, strong.censored, strong.f50_ci95) == (300.0, True, (300.0, None))
+    assert (weak.f50, weak.censored, weak.hardest_survived) == (0.0, False, None)
+
+
+def test_a_sweep_measures_each_force_once_and_uses_what_it_knows() -> None:
+    trials = Threshold(70.0, 20.0)
+    curve = sweep(trials, "constant", Forces((0.0, 50.0, 100.0), 400.0, 10.0))  # type: ignore[arg-type]
+    assert len(trials.asked) == len(set(trials.asked))
+    newtons = [point.newtons for point in curve.points]
+    assert newtons == sorted(newtons)
+    assert {0.0, 50.0, 100.0, 400.0} <= set(newtons)
+    assert curve.f50 == pytest.approx(70.0, abs=10.0)
+
+
+def test_a_point_has_its_bands() -> None:
+    point = point_of(30.0, Trial(np.arange(100) < 75, np.r_[np.full(50, 0.1), np.full(48, 0.3), np.nan, np.nan], 2))
+    assert point.survival == 0.75
+    assert point.survival_ci95 == wilson(75, 100)
+    known = np.r_[np.full(50, 0.1), np.full(48, 0.3)]
+    assert point.error == pytest.approx(known.mean())
+    assert point.error_ci95 is not None
+    assert point.error_ci95[1] - known.mean() == pytest.approx(1.96 * known.std(ddof=1) / math.sqrt(98), rel=1e-3)
+    assert point_of(1.0, Trial(np.ones(3, bool), np.full(3, np.nan), 0)).error is None
+
+
+def test_bands_overlap_or_do_not() -> None:
+    def curve(*survived: int) -> Curve:
+        points = [Point(10.0 * k, 100, s, wilson(s, 100), None, None, 0) for k, s in enumerate(survived)]
+        return Curve("sudden", points)
+
+    found = inside_band(curve(100, 60, 20), curve(98, 55, 60))
+    assert [(f, bool(same)) for f, same in found] == [(0.0, True), (10.0, True), (20.0, False)]
+
+
+def test_bad_forces_are_refused() -> None:
+    for grid, most, resolution in (((-1.0,), 10.0, 1.0), ((), 0.0, 1.0), ((), 10.0, 0.0), ((math.inf,), 10.0, 1.0)):
+        with pytest.raises(UserError, match="disturbance"):
+            Forces(grid, most, resolution)
+
+
+def test_worlds_without_bodies_cannot_be_pushed() -> None:
+    with pytest.raises(UserError, match="no bodies"):
+        chosen_bodies(LineWorld(), None)
+
+
+def test_too_many_bodies_must_be_named() -> None:
+    world = LineWorld()
+    world.bodies = tuple(f"part{i}" for i in range(9))  # type: ignore[attr-defined]
+    world.apply_force = lambda force: None  # type: ignore[attr-defined]
+    with pytest.raises(UserError, match=r"name some, hook\.bodies="):
+        chosen_bodies(world, None)
+    assert chosen_bodies(world, ("part3",)) == ("part3",)
+
+
+def test_a_hook_is_a_disturber_or_a_stopper() -> None:
+    home = "robo_reward.reward_models"
+    assert disturbs({"_target_": f"{home}.disturber.random_pushes.RandomPushes"})
+    assert not disturbs({"_target_": f"{home}.success_stop.load_success_stop"})
+    assert not disturbs({"_target_": None})
+    assert not disturbs(None)
