@@ -179,7 +179,7 @@ def write() -> None:
     rows = run_cells("arm_faults", every, jobs=0)
     faults = [row for row in rows if "expected" in row]
     beside = [row for row in rows if "expected" not in row]
-    timed = [row["time_to_hold"] for row in faults if row["time_to_hold"] is not None and 11 <= row["id"] <= 21]
+    timed = [row["time_to_hold"] for row in faults if row["within"] is not None and 11 <= row["id"] <= 21]
     summary = {
         "faults": len(faults),
         "as_expected": sum(row["verdict"] == "as expected" for row in faults),

@@ -86,11 +86,32 @@ def rollout(words: list[str], fault: int, started: Any, strike: Any, delay: floa
         return torch.from_numpy(np.asarray(bad.chunk()[0, :1], np.float32))
 
     ACTPolicy.select_action = select_action  # type: ignore[method-assign]
+    _connect_patiently()
     if fault == 20:
         real = time.time
         time.time = lambda: real() + 3600.0 * clock.struck
     sys.argv = ["lerobot-rollout", *words]
     main()
+
+
+def _connect_patiently() -> None:
+    """While connecting, and only then, the emulated servos may take longer than LeRobot's 50 ms on a busy machine."""
+    from lerobot.robots.so_follower import SO101Follower
+
+    from robo_reward.real_robot.emulation.patience import be_patient
+
+    real = SO101Follower.connect
+
+    def connect(self: Any, calibrate: bool = True) -> None:
+        handler = self.bus.port_handler
+        before = handler.readPort, handler.setPacketTimeout
+        be_patient(self.bus, 0.5)
+        try:
+            real(self, calibrate)
+        finally:
+            handler.readPort, handler.setPacketTimeout = before
+
+    SO101Follower.connect = connect
 
 
 def words(checkpoint: Path, folder: Path, port: str, camera_port: int | None, fault: int) -> list[str]:

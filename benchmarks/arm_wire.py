@@ -66,7 +66,8 @@ def violations(log: WireLog, lower: Rows, upper: Rows, *, by_period: bool) -> di
         for t, goal in goals.parts:
             broken["position"] += int(((goal < lower[at] - tick) | (goal > upper[at] + tick)).sum())
             step = np.abs(np.diff(goal))
-            reach = VELOCITY[name] * (np.full(len(step), PERIOD) if by_period else np.maximum(np.diff(t), PERIOD)) + tick + 1e-6
+            seconds = np.full(len(step), PERIOD) if by_period else np.maximum(np.diff(t), PERIOD)
+            reach = VELOCITY[name] * seconds + tick + 1e-6
             broken["velocity"] += int((step > reach).sum())
             if by_period:
                 turn = np.abs(np.diff(goal, 2))

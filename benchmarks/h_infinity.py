@@ -5,7 +5,8 @@ one policy that ``robo-reward train experiment=quadruped seed=100 steps=2_000_00
 further environment steps with the same learner, body, bound of the force and curriculum; what differs is who pushes.
 Then ``robo-reward evaluate disturbance=sweep`` measures each policy: F50 is the force at which half of 100 episodes end
 in a fall within 4 s (3 s pushed), for constant, sudden (0.2 s), periodic (1 Hz) pushes in 8 directions, and for a fresh
-adversary trained against the frozen policy. Unpushed: the reward of the run's own evaluation.
+adversary trained against the frozen policy. Unpushed: the reward of the run's own evaluation. ``collect`` runs nothing
+and writes what is there.
 ORACLE: the reward is hand-written.
 """
 
@@ -130,7 +131,8 @@ def summarise(rows: Sequence[Row], steps: int) -> Row:
 
 def main() -> None:
     """The chosen cells, seed by seed."""
-    words = [word for word in sys.argv[1:] if not word.startswith("steps=")]
+    collect = "collect" in sys.argv
+    words = [word for word in sys.argv[1:] if word != "collect" and not word.startswith("steps=")]
     steps = next((int(word[6:]) for word in sys.argv[1:] if word.startswith("steps=")), STEPS)
     seeds = [int(word) for word in words if word.isdigit()] or list(SEEDS)
     chosen = [word for word in words if not word.isdigit()] or list(CONDITIONS)
@@ -139,10 +141,11 @@ def main() -> None:
         cells = {f"{name}-{seed}-{steps}": partial(cell, name, seed, steps) for seed in numbers for name in names}
         return {**cells, "start": partial(cell, "start", 100, steps)}
 
-    run_cells(CLAIM, grid(chosen, seeds), jobs=1)
+    if not collect:
+        run_cells(CLAIM, grid(chosen, seeds), jobs=1)
     rows = run_cells(CLAIM, grid(list(CONDITIONS), SEEDS), jobs=0)
     summary = summarise(rows, steps)
-    command = " ".join(["python benchmarks/h_infinity.py", *sys.argv[1:]])
+    command = " ".join(["python benchmarks/h_infinity.py", *(word for word in sys.argv[1:] if word != "collect")])
     write_result(CLAIM, command, rows, summary, sorted({row["seed"] for row in rows}))
     print(json.dumps(summary, indent=2))
 

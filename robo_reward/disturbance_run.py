@@ -159,8 +159,8 @@ def _film(trials: PushTrials, curves: Sequence[Curve], path: Path, size: tuple[i
     from robo_reward.data.video import encode_video
 
     picture = getattr(trials.world, "picture", None)
-    tried = [(curve.hardest_survived or 0.0, curve.kind) for curve in curves]
-    newtons, kind = max(tried)
+    hardest = max(curves, key=lambda curve: curve.hardest_survived or 0.0)
+    newtons, kind = hardest.hardest_survived or 0.0, hardest.kind
     who = _survivor(trials, kind, newtons) if newtons > 0 else None
     if picture is None or who is None:
         return {}

@@ -66,8 +66,8 @@ class BodySensors:
     """MuJoCo's spatial quantities of every body but the world, about the walker's centre of mass, from ``sensors``.
 
     They are those of the state that is observed. Gymnasium shows those of the last Runge-Kutta stage before it, which
-    MuJoCo leaves in its arrays: mostly close, but single contact entries of the Ant, which are clipped to [-1, 1], differ
-    by up to 0.76 where a foot lands or lifts between the two.
+    MuJoCo leaves in its arrays: mostly close, but single contact entries of the Ant, clipped to [-1, 1], differ by up
+    to 0.76 where a foot lands or lifts between the two.
     """
 
     def __init__(self, sim: BatchedSim, whole_body: bool) -> None:

@@ -25,7 +25,7 @@ class UpdateSettings:
     ``grad_clip``: bound of the gradient's norm. ``train``: all weights that the policy trains, or its action head.
     """
 
-    lr: float = 3e-5
+    lr: float = 1e-5
     batch: int = 128
     epochs: int = 2
     clip_low: float = 0.2

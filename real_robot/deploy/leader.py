@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from types import TracebackType
@@ -48,14 +49,17 @@ class Leader:
                 self._teleop.connect()
                 return
             except Exception as error:
-                if self._teleop.is_connected:
+                with contextlib.suppress(Exception):
                     self._teleop.disconnect()
                 if turn == TRIES - 1:
                     raise UserError(f"the leader arm cannot be connected: {error}") from error
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if self._teleop.is_connected:
-            self._teleop.disconnect()
+        try:
+            if self._teleop.is_connected:
+                self._teleop.disconnect()
+        except Exception as unplugged:  # LeRobot writes to the motors first; the reason of the end is another one
+            print(f"the leader arm could not be disconnected: {unplugged}", file=sys.stderr)
 
     def hearing(self, keys: Callable[[], str]) -> Leader:
         """The same, connected device with other keys; this one's context closes it."""

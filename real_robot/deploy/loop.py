@@ -174,14 +174,19 @@ class DeployLoop:
             self.record.note(period, "refused", view.refused)
 
     def _due(self, period: int, seen: Observation, observed_at: float) -> Due | None:
-        """This period's action; a policy that needs a look at each period is waited for until it is too late."""
+        """This period's action; a policy that needs a look at each period is waited for until it is too late.
+
+        Where looking took more than the rest of the period, the answer is for the period in which it is asked for: a
+        slow machine then acts less often, and not never.
+        """
         self._collect(0.0)
         due = self.schedule.due(period)
-        if not self._thinker.waiting and self.schedule.left(period) <= self.plan.replan:
-            self._thinker.ask((seen, period, observed_at))
+        asked = max(period, self.metronome.period())
+        if not self._thinker.waiting and self.schedule.left(asked) <= self.plan.replan:
+            self._thinker.ask((seen, asked, observed_at))
         if due is None:
-            self._collect(self.metronome.ends(period) - MARGIN - self.metronome.clock())
-            due = self.schedule.due(self.metronome.period())
+            self._collect(max(self.metronome.ends(asked) - MARGIN - self.metronome.clock(), MARGIN))
+            due = self.schedule.due(max(period, self.metronome.period()))
         return due
 
     def _collect(self, seconds: float) -> None:

@@ -265,8 +265,8 @@ def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative
 
 
 def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
-    from robo_reward.build import save_reward_model
     from robo_reward.answer_counts import note_counts
+    from robo_reward.build import save_reward_model
     from robo_reward.fit_card import env_words, write_card
     from robo_reward.naming import reward_name
     from robo_reward.runs import atomic

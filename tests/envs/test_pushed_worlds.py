@@ -43,10 +43,10 @@ def pushed(world: VectorWorld) -> np.ndarray:
 
 
 def test_a_push_changes_the_momentum_by_force_times_time(make: Any) -> None:
-    world = make(num_worlds=2)
+    world: VectorWorld = make(num_worlds=2)
     assert isinstance(world, Pushable)
     assert world.bodies == ("ball", "other")
-    states = pushed(world)
+    states = pushed(world)  # pyright: ignore[reportArgumentType]
     speeds = states[:, 1, -3:]
     assert not states[:, 0].any()
     assert not speeds[0].any()

@@ -59,7 +59,9 @@ class FakeLeader:
 
     def connect(self) -> None: ...
 
-    def disconnect(self) -> None: ...
+    def disconnect(self) -> None:
+        if self.looks >= self.fails_at:
+            raise ConnectionError("unplugged")
 
     def get_action(self) -> dict[str, float]:
         self.looks += 1
@@ -80,7 +82,7 @@ def test_the_follower_waits_for_the_leader_to_come_near_and_a_lost_leader_stops_
     assert run.record.counts["by_hand"] > 5
     assert np.ptp(on_wire(rig)) < 6, "it never went to where the leader had lain"
     lost = Leader(FakeLeader(at, fails_at=15), KEYS, Typed({5: "i"}))
-    with pytest.raises(SafetyStop, match="leader arm was lost"):
+    with pytest.raises(SafetyStop, match="leader arm was lost"), lost:
         loop(rig, Scripted(lambda n: pan(0.0)), hand=lost).run()
     assert rig.client.observe().latched, "the policy does not take over by itself"
 

@@ -114,6 +114,32 @@ def test_memory_and_lerobots_loader_give_the_same_batches(recipes: dict[str, Pol
     assert seen >= 8
 
 
+def test_held_pictures_are_no_samples_but_chunks_are_whole(tmp_path: Path) -> None:
+    """Six episodes of two tasks, pictures at every second step: two of each task are read, places with them."""
+    episodes = []
+    for number in range(6):
+        trace = replace(counted(number, 7).every(2), task=("push", "pull")[number % 2])
+        trace = replace(trace, places=np.arange(8, dtype=np.float32)[:, None])
+        # the last step's picture is one that every(2) keeps beside those that were due
+        kept = trace.frame_steps % 2 == 0
+        shown = {view: frames[kept] for view, frames in trace.frames.items()}
+        episodes.append(replace(trace, frames=shown, frame_steps=trace.frame_steps[kept]))
+    write_dataset(episodes, tmp_path / "held", images=True, hold=True)
+    path = str(tmp_path / "held")
+    facts = data_of.facts_of_dataset(path, tuple)
+    policy = PolicyRecipe("nano_vla", image_size=16, hidden_dim=32, chunk_size=3, n_action_steps=3).build(facts)
+    frames = data_of.frames_of_dataset(path, ["front"], policy, 2)
+    batch = frames.batch(range(len(frames)), (), range(3))
+    assert batch["task"] == ["push"] * 3 + ["pull"] * 3 + ["push"] * 3 + ["pull"] * 3
+    assert batch["action"][:3, :, 0].tolist() == [[0, 1, 2], [2, 3, 4], [4, 5, 5]]
+    assert batch["action_is_pad"][:3].sum().item() == 1
+    assert batch["observation.places"][:3, 0].tolist() == [0, 2, 4]
+    assert batch["index"][:6].tolist() == [0, 2, 4, 7, 9, 11]
+    assert data_of.decoded_gigabytes(path, ["front"], policy, 2) == pytest.approx(28 * 16 * 16 * 3 / 1e9)
+    with pytest.raises(UserError, match=r"raise learner\.cache_gb"):
+        data_of.streamed_batches(path, policy, 4, 0, 0)
+
+
 def test_the_cache_keeps_pictures_as_small_as_the_policy_reads_them(facts: DataFacts, episodes: list[Trace]) -> None:
     policy = PolicyRecipe("nano_vla", image_size=16, hidden_dim=32, chunk_size=3, n_action_steps=3).build(facts)
     frames = EpisodeFrames(["front", "top"], data_of.shrinker(policy))

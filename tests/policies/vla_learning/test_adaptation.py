@@ -29,7 +29,7 @@ from robo_reward.policies.vla_learning.stream import StreamAdaptation
 from robo_reward.sealed_log import SealedError
 from robo_reward.session import Session
 
-SETTINGS = {"group": GroupSettings(1, 8, 2, 0.01), "update": UpdateSettings(lr=2e-3, batch=64)}
+SETTINGS: dict[str, Any] = {"group": GroupSettings(1, 8, 2, 0.01), "update": UpdateSettings(lr=2e-3, batch=64)}
 
 
 def ground_of(session: Session) -> BlindGround:
@@ -211,5 +211,6 @@ def test_a_chunk_is_paid_the_progress_that_it_made() -> None:
 
 
 def test_only_vlas_are_adapted_so() -> None:
+    clone: Any = type("Clone", (), {})()
     with pytest.raises(UserError, match="Clone"):
-        Evolve().bind(type("Clone", (), {})(), 1, 0)
+        Evolve().bind(clone, 1, 0)

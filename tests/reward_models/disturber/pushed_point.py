@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -68,4 +69,7 @@ class Still:
         return np.zeros((len(observation.state), 1, 1), np.float32)
 
     def reset(self, fresh: Any) -> None:
+        pass
+
+    def save(self, folder: Path) -> None:
         pass

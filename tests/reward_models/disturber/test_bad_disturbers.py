@@ -36,6 +36,7 @@ def test_bad_settings_say_what_is_wrong(settings: dict[str, Any], match: str) ->
 
 
 def test_bad_curricula_and_updates_say_what_is_wrong() -> None:
+    wrong: dict[str, Any]
     for wrong in ({"limit": 0.0}, {"limit": -5.0}, {"limit": 1.0, "first": 0.0}, {"limit": 1.0, "warmup": -1}):
         with pytest.raises(UserError, match=r"hook\.curriculum"):
             Curriculum(**wrong)
