@@ -132,7 +132,8 @@ class CameraServer:
 def _jpeg(picture: Picture) -> str:
     import cv2
 
-    done, data = cv2.imencode(".jpg", picture, [int(cv2.IMWRITE_JPEG_QUALITY), 95])
+    whole = [cv2.IMWRITE_JPEG_QUALITY, 100, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    done, data = cv2.imencode(".jpg", picture, whole)  # halved colours would blur away what is a few pixels large
     if not done:
         raise RuntimeError("OpenCV could not encode a picture as JPEG")
     return base64.b64encode(data.tobytes()).decode("ascii")

@@ -141,7 +141,7 @@ def test_flow_noise_learns_its_deviation_within_bounds() -> None:
     head = NoiseHead((1, 1))
     assert head(torch.zeros(2, 1, 1), 0.5).flatten().tolist() == pytest.approx([math.sqrt(0.08 * 0.16)] * 2)
     with torch.no_grad():
-        head.net[-1].bias.fill_(100.0)
+        list(head.parameters())[-1].fill_(100.0)
     assert head(torch.zeros(1, 1, 1), 0.5).item() == pytest.approx(0.16)
     likelihood = FlowLikelihood(ToyField(4), FlowNoise("noise"))
     batch = {"x": torch.zeros(8, 1)}
