@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from robo_reward.contracts import Estimate, Flags, Floats, Observation, Policy, Transition, World
+from robo_reward.contracts import Estimate, Floats, Observation, Policy, Transition, World
 from robo_reward.errors import UserError
 from robo_reward.playground import Playground
 from robo_reward.sealed_log import SealedError
@@ -85,10 +85,21 @@ class BlindWorld:
             raise SealedError(SEEN)
         return transition
 
-    def end(self, where: Flags) -> Observation:
-        """Ends the episodes of the worlds where ``where`` (N,) is True."""
-        shown: Observation = self._world.end(where)  # type: ignore[attr-defined]
-        return shown
+
+def blinded(world: World) -> World:
+    """The world as a ``BlindWorld`` that has all its other abilities, also where somebody asks for a protocol.
+
+    Such questions look at the class, not at what ``__getattr__`` would find, so the class is made to fit the world.
+    """
+    names = {name for name in (*dir(type(world)), *vars(world)) if not name.startswith("_")}
+    passed = names - set(FORBIDDEN) - set(dir(BlindWorld))
+    kind = type("BlindWorld", (BlindWorld,), {name: property(_reader(name)) for name in passed})
+    made: World = kind(world)
+    return made
+
+
+def _reader(name: str) -> Callable[[Any], Any]:
+    return lambda self: getattr(self._world, name)
 
 
 def hidden(transition: Transition) -> Transition:

@@ -51,8 +51,8 @@ class Session:
     for each rollout the position of its verdict in the training world's sealed log; ``stopped``: those of the rollouts
     that ``stopper``, our own detector, ended. ``disturber`` pushes the world in training. ``during``:
     (rollouts, positions in the test world's sealed log) of the evaluations while training. ``restored``: what the
-    learner saved in the checkpoint that the run goes on from. The learner leaves ``played``, its own episodes with kind,
-    the judge's verdict and the mean reward, and ``notes`` for the summary.
+    learner saved in the checkpoint that the run goes on from. The learner leaves ``played``, its own episodes with
+    kind, the judge's verdict and the mean reward, and ``notes`` for the summary.
     """
 
     world: World

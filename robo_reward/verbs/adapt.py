@@ -140,15 +140,15 @@ def _check(cfg: DictConfig) -> Check | None:
 def _session(cfg: DictConfig, folder: RunFolder, stack: RewardStack, check: Check | None) -> Session:
     from omegaconf import OmegaConf
 
-    from robo_reward.adaptation import BlindWorld
+    from robo_reward.adaptation import blinded
     from robo_reward.build import build_test_world, build_world
     from robo_reward.contracts import Budget
     from robo_reward.session import Session
 
     test: Any = OmegaConf.to_container(cfg.test, resolve=True)
     # whatever a hook reaches through its session is blind
-    world: Any = BlindWorld(build_world(cfg.env, oracle="none"))
-    tested: Any = BlindWorld(build_test_world(cfg.env, oracle="none", **test))
+    world = blinded(build_world(cfg.env, oracle="none"))
+    tested = blinded(build_test_world(cfg.env, oracle="none", **test))
     session = Session(
         world=world,
         stack=stack,

@@ -17,27 +17,32 @@ from robo_reward.adaptation import (
     BlindWorld,
     Bounds,
     ClassifierCheck,
+    blinded,
     hidden,
 )
 from robo_reward.contracts import Observation, Transition
 from robo_reward.errors import UserError
+from robo_reward.evaluation import run_episodes
+from robo_reward.explorers import RandomPolicy
 from robo_reward.line_world import LineReward, LineWorld
 from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
 from robo_reward.policies.vla_learning.evolve import Evolve
 from robo_reward.policies.vla_learning.group_tuning import GroupSettings
 from robo_reward.policies.vla_learning.stream import StreamAdaptation
+from robo_reward.rollout import EndsEpisodes
 from robo_reward.sealed_log import SealedError
 from robo_reward.session import Session
+from robo_reward.walking import Walks
 
 SETTINGS: dict[str, Any] = {"group": GroupSettings(1, 8, 2, 0.01), "update": UpdateSettings(lr=2e-3, batch=64)}
 
 
 def ground_of(session: Session) -> BlindGround:
-    return BlindGround(session, BlindWorld(session.world))  # type: ignore[arg-type]
+    return BlindGround(session, blinded(session.world))
 
 
 def test_what_the_simulator_knows_cannot_be_read() -> None:
-    world = BlindWorld(LineWorld(2, 3))
+    world: Any = blinded(LineWorld(2, 3))
     world.reset(0)
     for forbidden in FORBIDDEN:
         with pytest.raises(SealedError):
@@ -70,6 +75,29 @@ def test_a_world_with_an_oracle_is_refused_and_a_leak_raises() -> None:
     leaky.oracle = "reward"
     with pytest.raises(SealedError):
         world.step(np.zeros((1, 1), np.float32))
+
+
+class WalkingWorld(LineWorld):
+    """Says which episode is next, as worlds of several tasks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tasks, self.begun = ("a", "b"), list[int]()
+
+    def begin_at(self, number: int) -> None:
+        self.begun.append(number)
+
+
+def test_a_blind_world_can_what_the_world_can() -> None:
+    world, plain = WalkingWorld(), blinded(LineWorld())
+    blind = blinded(world)
+    assert isinstance(blind, EndsEpisodes)
+    assert isinstance(blind, Walks)
+    assert not isinstance(plain, Walks)
+    run_episodes(blind, RandomPolicy(world.action_space, np.random.default_rng(0)), 3, 0)
+    assert world.begun == [0, 1, 2], "evaluation walks through the tasks"
+    with pytest.raises(SealedError):
+        blind.annotated_success()
 
 
 class Waster:
@@ -203,7 +231,7 @@ def test_a_chunk_is_paid_the_progress_that_it_made() -> None:
 
             super().stream(policy, seed, first, step)
 
-    hook.adapt(Watch(session, BlindWorld(session.world)))  # type: ignore[arg-type]
+    hook.adapt(Watch(session, blinded(session.world)))
     (decisions, rewards), x = seen[0], np.stack(places)
     assert {d.executed for d in decisions} == {2}
     expected = [x[2 * k + 2, w] - x[2 * k, w] for k in range(5) for w in range(2)]
