@@ -35,11 +35,11 @@ class Recording:
     def check(self, world: World) -> None:
         """Raises UserError for numbers out of range, and for ``places`` of a world that does not know them."""
         if not 0 <= self.pushes <= 1:
-            raise UserError(f"pushes={self.pushes} must be within 0 and 1 (a probability at each decision)")
+            raise UserError(f"recording.pushes={self.pushes} must be within 0 and 1 (a probability at each decision)")
         if self.every < 1:
-            raise UserError(f"pictures_every={self.every} must be 1 or more decisions")
+            raise UserError(f"recording.every={self.every} must be 1 or more decisions")
         if self.places and not isinstance(world, KnowsPlaces):
-            raise UserError(f"'{world.name}' does not tell where things are: set places=false")
+            raise UserError(f"'{world.name}' does not tell where things are: set recording.places=false")
 
 
 @runtime_checkable

@@ -66,8 +66,8 @@ def test_pictures_are_taken_now_and_then() -> None:
 @pytest.mark.parametrize(
     ("recording", "told"),
     [
-        (Recording(pushes=1.5), r"pushes=1\.5 must be within 0 and 1"),
-        (Recording(every=0), "pictures_every=0 must be 1 or more"),
+        (Recording(pushes=1.5), r"recording\.pushes=1\.5 must be within 0 and 1"),
+        (Recording(every=0), r"recording\.every=0 must be 1 or more"),
         (Recording(places=True), "'arm' does not tell where things are"),
     ],
 )
