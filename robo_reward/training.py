@@ -12,7 +12,7 @@ import numpy as np
 from robo_reward.audit_record import check_accepted, read_record
 from robo_reward.bounds import check_unit_actions
 from robo_reward.build import build, build_stack, build_test_world, build_world, model_folder, save_reward_model
-from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Policy, World
+from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, Policy, World
 from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
@@ -69,7 +69,7 @@ class Job:
         self.config, self.run = config, run
         self.stack = build_stack(config)
         self.learner = build_learner(config, self.stack.model)
-        self.oracle = self.stack.model.needs.oracle
+        self.oracle: Oracle = self.stack.model.needs.oracle
         self.learned = isinstance(self.stack.model, LearnedRewardModel)
         self.fitted = config.reward_model.get("path") is not None
         # a judge is fitted on demonstrations, which plain RL and a fitted reward do without

@@ -19,6 +19,9 @@ from robo_reward.policies.nano_vla.language import byte_tokens
 
 Stats = Mapping[str, Mapping[str, Any]]
 
+STILL = 0.02
+"""Of the median deviation: a joint that rested in every demonstration would else shout at the first encoder tick."""
+
 
 @dataclass
 class InstructionBytes(ObservationProcessorStep):  # type: ignore[misc]
@@ -63,11 +66,12 @@ def make_nano_vla_pre_post_processors(config: NanoVlaConfig, dataset_stats: Stat
 
 
 def floored(stats: Stats | None, floors: Mapping[str, float]) -> dict[str, dict[str, Any]] | None:
-    """The statistics with ``std`` of each key of ``floors`` at least that."""
+    """The statistics, ``std`` of each key of ``floors`` at least that, and at least ``STILL`` of the key's median."""
     if stats is None:
         return None
     result = {key: dict(values) for key, values in stats.items()}
     for key, floor in floors.items():
         if "std" in result.get(key, {}):
-            result[key]["std"] = torch.as_tensor(result[key]["std"], dtype=torch.float32).clamp(min=floor)
+            std = torch.as_tensor(result[key]["std"], dtype=torch.float32)
+            result[key]["std"] = std.clamp(min=max(floor, STILL * float(std.median())))
     return result

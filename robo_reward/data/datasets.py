@@ -96,7 +96,8 @@ def _fresh(table: Any, steps: NDArray[np.int64]) -> NDArray[np.int64]:
     if AGE not in table.column_names:
         return steps
     age: NDArray[np.int64] = np.asarray(table[AGE].to_pylist(), np.int64).reshape(-1)
-    return steps[age[steps] == 0]
+    fresh: NDArray[np.int64] = steps[age[steps] == 0]
+    return fresh
 
 
 def _check_size(dataset: DatasetSource, keys: Iterable[str], rows: Sequence[Mapping[str, Any]], stride: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from robo_reward.policies.nano_vla.configuration_nano_vla import NanoVlaConfig
 from robo_reward.policies.nano_vla.heads import FlowHead, TokenHead
 from robo_reward.policies.nano_vla.language import PADDING, byte_tokens
 from robo_reward.policies.nano_vla.modeling_nano_vla import NanoVlaPolicy
+from robo_reward.policies.nano_vla.processor_nano_vla import floored
 from robo_reward.policies.nano_vla.vision import shrink
 
 SMALL: dict[str, Any] = {"channels": 8, "keypoints": 8, "hidden_dim": 64, "instruction_dim": 16, "image_size": 16}
@@ -263,3 +265,10 @@ def test_the_blind_twin_places_nothing() -> None:
     policy = NanoVlaPolicy(config(blind=True, places_weight=1.0))
     assert policy.locator is None
     assert "places_metres" not in policy(processors(policy.config)[0](batch()))[1]
+
+
+def test_a_joint_that_rested_in_every_demonstration_does_not_shout_at_the_first_encoder_tick() -> None:
+    stats = {"observation.state": {"mean": np.zeros(4), "std": np.array([20.0, 15.0, 10.0, 0.01])}}
+    std = floored(stats, {"observation.state": 0.01})["observation.state"]["std"]  # type: ignore[index]
+    np.testing.assert_allclose(std, [20.0, 15.0, 10.0, 0.2])  # 2% of the lower median, 10
+    assert stats["observation.state"]["std"][3] == 0.01
