@@ -13,7 +13,7 @@ import hydra
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from robo_reward import contract_tests as contract
 from robo_reward.build import build, build_reward_model, build_transforms, load_reward_model, save_reward_model
@@ -242,12 +242,18 @@ def test_transforms_price_episodes(name: str) -> None:
         assert np.isfinite(priced.reward).all()
 
 
+def _parts(config: DictConfig) -> list[DictConfig]:
+    """The learners that a learner is made of."""
+    return [part for part in config.learner.values() if isinstance(part, DictConfig) and "updates" in part]
+
+
 @pytest.mark.parametrize("name", names("learner"))
 def test_learners(name: str) -> None:
     config = compose(f"learner={name}")
     learner = build(config.learner)
     assert callable(learner.learn)
-    assert config.rollouts is not None or config.steps is not None
+    counted = [config.rollouts, config.steps, *(part.get("updates") for part in (config.learner, *_parts(config)))]
+    assert any(count is not None for count in counted), "nothing ends this learner"
     over = compose(f"learner={name}", "steps=7", "rollouts=8")
     assert (over.steps, over.rollouts) == (7, 8)
 

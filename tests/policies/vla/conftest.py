@@ -16,7 +16,7 @@ from robo_reward.policies.vla.training_data import facts_of_traces
 from robo_reward.trace import Trace
 
 sys.path.append(str(Path(__file__).parent))
-from tiny_vlm import SETTINGS, build_vlm  # type: ignore[import-not-found]
+from tiny_smolvlm import SETTINGS, build_vlm  # type: ignore[import-not-found]
 
 VIEWS = ("front", "top")
 NANO: dict[str, Any] = {"channels": 8, "keypoints": 8, "hidden_dim": 64, "image_size": 16, "chunk_size": 4}
