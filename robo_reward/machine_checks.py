@@ -54,7 +54,7 @@ def check_all(size: int = 128) -> list[Finding]:
     checks: Sequence[Callable[[], Finding]] = (
         check_python, check_processors, check_memory, check_disk, check_mujoco,
         lambda: check_renderer(size), check_gpu, check_video, check_lerobot, check_torchcodec,
-        check_metaworld, check_opencv, check_encoders, check_teleop, check_display,
+        check_metaworld, check_libero, check_opencv, check_encoders, check_teleop, check_display,
     )  # fmt: skip
     return [_safely(check) for check in checks]
 
@@ -181,6 +181,18 @@ def check_torchcodec() -> Finding:
 def check_metaworld() -> Finding:
     """The Meta-World tasks."""
     return _extra("metaworld", ("metaworld",), "metaworld", "env=metaworld")
+
+
+def check_libero() -> Finding:
+    """LIBERO's package, and the assets where the user says that they are."""
+    found, variable = _extra("libero", ("libero", "robosuite"), "libero", "env=libero"), "ROBO_REWARD_LIBERO_ASSETS"
+    named = os.environ.get(variable)
+    if found.state != "ok" or not named:
+        return found
+    if not (Path(named) / "scenes").is_dir():
+        mend = f"unset {variable}, or let it name a folder with scenes/ and articulated_objects/"
+        return Finding("libero", "warn", f"{variable}='{named}' holds no assets of LIBERO", mend)
+    return Finding("libero", "ok", f"{found.text}, assets in '{named}'")
 
 
 def check_opencv() -> Finding:

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,3 +74,11 @@ def test_a_check_that_dies_is_a_finding() -> None:
 
     finding = machine_checks._safely(check_disk)
     assert (finding.name, finding.state, finding.text) == ("disk", "fail", "OSError: no such device")
+
+
+def test_a_folder_that_holds_no_assets_of_libero_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROBO_REWARD_LIBERO_ASSETS", str(tmp_path))
+    found = machine_checks.check_libero()
+    assert (found.state, str(tmp_path) in found.text) == ("warn", True)
+    (tmp_path / "scenes").mkdir()
+    assert machine_checks.check_libero().state == "ok"
