@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from robo_reward.contracts import Flags, Floats, Landmarks
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.cloning import CloneSettings, clone_demonstrations
-from robo_reward.policies.warp_plan import hand_response, make_plan
+from robo_reward.policies.warp_plan import hand_response, make_plans
 from robo_reward.policies.warped_replay import WarpedReplay
 from robo_reward.seeding import derive_rng, seed_everything
 from robo_reward.trace import Trace
@@ -39,7 +39,8 @@ def make_priors(
     """The priors that this task allows, by name, in the order asked for.
 
     ``corrected`` and ``warp`` need a state with landmarks and random episodes; where the task has none they are left
-    out, and a plain clone always remains. Deterministic for a seed, so that a resumed run builds the same ones.
+    out, and a plain clone always remains; ``warp`` may bring a second reading of the demonstration (``make_plans``).
+    Deterministic for a seed, so that a resumed run builds the same ones.
 
     Raises:
         UserError: for an unknown name, or without any.
@@ -62,6 +63,6 @@ def make_priors(
             settings = CloneSettings(shift=SHIFT)
             made[name] = clone_demonstrations(demonstrations, settings, landmarks, undo, rng)
         else:
-            plan = make_plan(min(demonstrations, key=len), landmarks)
-            made[name] = WarpedReplay(plan, landmarks, undo)
+            plans = make_plans(min(demonstrations, key=len), random_episodes, landmarks)
+            made |= {kind: WarpedReplay(plan, landmarks, undo) for kind, plan in plans.items()}
     return made

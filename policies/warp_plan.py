@@ -22,10 +22,12 @@ Anchor = Literal["object", "goal"]
 
 STILL, MOVED, ONSET = 0.0015, 0.01, 0.002
 """Metres: an object is still below the first per step, has been moved beyond the second, is moving above the third."""
-NEAR_GOAL = 0.10
-"""Metres within which hand or object must end for the goal to be taken as what the motion aims at."""
+NEAR_GOAL, FAR_GOAL = 0.10, 0.25
+"""Metres: where hand or object end within the first of the goal, the motion aims at it; within the second it may."""
 EASE = 0.6
 """Share of the approach over which the start's displacement fades into the anchor's."""
+WEAK = 0.25
+"""Share of the strongest action's response below which an action is not taken to move the hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,11 @@ class WarpPlan:
         return len(self.action)
 
 
-def make_plan(demonstration: Trace, landmarks: Landmarks) -> WarpPlan:
-    """Finds contact, transport and approach in a demonstration."""
+def make_plan(demonstration: Trace, landmarks: Landmarks, goal_within: float = NEAR_GOAL) -> WarpPlan:
+    """Finds contact, transport and approach in a demonstration.
+
+    ``goal_within``: metres within which hand or object must end for the goal to be what the object is carried to.
+    """
     states = demonstration.state
     hand, thing = landmarks.of(states, "hand"), landmarks.of(states, "object").copy()
     thing[0] = thing[1]  # simulators report the object's place only after the first step
@@ -66,7 +71,7 @@ def make_plan(demonstration: Trace, landmarks: Landmarks) -> WarpPlan:
     finish = min(demonstration.success_step or steps, steps)
     settled = _settled(thing)
     contact = _contact(thing, settled, steps)
-    near = min(_distance(thing[finish], goal), _distance(hand[finish], goal)) < NEAR_GOAL
+    near = min(_distance(thing[finish], goal), _distance(hand[finish], goal)) < goal_within
     carried = _carried(thing, contact, finish) if contact < steps and near else np.zeros(steps + 1)
     to_goal = _distance(hand[finish], goal) < _distance(hand[finish], thing[finish])
     ease = _ease(hand, min(contact, finish))
@@ -74,11 +79,27 @@ def make_plan(demonstration: Trace, landmarks: Landmarks) -> WarpPlan:
     return WarpPlan(hand, thing, goal, action, contact, carried, ease, "goal" if to_goal else "object")
 
 
+def make_plans(demonstration: Trace, episodes: Sequence[Trace], landmarks: Landmarks) -> dict[str, WarpPlan]:
+    """``warp``, and ``warp_goal`` where one demonstration leaves open whether the object was carried to the goal.
+
+    That is so if it ended between ``NEAR_GOAL`` and ``FAR_GOAL`` from it and the two do not always start in the same
+    places relative to each other (``episodes``: of any policy); which of the two plans is right, an audition tells.
+    """
+    plans = {"warp": make_plan(demonstration, landmarks)}
+    other = make_plan(demonstration, landmarks, FAR_GOAL)
+    starts = [trace.state[min(1, len(trace))] for trace in (demonstration, *episodes)]
+    apart = np.stack([landmarks.of(state, "goal") - landmarks.of(state, "object") for state in starts])
+    if other.carried.any() and not plans["warp"].carried.any() and np.ptp(apart, axis=0).max() > MOVED:
+        plans["warp_goal"] = other
+    return plans
+
+
 def hand_response(episodes: Sequence[Trace], landmarks: Landmarks) -> Array:
     """The actions (A, 3) that move the hand by one metre along each axis, fitted on random episodes.
 
     Least squares of the hand's displacement on this and the previous action; the sum of both effects is the lasting
-    response. Actions whose response is below a tenth of the strongest (grippers) are left out.
+    response. Actions whose response is below a quarter of the strongest (grippers) are left out: the fit's noise alone
+    can feign a tenth.
     """
     moved, now, before = [], [], []
     for trace in episodes:
@@ -91,7 +112,7 @@ def hand_response(episodes: Sequence[Trace], landmarks: Landmarks) -> Array:
     actions = episodes[0].action.shape[1]
     lasting = fitted[:actions] + fitted[actions:]
     strength = np.linalg.norm(lasting, axis=1)
-    lasting[strength < 0.1 * strength.max()] = 0.0
+    lasting[strength < WEAK * strength.max()] = 0.0
     return np.asarray(np.linalg.pinv(lasting).T, np.float64)
 
 

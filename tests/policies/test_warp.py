@@ -1,6 +1,7 @@
 """The warp plan of a demonstration whose answer is known, and its replay in scenes that it never showed."""
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robo_reward.policies.warp_plan import hand_response, make_plan
+from robo_reward.policies.warp_plan import hand_response, make_plan, make_plans
 from robo_reward.policies.warped_replay import WarpedReplay
 
 
@@ -69,6 +70,36 @@ def test_a_task_that_moves_nothing_aims_at_the_goal() -> None:
     assert not plan.moves_object
     assert plan.anchor == "goal"
     assert (plan.carried == 0).all()
+
+
+def moved_goal(trace: Any, away: float) -> Any:
+    """The same episode with the goal told that far beyond where the object was carried."""
+    state = trace.state.copy()
+    state[:, paper.LANDMARKS.goal + 1] += away
+    return replace(trace, state=state)
+
+
+@pytest.mark.parametrize(("away", "names"), [(0.05, ["warp"]), (0.15, ["warp", "warp_goal"]), (0.4, ["warp"])])
+def test_a_goal_neither_near_nor_far_gives_two_readings(away: float, names: list[str]) -> None:
+    demonstration, elsewhere = (moved_goal(paper.demonstration(), d) for d in (away, away + 0.05))
+    plans = make_plans(demonstration, [elsewhere], paper.LANDMARKS)
+    assert list(plans) == names
+    assert plans["warp"].carried.any() == (away < 0.1)
+    if len(names) == 2:
+        assert plans["warp_goal"].carried.max() == pytest.approx(1)
+
+
+def test_a_goal_that_goes_with_the_object_needs_no_second_reading() -> None:
+    demonstration = moved_goal(paper.demonstration(), 0.15)
+    assert list(make_plans(demonstration, [demonstration], paper.LANDMARKS)) == ["warp"]
+
+
+def test_noise_in_the_fit_does_not_make_the_gripper_a_mover() -> None:
+    rng = np.random.default_rng(3)
+    episodes = [replace(e, state=e.state + rng.normal(0, 0.004, e.state.shape)) for e in paper.random_episodes(3, 30)]
+    undo = hand_response(episodes, paper.LANDMARKS)
+    assert (undo[3] == 0).all()
+    assert (np.abs(np.diag(undo[:3])) > 0).all()
 
 
 def test_the_replay_repeats_the_demonstration_in_its_own_scene() -> None:
