@@ -17,6 +17,7 @@ from stable_baselines3.common.logger import Logger
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.sb3_buffers import DeferredReplayBuffer, DeferredRolloutBuffer
 from robo_reward.policies.sb3_disturbed import Disturbed
+from robo_reward.policies.sb3_pace import Staggered, SteadyRate
 from robo_reward.policies.sb3_policy import Algorithm, Sb3Network, Sb3Policy, start_from
 from robo_reward.policies.sb3_state import dump_algorithm, restore_algorithm
 from robo_reward.policies.sb3_watch import EpisodeBook, SessionWriter, Watch
@@ -57,7 +58,8 @@ class Sb3Learner:
     generator is reseeded: so a resumed run goes the way of the unbroken one. ``pricing``: see ``RewardedEnv``.
     ``remember``: how many of the last episodes are kept for the report, with the frames that the reward reads.
     ``initial_std``: what an untrained PPO policy's actions vary by. ``settings``: SB3's own arguments (``SETTINGS``).
-    ``start``: the folder of a train run whose policy this one goes on from.
+    ``start``: the folder of a train run whose policy this one goes on from. ``stagger`` and ``desired_kl``: see
+    ``sb3_pace.py``, for PPO only.
     """
 
     needs_demonstrations = False
@@ -69,6 +71,8 @@ class Sb3Learner:
         activation: str = "tanh",
         initial_std: float = 1.0,
         start: str | None = None,
+        stagger: bool = False,
+        desired_kl: float | None = None,
         pricing: Pricing = "auto",
         checkpoint_every: int = 50_000,
         remember: int = 100,
@@ -80,6 +84,11 @@ class Sb3Learner:
         if initial_std <= 0.0:
             raise UserError(f"learner.initial_std={initial_std} must be above 0: it is what PPO's actions vary by")
         self._initial_std, self._begins_with = initial_std, start
+        if desired_kl is not None and not 0.0 < desired_kl < math.inf:
+            raise UserError(f"learner.desired_kl={desired_kl} must be above 0, or null for a constant learning rate")
+        if algorithm != "ppo" and (stagger or desired_kl is not None):
+            raise UserError(f"learner.stagger and learner.desired_kl are settings of learner=ppo, not of {algorithm}")
+        self._stagger, self._desired_kl = stagger, desired_kl
         self.takes_disturber = algorithm == "ppo"
         for name in settings:
             if name not in SETTINGS[algorithm]:
@@ -156,6 +165,10 @@ class Sb3Learner:
 
     def _check(self, session: Session, model: PPO | SAC, env: RewardedEnv) -> None:
         budget, horizon, worlds = session.budget, session.world.horizon, session.world.num_worlds
+        if self._stagger and env.deferred:
+            raise UserError(
+                "learner.stagger=true cuts episodes short, and this reward prices whole ones: set it to false"
+            )
         if budget.rollouts is None and budget.steps is None:
             raise UserError(f"learner={self._network.algorithm} has no budget: set steps=500000 or rollouts=1000")
         if isinstance(model, SAC):
@@ -204,11 +217,16 @@ class Sb3Learner:
         running.watch.flush()
 
     def _callbacks(self, session: Session, running: _Running) -> list[BaseCallback]:
-        """What the disturber learned is recorded before the watch writes a row."""
-        if session.disturber is None:
-            return [running.watch]
-        session.disturber.begin(derive_seed(session.seed, "disturber", session.tally.env_steps))
-        return [Disturbed(session.disturber), running.watch]
+        """What the disturber learned is recorded, and the last update's KL read, before the watch writes a row."""
+        found: list[BaseCallback] = []
+        if session.disturber is not None:
+            session.disturber.begin(derive_seed(session.seed, "disturber", session.tally.env_steps))
+            found.append(Disturbed(session.disturber))
+        if self._stagger:
+            found.append(Staggered(session.world))
+        if self._desired_kl is not None:
+            found.append(SteadyRate(self._desired_kl))
+        return [*found, running.watch]
 
     def _pause(self, session: Session, running: _Running, policy: Sb3Policy) -> None:
         tally = session.tally

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +27,11 @@ class BatchedSim:
 
     ``models``: variants of one model, of equal sizes; world i has variant i modulo their number. ``threads``: how many
     of them step, 0 for as many as this process may use processors.
-    ``state`` (N, 1 + nq + nv + na) float64 holds time, positions, velocities and activations; ``qpos`` (N, nq) and
-    ``qvel`` (N, nv) are views of it, to be written through ``place`` only. ``sensors`` (N, nsensordata) belong, as in
+    ``state`` (N, 1 + nq + nv + na) float64 holds time, positions, velocities and activations, of which ``qpos`` (N, nq)
+    and ``qvel`` (N, nv) are views, to be written through ``place`` only. ``sensors`` (N, nsensordata) belong, as in
     MuJoCo, to the beginning of the last physics step; ``fresh_sensors`` asks for those of ``state`` itself, under the
-    last control, for one more evaluation of the dynamics.
+    last control, for one more evaluation of the dynamics. The next step writes other ``state``, but the same
+    ``sensors``; the one after that writes over both.
 
     Solver warm starts are not carried from one call to the next, so that a step follows from ``state`` alone.
     """
@@ -63,12 +65,17 @@ class BatchedSim:
         self._pushed = int(spec.mjSTATE_CTRL) | int(spec.mjSTATE_XFRC_APPLIED)
         size = mujoco.mj_stateSize(self.model, spec.mjSTATE_FULLPHYSICS)
         self._states = np.zeros((num_worlds, frame_skip, size))
-        self._sensed = np.zeros((num_worlds, frame_skip, self.model.nsensordata))
+        self._next = np.zeros((num_worlds, 1, size))
+        # steps without sensors write none: Humanoid's are three quarters of what a step would copy
+        self._sensed = None if fresh_sensors else np.zeros((num_worlds, frame_skip, self.model.nsensordata))
+        self._last_control = np.zeros((num_worlds, 1, self.model.nu))
         self._control = np.zeros((num_worlds, frame_skip, self.model.nu))
         self._with_force = np.zeros((num_worlds, frame_skip, self.model.nu + 6 * self.model.nbody))
         self._force: Array | None = None
         self.state = np.tile(self._start(mujoco.MjData(self.model)), (num_worlds, 1))
-        self.sensors = np.zeros((num_worlds, self.model.nsensordata))
+        self._spare = self.state.copy()
+        self._sensors = np.zeros((num_worlds, 1, self.model.nsensordata))
+        self.sensors = self._sensors[:, 0]
 
     @property
     def time(self) -> Array:
@@ -99,15 +106,20 @@ class BatchedSim:
             self._with_force[:, :, :nu] = self._control
             self._with_force[:, :, nu:] = self._force.reshape(self.num_worlds, 1, -1)
             controls, spec, self._force = self._with_force, self._pushed, None
-        before = self.state
+        before, after = self.state, self._spare
         self._run(self._stepping, before, controls, spec, self._states, self._sensed)
-        after = self._states[:, -1].copy()
+        np.copyto(after, self._states[:, -1])
         broken = self._broken(before, after)
-        if broken.any():
+        failed = bool(broken.any())
+        if failed:
             after[broken] = before[broken]
-        self.state = after
-        self.sensors = self._sense(after, self._control[:, -1:]) if self._fresh else self._sensed[:, -1].copy()
-        if broken.any():
+        self.state, self._spare = after, before
+        if self._sensed is None:
+            np.copyto(self._last_control[:, 0], self._control[:, -1])
+            self._run(self._sensing, after, self._last_control, self._plain, self._next, self._sensors)
+        else:
+            np.copyto(self._sensors[:, 0], self._sensed[:, -1])
+        if failed:
             self.sensors[broken] = 0.0
         return broken
 
@@ -130,8 +142,12 @@ class BatchedSim:
 
     def sense(self, where: Indices) -> Array:
         """(M, nsensordata) what the sensors of worlds ``where`` say of their present states, without control."""
-        control = np.zeros((len(where), 1, self.model.nu))
-        return self._sense(np.ascontiguousarray(self.state[where]), control, where)
+        states, count = self.state[where], len(where)
+        sensed, after = np.empty((count, 1, self.model.nsensordata)), np.empty((count, 1, states.shape[1]))
+        models = [self._sensing[i] for i in where.tolist()]
+        self._run(models, states, np.zeros((count, 1, self.model.nu)), self._plain, after, sensed)
+        found: Array = sensed[:, 0]
+        return found
 
     def sensor(self, name: str) -> slice:
         """Where a sensor's numbers are within ``sensors``."""
@@ -142,6 +158,13 @@ class BatchedSim:
             raise unknown_name("sensor", name, [self.model.sensor(i).name for i in range(self.model.nsensor)])
         first = int(self.model.sensor_adr[index])
         return slice(first, first + int(self.model.sensor_dim[index]))
+
+    def sensors_of(self, names: Sequence[str]) -> slice:
+        """Where the numbers of several sensors are, which follow one another in the model."""
+        places = [self.sensor(name) for name in names]
+        if any(last.stop != then.start for last, then in pairwise(places)):
+            raise ValueError(f"sensors {', '.join(names)} do not follow one another in the model")
+        return slice(places[0].start, places[-1].stop)
 
     def show(self, index: int, state: Array, data: mujoco.MjData) -> None:
         """Puts ``data`` into the pose of one row of ``state``, ready to be drawn."""
@@ -158,7 +181,9 @@ class BatchedSim:
         """Ends the threads."""
         self._rollout.close()
 
-    def _run(self, models: list[Any], start: Array, control: Array, spec: int, states: Array, sensed: Array) -> None:
+    def _run(
+        self, models: list[Any], start: Array, control: Array, spec: int, states: Array, sensed: Array | None
+    ) -> None:
         self._rollout.rollout(
             models,
             self._data,
@@ -171,19 +196,12 @@ class BatchedSim:
             sensordata=sensed,
         )
 
-    def _sense(self, states: Array, control: Array, where: Indices | None = None) -> Array:
-        """(M, nsensordata) the sensors' values at states (M, S) under controls (M, 1, nu)."""
-        sensed = np.empty((len(states), 1, self.model.nsensordata))
-        models = self._sensing if where is None else [self._sensing[i] for i in where]
-        after = np.empty((len(states), 1, states.shape[1]))
-        self._run(models, states, np.ascontiguousarray(control), self._plain, after, sensed)
-        found: Array = sensed[:, 0]
-        return found
-
     def _broken(self, before: Array, after: Array) -> NDArray[np.bool_]:
         """Not finite, huge, or the clock is wrong: MuJoCo resets what it finds unstable to time 0."""
         late = np.abs(after[:, 0] - before[:, 0] - self.dt) > 1e-9
-        # NaN is not below HUGE either
+        # NaN is not below HUGE either; one look at everything nearly always settles it
+        if max(after.max(), -after.min()) < HUGE:
+            return late
         return np.asarray(~(np.abs(after).max(axis=1) < HUGE) | late)
 
     def _start(self, data: mujoco.MjData) -> Array:

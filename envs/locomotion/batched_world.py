@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.contracts import Flags, Floats, Frames, Landmarks, Observation, Oracle, Transition
-from robo_reward.envs.locomotion.counted_draws import episode_keys
+from robo_reward.envs.locomotion.counted_draws import episode_keys, uniform, world_keys
 from robo_reward.envs.locomotion.state_camera import StateCamera
 from robo_reward.envs.locomotion.task import Judged, LocomotionTask
 from robo_reward.envs.rendering import Profile
@@ -18,6 +18,9 @@ from robo_reward.envs.sim_env import NAN_LIMIT
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.sealed_log import Outcome, SealedLog
 from robo_reward.views import LazyViews
+
+STAGGERED = 7
+"""The stream of random numbers that says when staggered episodes end; tasks draw from others."""
 
 
 class BatchedWorld:
@@ -47,6 +50,9 @@ class BatchedWorld:
         self.task, self.sim, self.camera = task, task.sim, camera
         self.num_worlds, self.horizon, self.oracle = task.sim.num_worlds, horizon, oracle
         self.name, self.action_space, self.state_names = task.name, task.action_space, task.state_names
+        self._low, self._high = (
+            np.asarray(bound, np.float64) for bound in (task.action_space.low, task.action_space.high)
+        )
         self.state_size, self.fps = len(task.state_names), 1.0 / task.sim.dt
         self.view_names = camera.views
         self.task_reward_bound = task.task_reward_bound
@@ -54,10 +60,12 @@ class BatchedWorld:
         self.sealed, self.nan_resets = SealedLog(), 0
         self.task_reward: Floats = np.zeros(self.num_worlds, np.float32)
         self._words = (task.instruction,) * self.num_worlds
-        self._seed, self._tick = 0, 0
+        self._tick = 0
+        self._reseed(0)
         self._memory: dict[str, NDArray[Any]] = {
             "episode": np.zeros(self.num_worlds, np.int64),
             "steps": np.zeros(self.num_worlds, np.int64),
+            "skipped": np.zeros(self.num_worlds, np.int64),
             "paid": np.zeros(self.num_worlds),
             "unstable": np.zeros(self.num_worlds, np.int64),
         }
@@ -77,7 +85,7 @@ class BatchedWorld:
 
     def reset(self, seed: int) -> Observation:
         """Starts an episode in every world; unfinished ones are dropped and leave no outcome."""
-        self._seed = seed
+        self._reseed(seed)
         for held in self._memory.values():
             held[:] = 0
         self._begin(np.arange(self.num_worlds))
@@ -87,34 +95,47 @@ class BatchedWorld:
         """Applies (N, A) actions, clipped to the bounds; ended episodes are sealed and their worlds begin anew."""
         before = self.observe()
         action = self._checked(action)
-        bounded = np.clip(action, self.action_space.low, self.action_space.high).astype(np.float64)
+        bounded = np.minimum(action, self._high, dtype=np.float64)
+        np.maximum(bounded, self._low, out=bounded)
         broken = self.sim.step(self.task.control(bounded))
-        judged = self._judged(bounded, broken)
+        failed = bool(broken.any())
+        judged = self._judged(bounded, broken, failed)
         memory = self._memory
         memory["steps"] += 1
         memory["paid"] += judged.reward
-        truncated = ~judged.terminated & (broken | (memory["steps"] >= self.horizon))
+        truncated = (broken | (memory["steps"] + memory["skipped"] >= self.horizon)) & ~judged.terminated
         done = judged.terminated | truncated
         env_reward = self._unmasked(judged, done)
         state = self.task.observe()
-        if broken.any():
+        if failed:
             state = np.where(broken[:, None], before.state, state)
-        memory["unstable"][done & ~broken] = 0
-        if not done.any():
+        ended = np.flatnonzero(done)
+        if not len(ended):
             after = self._moved_on(state)
             return Transition(before, action, after, env_reward, judged.terminated, truncated)
+        memory["unstable"][done & ~broken] = 0
         last = self.sim.state.copy()
-        self._seal(done)
-        self._begin(np.flatnonzero(done))
-        now = self._moved_on(np.where(done[:, None], self.task.observe(), state))
+        self._seal(ended)
+        self._begin(ended)
+        fresh = state.copy()
+        fresh[ended] = self.task.observe(ended)
+        now = self._moved_on(fresh)
         after = replace(now, views=self._views(last), state=state)
         return Transition(before, action, after, env_reward, judged.terminated, truncated)
 
     def end(self, where: Flags) -> Observation:
         """Ends the episodes of worlds ``where`` (N,): their verdicts are sealed, the next ones begin."""
-        self._seal(where)
-        self._begin(np.flatnonzero(where))
-        return self._moved_on(np.where(where[:, None], self.task.observe(), self.observe().state))
+        ended = np.flatnonzero(where)
+        self._seal(ended)
+        self._begin(ended)
+        state = self.observe().state.copy()
+        state[ended] = self.task.observe(ended)
+        return self._moved_on(state)
+
+    def stagger(self) -> None:
+        """Each world's present episode is truncated after a random share of the horizon; later ones are whole."""
+        keys = episode_keys(self._keys, self._memory["episode"])
+        self._memory["skipped"][:] = np.floor(uniform(keys, 1, STAGGERED)[:, 0] * self.horizon)
 
     def observe(self) -> Observation:
         """What the worlds show now."""
@@ -154,7 +175,7 @@ class BatchedWorld:
 
     def restore(self, snapshot: list[Any]) -> Observation:
         """Returns to N snapshots of this task."""
-        self._seed = snapshot[0]["seed"]
+        self._reseed(snapshot[0]["seed"])
         for name, held in self._rows().items():
             held[:] = np.stack([one[name] for one in snapshot])
         return self._moved_on(self._rows()["state"].copy())
@@ -178,17 +199,20 @@ class BatchedWorld:
         parts |= {f"task_{k}": v for k, v in self.task.memory.items()}
         return parts | {"physics": self.sim.state, "sensors": self.sim.sensors, "state": self.observe().state}
 
+    def _reseed(self, seed: int) -> None:
+        self._seed, self._keys = seed, world_keys(seed, self.num_worlds)
+
     def _begin(self, where: NDArray[np.int64]) -> None:
         memory = self._memory
-        self.task.begin(where, episode_keys(self._seed, where, memory["episode"][where]))
+        self.task.begin(where, episode_keys(self._keys[where], memory["episode"][where]))
         memory["episode"][where] += 1
-        memory["steps"][where] = 0
+        memory["steps"][where] = memory["skipped"][where] = 0
         memory["paid"][where] = 0.0
 
-    def _judged(self, action: NDArray[np.float64], broken: Flags) -> Judged:
+    def _judged(self, action: NDArray[np.float64], broken: Flags, failed: bool) -> Judged:
         """A world that blew up is paid nothing and did not fall."""
         judged = self.task.judge(action)
-        if broken.any():
+        if failed:
             self._count_broken(broken)
             judged = Judged(
                 np.where(broken, 0.0, judged.reward), np.where(broken, 0.0, judged.task), judged.terminated & ~broken
@@ -205,13 +229,12 @@ class BatchedWorld:
                 "huge accelerations); push less hard, use a smaller timestep or mend the model"
             )
 
-    def _seal(self, done: Flags) -> None:
+    def _seal(self, ended: NDArray[np.int64]) -> None:
         """Writes the verdicts of episodes that ended, in the worlds' order."""
         found = self.task.success() if self.task.has_success_test else None
-        memory = self._memory
-        for i in np.flatnonzero(done):
-            success = None if found is None else bool(found[i])
-            self.sealed.write(Outcome(success, float(memory["paid"][i]), int(memory["steps"][i])))
+        paid, steps = self._memory["paid"][ended].tolist(), self._memory["steps"][ended].tolist()
+        for row, i in enumerate(ended):
+            self.sealed.write(Outcome(None if found is None else bool(found[i]), paid[row], steps[row]))
 
     def _unmasked(self, judged: Judged, done: Flags) -> Floats:
         if self.oracle == "reward":

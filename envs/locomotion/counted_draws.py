@@ -5,6 +5,8 @@ SplitMix64 (Steele, Lea and Flood 2014, "Fast splittable pseudorandom number gen
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,22 +27,32 @@ def mix(value: Keys) -> Keys:
     return value ^ (value >> _LAST)
 
 
-def fold(keys: Keys, part: NDArray[np.int64] | int) -> Keys:
+def fold(keys: Keys, part: NDArray[np.int64]) -> Keys:
     """New keys (N,) from keys (N,) and a number for each."""
-    steps = np.atleast_1d(part).astype(np.uint64) + np.uint64(1)
-    return mix(keys + steps * _GOLDEN)
+    return mix(keys + (part.astype(np.uint64) + np.uint64(1)) * _GOLDEN)
 
 
-def episode_keys(seed: int, worlds: NDArray[np.int64], episodes: NDArray[np.int64]) -> Keys:
-    """(M,) keys of the episodes with these numbers in these worlds."""
-    start = mix(np.full(len(worlds), np.uint64(seed % 2**64)))
-    return fold(fold(start, worlds), episodes)
+@cache
+def _counters(first: int, count: int) -> Keys:
+    """(count,) multiples of the golden number, from the ``first`` one on."""
+    return np.arange(first, first + count, dtype=np.uint64) * _GOLDEN
+
+
+def world_keys(seed: int, worlds: int) -> Keys:
+    """(N,) keys of all worlds, from which ``episode_keys`` makes those of their episodes."""
+    start = mix(np.full(worlds, np.uint64(seed % 2**64)))
+    return fold(start, np.arange(worlds))
+
+
+def episode_keys(worlds: Keys, episodes: NDArray[np.int64]) -> Keys:
+    """(M,) keys of the episodes with these numbers in the worlds that have these keys (M,)."""
+    return fold(worlds, episodes)
 
 
 def uniform(keys: Keys, count: int, stream: int = 0) -> NDArray[np.float64]:
     """(M, count) numbers in [0, 1) with 53 random bits; other ``stream`` numbers give independent draws."""
-    counters = (np.arange(count, dtype=np.uint64) + np.uint64(1)) * _GOLDEN
-    bits = mix(fold(keys, stream)[:, None] + counters)
+    started = mix(keys + _counters(stream + 1, 1))
+    bits = mix(started[:, None] + _counters(1, count))
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from robo_reward.envs.locomotion.batched_sim import Array, BatchedSim
-from robo_reward.envs.locomotion.rotations import cross, matrices
+from robo_reward.envs.locomotion.rotations import crossed
 
 if TYPE_CHECKING:
     import mujoco
 
-ROW, COLUMN = np.array([0, 1, 2, 0, 0, 1]), np.array([0, 1, 2, 1, 2, 2])
+ROW, COLUMN = (0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2)
 """MuJoCo's order of the six numbers of an inertia."""
 NETFORCE = 3
 """MuJoCo's contact sensor: all contacts of a body as one force and torque, at their force-weighted centre."""
@@ -32,15 +31,16 @@ def sensed_model(path: str, whole_body: bool) -> mujoco.MjModel:
     kinds, things = mujoco.mjtSensor, mujoco.mjtObj
     spec.add_sensor(name="com", type=kinds.mjSENS_SUBTREECOM, objtype=things.mjOBJ_BODY, objname=bodies[0].name)
     if whole_body:
-        for name, kind, thing in (
-            ("inertia_pos", kinds.mjSENS_FRAMEPOS, things.mjOBJ_BODY),
-            ("inertia_quat", kinds.mjSENS_FRAMEQUAT, things.mjOBJ_BODY),
-            ("pos", kinds.mjSENS_FRAMEPOS, things.mjOBJ_XBODY),
-            ("linear", kinds.mjSENS_FRAMELINVEL, things.mjOBJ_XBODY),
-            ("angular", kinds.mjSENS_FRAMEANGVEL, things.mjOBJ_XBODY),
+        for name, kind in (
+            ("pos", kinds.mjSENS_FRAMEPOS),
+            ("axis_x", kinds.mjSENS_FRAMEXAXIS),
+            ("axis_y", kinds.mjSENS_FRAMEYAXIS),
+            ("axis_z", kinds.mjSENS_FRAMEZAXIS),
+            ("linear", kinds.mjSENS_FRAMELINVEL),
+            ("angular", kinds.mjSENS_FRAMEANGVEL),
         ):
-            for body in bodies:
-                spec.add_sensor(name=f"{name}_{body.name}", type=kind, objtype=thing, objname=body.name)
+            for body in bodies:  # of their inertial frames
+                spec.add_sensor(name=f"{name}_{body.name}", type=kind, objtype=things.mjOBJ_BODY, objname=body.name)
         for joint in spec.joints[1:]:
             spec.add_sensor(
                 name=f"motor_{joint.name}",
@@ -74,14 +74,20 @@ class BodySensors:
         model = sim.model
         self._names = [model.body(i).name for i in range(1, model.nbody)]
         self._com = sim.sensor("com")
-        self.contacts = self._places(sim, "contact")
-        self._inertia: Array = np.asarray(model.body_inertia[1:])
+        self.contacts = self._place(sim, "contact")
         self._mass: Array = np.asarray(model.body_mass[1:])
+        # (3, B): a body's inertia is the sum over its axes, each as long as the root of its moment, times themselves
+        self._roots: Array = np.sqrt(np.asarray(model.body_inertia[1:]).T)
         if whole_body:
-            parts = ("inertia_pos", "inertia_quat", "pos", "linear", "angular")
-            self._parts = {part: self._places(sim, part) for part in parts}
+            parts = ("pos", "axis_x", "axis_y", "axis_z", "linear", "angular")
+            self._parts = {part: self._place(sim, part) for part in parts}
             joints = [model.joint(i).name for i in range(1, model.njnt)]
-            self.motors = np.concatenate([_range(sim.sensor(f"motor_{joint}")) for joint in joints])
+            self.motors = sim.sensors_of([f"motor_{joint}" for joint in joints])
+
+    @property
+    def count(self) -> int:
+        """Bodies, the world not among them."""
+        return len(self._names)
 
     def com(self, sensors: Array) -> Array:
         """(M, 3) the walker's centre of mass."""
@@ -89,30 +95,55 @@ class BodySensors:
 
     def contact_wrench(self, sensors: Array) -> Array:
         """(M, B, 6) torque and force of all contacts: ``cfrc_ext``. The sensor tells what the body does to others."""
-        force, torque, at = np.split(-sensors[:, self.contacts], 3, axis=2)
-        return np.concatenate([torque + cross(-at - self.com(sensors)[:, None], force), force], axis=2)
+        theirs = self._of(sensors, self.contacts)
+        found = np.empty((6, *theirs.shape[1:]))
+        crossed(theirs[:3], theirs[6:] - self._middle(sensors), found[:3])
+        found[:3] -= theirs[3:6]
+        np.negative(theirs[:3], out=found[3:])
+        return found.transpose(1, 2, 0)
 
-    def velocity(self, sensors: Array) -> Array:
-        """(M, B, 6) angular velocity, and linear velocity at the centre of mass: ``cvel``."""
-        pos, linear, angular = (sensors[:, self._parts[part]] for part in ("pos", "linear", "angular"))
-        return np.concatenate([angular, linear + cross(angular, self.com(sensors)[:, None] - pos)], axis=2)
+    def motion(self, sensors: Array) -> tuple[Array, Array]:
+        """``cinert`` (M, B, 10): inertia (xx, yy, zz, xy, xz, yz), mass times offset, mass; and ``cvel`` (M, B, 6):
+        angular velocity, and linear velocity at the centre of mass.
+        """
+        away = self._of(sensors, self._parts["pos"]) - self._middle(sensors)
+        return self._inertia(sensors, away).transpose(1, 2, 0), self._velocity(sensors, away).transpose(1, 2, 0)
 
-    def inertia(self, sensors: Array) -> Array:
-        """(M, B, 10) inertia (xx, yy, zz, xy, xz, yz), mass times offset, mass: ``cinert``."""
-        away = sensors[:, self._parts["inertia_pos"]] - self.com(sensors)[:, None]
-        turn = matrices(sensors[:, self._parts["inertia_quat"]])
-        mass = self._mass[:, None]
-        packed = np.einsum("nbsk,bk->nbs", turn[:, :, ROW] * turn[:, :, COLUMN], self._inertia)
-        packed += mass * (
-            np.square(away).sum(2, keepdims=True) * (ROW == COLUMN) - away[:, :, ROW] * away[:, :, COLUMN]
-        )
-        masses = np.broadcast_to(mass, (*away.shape[:2], 1))
-        return np.concatenate([packed, mass * away, masses], axis=2)
+    def _inertia(self, sensors: Array, away: Array) -> Array:
+        """(10, M, B) of bodies whose centres are ``away`` (3, M, B) from the walker's."""
+        found = np.empty((10, *away.shape[1:]))
+        moved = np.multiply(away, self._mass, out=found[6:9])
+        found[9] = self._mass
+        axes = [self._of(sensors, self._parts[f"axis_{name}"]) for name in "xyz"]
+        for axis, root in zip(axes, self._roots, strict=True):
+            axis *= root
+        far = (moved * away).sum(0)
+        for entry, row, column in zip(found, ROW, COLUMN, strict=False):
+            np.multiply(axes[0][row], axes[0][column], out=entry)
+            entry += axes[1][row] * axes[1][column]
+            entry += axes[2][row] * axes[2][column]
+            entry -= moved[row] * away[column]
+            if row == column:
+                entry += far
+        return found
 
-    def _places(self, sim: BatchedSim, part: str) -> NDArray[np.int64]:
-        """(B, D) where the numbers of a kind of sensor are."""
-        return np.stack([_range(sim.sensor(f"{part}_{name}")) for name in self._names])
+    def _velocity(self, sensors: Array, away: Array) -> Array:
+        """(6, M, B) of bodies whose centres are ``away`` (3, M, B) from the walker's."""
+        found = np.empty((6, *away.shape[1:]))
+        found[:3] = self._of(sensors, self._parts["angular"])
+        crossed(away, found[:3], found[3:])
+        found[3:] += self._of(sensors, self._parts["linear"])
+        return found
 
+    def _place(self, sim: BatchedSim, part: str) -> slice:
+        """Where the numbers of a kind of sensor are, body after body."""
+        return sim.sensors_of([f"{part}_{name}" for name in self._names])
 
-def _range(place: slice) -> NDArray[np.int64]:
-    return np.arange(place.start, place.stop)
+    def _of(self, sensors: Array, place: slice) -> Array:
+        """(D, M, B) a copy with the numbers of one kind side by side, which is what array operations are fast on."""
+        theirs = sensors[:, place].reshape(len(sensors), self.count, -1)
+        return theirs.transpose(2, 0, 1).copy()
+
+    def _middle(self, sensors: Array) -> Array:
+        """(3, M, 1) the walker's centre of mass."""
+        return self.com(sensors).T[:, :, None]

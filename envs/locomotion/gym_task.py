@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from robo_reward.contracts import Flags, Floats
 from robo_reward.envs.locomotion.batched_sim import Array, BatchedSim, Indices
 from robo_reward.envs.locomotion.counted_draws import Keys, between, normal
 from robo_reward.envs.locomotion.gym_model import BodySensors
-from robo_reward.envs.locomotion.task import Judged, LocomotionTask
+from robo_reward.envs.locomotion.task import EVERYWHERE, Judged, LocomotionTask, squares
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,9 @@ class GymTask(LocomotionTask):
         self._middle, self._reach = limits.mean(1), np.ptp(limits, axis=1) / 2
         self.action_space = spaces.Box(-1.0, 1.0, (int(sim.model.nu),), np.float32)
         self._start_pos: Array = np.array(sim.qpos[0])
-        size = self._watch(np.arange(1)).shape[1]
+        size = self._watch(slice(1)).shape[1]
         self.state_names = tuple(f"observation_{i}" for i in range(size))
-        self.memory = {"x": np.zeros(sim.num_worlds), "watched": np.zeros((sim.num_worlds, size))}
+        self.memory = {"x": np.zeros(sim.num_worlds), "watched": np.zeros((sim.num_worlds, size), np.float32)}
 
     def begin(self, where: Indices, keys: Keys) -> None:
         """Gymnasium's distribution of starts: noise on every position and velocity."""
@@ -64,24 +65,24 @@ class GymTask(LocomotionTask):
 
     def judge(self, action: Array) -> Judged:
         """Forward velocity and survival, less the costs of control and contacts."""
-        everyone, walker, memory = np.arange(self.sim.num_worlds), self._walker, self.memory
-        place = self._place(everyone)
+        walker, memory = self._walker, self.memory
+        place = self._place(EVERYWHERE)
         speed = (place - memory["x"]) / self.sim.dt
         memory["x"][:] = place
-        memory["watched"][:] = self._watch(everyone)
+        memory["watched"] = self._watch(EVERYWHERE)
         healthy = self._healthy()
         paid = walker.forward * speed + walker.alive * healthy
-        cost = walker.control_cost * np.square(self.control(action)).sum(1) + self._contact_cost()
+        cost = walker.control_cost * squares(self.control(action)) + self._contact_cost()
         return Judged(paid - cost, paid, ~healthy)
 
-    def observe(self) -> Floats:
-        """(N, S) as Gymnasium's, in float32."""
-        return self.memory["watched"].astype(np.float32)
+    def observe(self, where: Indices | slice = EVERYWHERE) -> Floats:
+        """(M, S) as Gymnasium's, in float32."""
+        return np.array(self.memory["watched"][where])
 
     def _at_start(self, where: Indices) -> Array:
         """(M, nsensordata) after a reset, where Gymnasium shows no contact yet."""
         sensors = self.sim.sense(where)
-        sensors[:, self._bodies.contacts.ravel()] = 0.0
+        sensors[:, self._bodies.contacts] = 0.0
         return sensors
 
     def _healthy(self) -> Flags:
@@ -89,20 +90,29 @@ class GymTask(LocomotionTask):
         height = self.sim.qpos[:, 2]
         return np.asarray((low <= height) & (height <= high))
 
-    def _watched_wrenches(self) -> Array:
+    def _filled(self, parts: Sequence[Array]) -> Floats:
+        """(M, S) observations from their parts (M, ...), in float32."""
+        sizes = [part[0].size for part in parts]
+        found, first = np.empty((len(parts[0]), sum(sizes)), np.float32), 0
+        for part, size in zip(parts, sizes, strict=True):
+            found[:, first : first + size].reshape(part.shape)[...] = part
+            first += size
+        return found
+
+    def _watched_wrenches(self) -> Floats:
         """(N, 6 B) of the last observations, which end with them."""
-        return np.asarray(self.memory["watched"][:, -6 * (self.sim.model.nbody - 1) :])
+        return np.asarray(self.memory["watched"][:, -6 * self._bodies.count :])
 
     @abstractmethod
     def _start_speed(self, keys: Keys) -> Array:
         """(M, nv) velocities at the start."""
 
     @abstractmethod
-    def _place(self, where: Indices) -> Array:
+    def _place(self, where: Indices | slice) -> Array:
         """(M,) the x in metres whose change is paid."""
 
     @abstractmethod
-    def _watch(self, where: Indices) -> Array:
+    def _watch(self, where: Indices | slice) -> Floats:
         """(M, S) observations."""
 
     @abstractmethod
@@ -116,18 +126,16 @@ class AntTask(GymTask):
     def _start_speed(self, keys: Keys) -> Array:
         return self._walker.noise * normal(keys, self.sim.model.nv, 2)
 
-    def _place(self, where: Indices) -> Array:
+    def _place(self, where: Indices | slice) -> Array:
         return np.asarray(self.sim.qpos[where, 0])
 
-    def _watch(self, where: Indices) -> Array:
-        return np.concatenate([self.sim.qpos[where, 2:], self.sim.qvel[where], self._wrenches(where)], axis=1)
+    def _watch(self, where: Indices | slice) -> Floats:
+        wrenches = self._bodies.contact_wrench(self.sim.sensors[where])
+        np.clip(wrenches, -1.0, 1.0, out=wrenches)
+        return self._filled([self.sim.qpos[where, 2:], self.sim.qvel[where], wrenches])
 
     def _contact_cost(self) -> Array:
-        return np.asarray(self._walker.contact_cost * np.square(self._watched_wrenches()).sum(1))
-
-    def _wrenches(self, where: Indices) -> Array:
-        wrenches = self._bodies.contact_wrench(self.sim.sensors[where])
-        return np.asarray(np.clip(wrenches, -1.0, 1.0).reshape(len(where), -1))
+        return np.asarray(self._walker.contact_cost * squares(self._watched_wrenches()))
 
 
 class HumanoidTask(GymTask):
@@ -136,23 +144,15 @@ class HumanoidTask(GymTask):
     def _start_speed(self, keys: Keys) -> Array:
         return between(keys, -self._walker.noise, self._walker.noise, self.sim.model.nv, 2)
 
-    def _place(self, where: Indices) -> Array:
+    def _place(self, where: Indices | slice) -> Array:
         return self._bodies.com(self.sim.sensors[where])[:, 0]
 
-    def _watch(self, where: Indices) -> Array:
-        sensors, count, bodies = self.sim.sensors[where], len(where), self._bodies
-        return np.concatenate(
-            [
-                self.sim.qpos[where, 2:],
-                self.sim.qvel[where],
-                bodies.inertia(sensors).reshape(count, -1),
-                bodies.velocity(sensors).reshape(count, -1),
-                sensors[:, bodies.motors],
-                bodies.contact_wrench(sensors).reshape(count, -1),
-            ],
-            axis=1,
-        )
+    def _watch(self, where: Indices | slice) -> Floats:
+        sim, bodies = self.sim, self._bodies
+        sensors = sim.sensors[where]
+        moving, motors, wrenches = bodies.motion(sensors), sensors[:, bodies.motors], bodies.contact_wrench(sensors)
+        return self._filled([sim.qpos[where, 2:], sim.qvel[where], *moving, motors, wrenches])
 
     def _contact_cost(self) -> Array:
-        cost = self._walker.contact_cost * np.square(self._watched_wrenches()).sum(1)
+        cost = self._walker.contact_cost * squares(self._watched_wrenches())
         return np.asarray(np.minimum(cost, CONTACT_COST_LIMIT))

@@ -13,9 +13,9 @@ from robo_reward.envs.locomotion.actuation import DelayedTargets
 from robo_reward.envs.locomotion.batched_sim import Array, BatchedSim, Indices
 from robo_reward.envs.locomotion.counted_draws import Keys, uniform
 from robo_reward.envs.locomotion.quadruped_model import FEET, STANDING
-from robo_reward.envs.locomotion.quadruped_reward import Gait, Moment, RewardWeights, rewards
+from robo_reward.envs.locomotion.quadruped_reward import Gait, Moment, RewardWeights, fraction, rewards
 from robo_reward.envs.locomotion.rotations import gravity_in_body, matrices, to_body, yaw_quaternion
-from robo_reward.envs.locomotion.task import Judged, LocomotionTask
+from robo_reward.envs.locomotion.task import EVERYWHERE, Judged, LocomotionTask, squares
 from robo_reward.envs.locomotion.terrain import Ground
 from robo_reward.errors import UserError
 
@@ -29,6 +29,10 @@ TRACKED = 0.2
 """Metres per second: a success survives the episode with a smaller mean velocity error."""
 FRAME = 50
 """Numbers in one observation without history."""
+SCALE: NDArray[np.float32] = np.repeat(
+    np.array([2.0, 0.25, 1.0, 2.0, 1.0, 1.0, 0.05, 1.0], np.float32), (3, 3, 3, 2, 1, 12, 12, 14)
+)
+"""(50,) of the numbers in an observation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,8 @@ class QuadrupedTask(LocomotionTask):
         self.task_reward_bound = weights.task_bound * sim.dt
         self.action_space = spaces.Box(-1.0, 1.0, (12,), np.float32)
         self.state_names = tuple(f"{part}_{ago}" for ago in range(history) for part in _frame_names())
-        self._touch = np.r_[tuple(sim.sensor(f"{foot}_touch") for foot in FEET)]
-        self._foot_pos = np.r_[tuple(sim.sensor(f"{foot}_pos") for foot in FEET)]
+        self._touch = sim.sensors_of([f"{foot}_touch" for foot in FEET])
+        self._foot_pos = sim.sensors_of([f"{foot}_pos" for foot in FEET])
         n = sim.num_worlds
         self.memory = {
             "command": np.zeros((n, 3)),
@@ -115,13 +119,12 @@ class QuadrupedTask(LocomotionTask):
         memory["queue"][where] = STANDING
         for name in ("action", "before", "error", "steps", "fallen"):
             memory[name][where] = 0
-        turn = matrices(qpos[:, 3:7])
-        memory["frames"][where] = self._frame(where, to_body(turn, self.sim.qvel[where, :3]), turn)[:, None]
+        memory["frames"][where] = self._first_frame(where)[:, None]
 
     def control(self, action: Array) -> Array:
         """Joint targets, late by each world's latency."""
         memory = self.memory
-        memory["before"][:] = memory["action"]
+        memory["before"], memory["action"] = memory["action"], memory["before"]
         memory["action"][:] = action
         self._targets.push(memory["queue"], STANDING + REACH * action)
         return self._targets.controls(memory["queue"], memory["delay"])
@@ -131,23 +134,23 @@ class QuadrupedTask(LocomotionTask):
         memory, sim = self.memory, self.sim
         if not self._ground.even:
             sim.qpos[:, :2] = self._ground.carried_back(sim.qpos[:, :2])
-        memory["phase"][:] = (memory["phase"] + self._gait.frequency * sim.dt) % 1.0
-        turn = matrices(sim.qpos[:, 3:7])
-        moment = self._moment(turn)
+        memory["phase"][:] = fraction(memory["phase"] + self._gait.frequency * sim.dt)
+        moment = self._moment()
         reward, task = rewards(moment, self._gait, self._weights)
         memory["steps"] += 1
-        memory["error"] += np.sqrt(np.square(moment.velocity[:, :2] - moment.command[:, :2]).sum(1))
+        memory["error"] += np.sqrt(squares(moment.velocity[:, :2] - moment.command[:, :2]))
         fallen = (moment.height < LOWEST) | (moment.gravity[:, 2] > -UPRIGHT)
         memory["fallen"][:] = fallen
         frames = memory["frames"]
         if frames.shape[1] > 1:
             frames[:, 1:] = frames[:, :-1].copy()
-        frames[:, 0] = self._frame(slice(None), moment.velocity, turn)
+        _show(frames[:, 0], moment)
         return Judged(reward * sim.dt, task * sim.dt, fallen)
 
-    def observe(self) -> Floats:
-        """(N, history x 50)."""
-        return np.array(self.memory["frames"].reshape(self.sim.num_worlds, -1), np.float32)
+    def observe(self, where: Indices | slice = EVERYWHERE) -> Floats:
+        """(M, history x 50)."""
+        frames = self.memory["frames"][where]
+        return np.array(frames.reshape(len(frames), -1), np.float32)
 
     def success(self) -> Flags:
         """(N,) no fall so far and a mean error below 0.2 m/s."""
@@ -158,39 +161,49 @@ class QuadrupedTask(LocomotionTask):
         """(N,) mean distance in m/s of the planar velocity from its command, over the episodes so far."""
         return np.asarray(self.memory["error"] / np.maximum(self.memory["steps"], 1))
 
-    def _moment(self, turn: Array) -> Moment:
+    def _moment(self) -> Moment:
         sim, memory = self.sim, self.memory
         qpos, qvel, sensors = sim.qpos, sim.qvel, sim.sensors
-        feet = sensors[:, self._foot_pos].reshape(-1, 4, 3)
-        floor = self._ground.height(feet[:, :, :2].reshape(-1, 2)).reshape(-1, 4)
+        turn, feet = matrices(qpos[:, 3:7]), sensors[:, self._foot_pos].reshape(-1, 4, 3)
+        height, clearance = qpos[:, 2], feet[:, :, 2]
+        if not self._ground.even:
+            height = height - self._ground.height(qpos[:, :2])
+            clearance = clearance - self._ground.height(feet[:, :, :2].reshape(-1, 2)).reshape(-1, 4)
         return Moment(
             velocity=to_body(turn, qvel[:, :3]),
             turning=qvel[:, 3:6],
             gravity=gravity_in_body(turn),
-            height=qpos[:, 2] - self._ground.height(qpos[:, :2]),
+            height=height,
             command=memory["command"],
             joints=qpos[:, 7:] - STANDING,
             joint_speed=qvel[:, 6:],
             action=memory["action"],
             action_before=memory["before"],
             contact=sensors[:, self._touch] > 1.0,
-            clearance=feet[:, :, 2] - floor,
+            clearance=clearance,
             phase=memory["phase"],
         )
 
-    def _frame(self, where: Indices | slice, velocity: Array, turn: Array) -> Floats:
-        """(M, 50) of worlds ``where``, whose velocities in their own axes and rotations are given."""
+    def _first_frame(self, where: Indices) -> Floats:
+        """(M, 50) of worlds ``where``, whose robots stand at their starts."""
         qpos, qvel, memory = self.sim.qpos[where], self.sim.qvel[where], self.memory
-        frame = np.empty((len(qpos), FRAME), np.float32)
-        frame[:, :3] = 2.0 * velocity
-        frame[:, 3:6] = 0.25 * qvel[:, 3:6]
-        frame[:, 6:9] = gravity_in_body(turn)
-        frame[:, 9:12] = memory["command"][where] * (2.0, 2.0, 1.0)
-        frame[:, 12:24] = qpos[:, 7:] - STANDING
-        frame[:, 24:36] = 0.05 * qvel[:, 6:]
-        frame[:, 36:48] = memory["action"][where]
-        phase = 2 * np.pi * memory["phase"][where]
-        frame[:, 48], frame[:, 49] = np.sin(phase), np.cos(phase)
+        turn, nothing = matrices(qpos[:, 3:7]), np.zeros((len(where), 12))
+        frame = np.empty((len(where), FRAME), np.float32)
+        moment = Moment(
+            velocity=to_body(turn, qvel[:, :3]),
+            turning=qvel[:, 3:6],
+            gravity=gravity_in_body(turn),
+            height=qpos[:, 2],
+            command=memory["command"][where],
+            joints=qpos[:, 7:] - STANDING,
+            joint_speed=qvel[:, 6:],
+            action=nothing,
+            action_before=nothing,
+            contact=np.zeros((len(where), 4), np.bool_),
+            clearance=nothing[:, :4],
+            phase=memory["phase"][where],
+        )
+        _show(frame, moment)
         return frame
 
     def _highest_near(self, xy: Array) -> Array:
@@ -200,6 +213,24 @@ class QuadrupedTask(LocomotionTask):
         around = [(dx, dy) for dx in (-0.25, 0.0, 0.25) for dy in (-0.25, 0.0, 0.25)]
         heights: NDArray[np.float64] = np.stack([self._ground.height(xy + offset) for offset in around])
         return np.asarray(heights.max(axis=0))
+
+
+def _show(frame: Floats, now: Moment) -> None:
+    """Writes the observation (N, 50) of a moment."""
+    angle = (2.0 * np.pi) * now.phase[:, None]
+    parts = (
+        now.velocity,
+        now.turning,
+        now.gravity,
+        now.command,
+        now.joints,
+        now.joint_speed,
+        now.action,
+        np.sin(angle),
+        np.cos(angle),
+    )
+    np.concatenate(parts, axis=1, out=frame, casting="same_kind")
+    frame *= SCALE
 
 
 def _frame_names() -> tuple[str, ...]:

@@ -55,9 +55,8 @@ def yaw_quaternion(angle: Array) -> Array:
     return np.stack([np.cos(angle / 2), zero, zero, np.sin(angle / 2)], axis=1)
 
 
-_NEXT, _LAST = np.array([1, 2, 0]), np.array([2, 0, 1])
-
-
-def cross(first: Array, second: Array) -> Array:
-    """Cross products (..., 3); numpy's own spends longer on its axes than on the numbers."""
-    return np.asarray(first[..., _NEXT] * second[..., _LAST] - first[..., _LAST] * second[..., _NEXT])
+def crossed(first: Array, second: Array, out: Array) -> None:
+    """Writes the cross products (3, ...) of vectors (3, ...) into ``out``."""
+    for i, j, k in ((0, 1, 2), (1, 2, 0), (2, 0, 1)):
+        np.multiply(first[j], second[k], out=out[i])
+        out[i] -= first[k] * second[j]

@@ -14,6 +14,8 @@ from robo_reward.contracts import Flags, Floats
 from robo_reward.envs.locomotion.batched_sim import Array, BatchedSim, Indices
 from robo_reward.envs.locomotion.counted_draws import Keys
 
+EVERYWHERE = slice(None)
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -53,9 +55,14 @@ class LocomotionTask(ABC):
         """What the step that was just made is worth."""
 
     @abstractmethod
-    def observe(self) -> Floats:
-        """(N, S) float32 what the worlds show now."""
+    def observe(self, where: Indices | slice = EVERYWHERE) -> Floats:
+        """(M, S) float32 what worlds ``where`` show now, as an array of its own."""
 
     def success(self) -> Flags:
         """(N,) whether the episodes, were they to end now, were successes; asked only with ``has_success_test``."""
         return np.zeros(self.sim.num_worlds, np.bool_)
+
+
+def squares(rows: NDArray[Any]) -> NDArray[Any]:
+    """(N,) sums of the squares of rows (N, D), in one pass."""
+    return np.asarray(np.einsum("ij,ij->i", rows, rows))

@@ -27,6 +27,10 @@ class Experience:
     terminated: list[Flags] = field(default_factory=list)
     done: list[Flags] = field(default_factory=list)
 
+    def of(self, worlds: Flags) -> Experience:
+        """What was seen in the worlds where ``worlds`` (N,) is True."""
+        return Experience(**{name: [row[worlds] for row in getattr(self, name)] for name in self.__slots__})
+
     def clear(self) -> None:
         """Forgets everything."""
         for name in self.__slots__:

@@ -1,4 +1,4 @@
-"""Which forces and torques a disturber can choose: vectors in a unit ball, and what they are in N and N m."""
+"""Which forces and torques a disturber can choose, as vectors in a unit ball, and in which worlds they act."""
 
 from __future__ import annotations
 
@@ -52,3 +52,10 @@ def force_space(world: World, bodies: tuple[str, ...] | None, vertical: bool, le
     chosen = chosen_bodies(world, bodies)
     assert isinstance(world, Pushable)
     return ForceSpace(len(world.bodies), tuple(world.bodies.index(name) for name in chosen), vertical, lever)
+
+
+def pushed_worlds(world: World, unpushed: float) -> NDArray[np.bool_]:
+    """(N,) False in the first worlds, the share ``unpushed`` of all, where the policy goes on walking undisturbed."""
+    if not 0.0 <= unpushed < 1.0:
+        raise UserError(f"hook.unpushed={unpushed} must be a share of the worlds, 0 or more and below 1")
+    return np.arange(world.num_worlds) >= round(unpushed * world.num_worlds)

@@ -35,7 +35,7 @@ from robo_reward.reward_models.disturber.adversary_update import Batch, UpdateSe
 from robo_reward.reward_models.disturber.ball_gaussian import squash
 from robo_reward.reward_models.disturber.curriculum import Curriculum
 from robo_reward.reward_models.disturber.experience import Experience, advantages
-from robo_reward.reward_models.disturber.force_space import ForceSpace, force_space
+from robo_reward.reward_models.disturber.force_space import ForceSpace, force_space, pushed_worlds
 from robo_reward.reward_models.disturber.multiplier import DualSettings, Multiplier
 from robo_reward.reward_models.disturber.nan_watch import NanWatch
 from robo_reward.reward_models.disturber.task_cost import TaskCost
@@ -64,11 +64,14 @@ class LearnedDisturber:
         mean_force: float = 0.5,
         vertical: bool = True,
         lever: float = 0.0,
+        unpushed: float = 0.0,
         reward_bound: float | None = None,
         fall_steps: float | None = None,
         max_nan_resets: int | None = None,
     ) -> None:
-        """``max_nan_resets``: with more blown-up simulations the run ends; None goes on and counts them."""
+        """``unpushed``: share of the worlds that nobody pushes; neither constraint nor adversary count them.
+        ``max_nan_resets``: with more blown-up simulations the run ends; None goes on and counts them.
+        """
         if constraint not in CONSTRAINTS:
             raise unknown_name("hook.constraint", constraint, CONSTRAINTS)
         if not 0.0 < eta < np.inf:
@@ -78,7 +81,7 @@ class LearnedDisturber:
         self.curriculum, self._settings, self._dual = curriculum, update or UpdateSettings(), dual or DualSettings()
         self._bodies = None if bodies is None else tuple(bodies)
         self.constraint, self.eta, self._mean_force = constraint, eta, mean_force
-        self._vertical, self._lever = vertical, lever
+        self._vertical, self._lever, self._unpushed = vertical, lever, unpushed
         self.cost, self._watch = TaskCost(reward_bound, fall_steps), NanWatch(max_nan_resets)
         self.multiplier = Multiplier(self._dual)
         self.steps, self._asked, self._explore = 0, 0, True
@@ -91,6 +94,7 @@ class LearnedDisturber:
     def bind(self, world: World, oracle: Oracle) -> None:
         """Builds the networks for this world's states and bodies."""
         self.space: ForceSpace = force_space(world, self._bodies, self._vertical, self._lever)
+        self._pushed = pushed_worlds(world, self._unpushed)
         self.cost.bind(world, oracle)
         self._watch.bind(world)
         with torch.random.fork_rng(devices=[]):
@@ -121,7 +125,7 @@ class LearnedDisturber:
         with torch.no_grad():
             forces = self.nets.forces(states)
             raw = forces.displaced(self._noise(len(states))) if self._explore else forces.mean
-            unit = squash(raw)
+            unit = squash(raw) * torch.as_tensor(self._pushed)[:, None]
             log_prob = forces.log_prob(raw)
         magnitude = unit.norm(dim=1).double().numpy() * (self.bound / self.curriculum.limit)
         self._pending = {
@@ -149,6 +153,7 @@ class LearnedDisturber:
         """Updates the critic, the forces and lambda, and turns the policy's advantages towards the constraint."""
         if len(self._seen) != len(advantage):
             raise ValueError(f"the disturber saw {len(self._seen)} steps, the learner {len(advantage)}")
+        self._seen = self._seen.of(self._pushed)
         active = float(np.max(self._seen.force)) > 0.0
         terminated, done = np.asarray(self._seen.terminated), np.asarray(self._seen.done)
         fall = 1.0 / (1.0 - gamma) if self.cost.fall_steps is None else self.cost.fall_steps
@@ -157,7 +162,7 @@ class LearnedDisturber:
         gains = self._advantages(cost, force, terminated, done, gamma)
         slack = self._slack(cost, force)
         if active and self.constraint == "ratio" and self.multiplier.value > 0.0:
-            towards(advantage, gains[..., 0], self.multiplier.value)
+            towards(advantage, gains[..., 0], self.multiplier.value, self._pushed)
         self._learn(gains, active, gamma)
         metrics = self._metrics(cost, force, terminated, slack)
         if active:
@@ -252,7 +257,13 @@ class LearnedDisturber:
         }
 
 
-def towards(advantage: NDArray[np.float32], cost: NDArray[np.float64], weight: float) -> None:
-    """Rewrites the policy's advantages (T, N) in place: each part by its own spread, the cost's times ``weight``."""
+def towards(
+    advantage: NDArray[np.float32], cost: NDArray[np.float64], weight: float, pushed: NDArray[np.bool_]
+) -> None:
+    """Rewrites the policy's advantages (T, N) in place: each part by its own spread, the cost's times ``weight``.
+
+    ``cost`` (T, P) is that of the P worlds that are ``pushed`` (N,).
+    """
     spread, worst = float(advantage.std()) + 1e-8, float(cost.std()) + 1e-8
-    advantage[:] = (advantage - advantage.mean()) / spread - weight * cost / worst
+    advantage[:] = (advantage - advantage.mean()) / spread
+    advantage[:, pushed] -= weight * cost / worst

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from robo_reward.contracts import Observation, Oracle, Step, World
 from robo_reward.errors import UserError
 from robo_reward.reward_models.disturber.curriculum import Curriculum
-from robo_reward.reward_models.disturber.force_space import ForceSpace, force_space
+from robo_reward.reward_models.disturber.force_space import ForceSpace, force_space, pushed_worlds
 from robo_reward.reward_models.disturber.nan_watch import NanWatch
 from robo_reward.runs.checkpoint import save_state
 
@@ -21,7 +21,7 @@ class RandomPushes:
     """Each push lasts ``seconds`` and follows the one before after an exponentially distributed pause.
 
     ``every``: mean seconds from the end of a push to the next. Directions are uniform on the sphere of what can be
-    chosen, magnitudes uniform up to the curriculum's bound.
+    chosen, magnitudes uniform up to the curriculum's bound. ``unpushed``: share of the worlds that nobody pushes.
     """
 
     def __init__(
@@ -32,18 +32,20 @@ class RandomPushes:
         bodies: Sequence[str] | None = None,
         vertical: bool = True,
         lever: float = 0.0,
+        unpushed: float = 0.0,
         max_nan_resets: int | None = None,
     ) -> None:
         if seconds <= 0 or every < 0:
             raise UserError(f"hook.seconds={seconds} must be above 0 and hook.every={every} 0 or more seconds")
         self.curriculum, self._seconds, self._every = curriculum, seconds, every
         self._bodies = None if bodies is None else tuple(bodies)
-        self._vertical, self._lever = vertical, lever
+        self._vertical, self._lever, self._unpushed = vertical, lever, unpushed
         self._watch, self.steps = NanWatch(max_nan_resets), 0
 
     def bind(self, world: World, oracle: Oracle) -> None:
         """Takes the world's bodies; ``oracle`` plays no part: nothing is learned."""
         self.space: ForceSpace = force_space(world, self._bodies, self._vertical, self._lever)
+        self._pushed = pushed_worlds(world, self._unpushed)
         self._fps, self._worlds = world.fps, world.num_worlds
         self._watch.bind(world)
         self.begin(0)
@@ -64,7 +66,7 @@ class RandomPushes:
             self._left[begins] = max(1, round(self._seconds * self._fps))
             self._wait[begins] = self._pauses(int(begins.sum()))
         acts = self._left > 0
-        unit = np.where(acts[:, None], self._unit, 0.0)
+        unit = np.where((acts & self._pushed)[:, None], self._unit, 0.0)
         self._left[acts] -= 1
         self._wait[~acts] -= 1
         bound = self.curriculum.bound(self.steps)

@@ -197,7 +197,9 @@ def test_books_are_kept(tmp_path: Path, settings: dict[str, Any], reward: dict[s
     assert not any(key.startswith("time/") for row in rows for key in row)
 
 
-@pytest.mark.parametrize(("settings", "reward"), [(SMALL, {}), (SAC, {}), (SAC, {"episode": True})])
+@pytest.mark.parametrize(
+    ("settings", "reward"), [(SMALL, {}), ({**SMALL, "desired_kl": 1e-5}, {}), (SAC, {}), (SAC, {"episode": True})]
+)
 def test_a_resumed_run_goes_the_way_of_the_unbroken_one(
     tmp_path: Path, settings: dict[str, Any], reward: dict[str, Any]
 ) -> None:

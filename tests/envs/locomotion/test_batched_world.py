@@ -75,6 +75,28 @@ def test_ends_and_time_limits() -> None:
     assert all(o.length == 40 for o in outcomes if o.success)
 
 
+def test_staggered_worlds_end_their_first_episodes_at_different_times() -> None:
+    """Standing robots, 40 decisions an episode: the first ones are cut short, all later ones are whole."""
+    world = make_world(num_worlds=64, threads=1, horizon=40, forward=(0.0, 0.0))
+    world.reset(0)
+    world.stagger()
+    ends: list[list[int]] = [[] for _ in range(64)]
+    for step in range(1, 121):
+        transition = world.step(np.zeros((64, 12), np.float32))
+        assert not transition.terminated.any()
+        for i in np.flatnonzero(transition.truncated):
+            ends[i].append(step)
+    firsts = np.array([times[0] for times in ends])
+    assert firsts.min() >= 1
+    assert firsts.max() <= 40
+    assert len(np.unique(firsts)) > 25
+    assert all((np.diff(times) == 40).all() for times in ends)
+    world.sealed.unseal()
+    assert sorted(o.length for o in world.sealed.outcomes())[:64] == sorted(firsts.tolist())
+    world.reset(0)  # staggering holds until the next reset
+    assert all(not world.step(np.zeros((64, 12), np.float32)).done.any() for _ in range(39))
+
+
 def test_the_reward_is_masked_without_an_oracle_and_returns_are_sealed() -> None:
     blind = make_world(num_worlds=2, threads=1, horizon=10)
     seeing = make_world(num_worlds=2, threads=1, horizon=10, oracle="reward")

@@ -16,7 +16,7 @@ from robo_reward.envs.locomotion.make_quadruped import make_world
 from robo_reward.envs.locomotion.quadruped_model import STANDING, Randomisation, build_model, build_variants
 from robo_reward.envs.locomotion.quadruped_reward import HEIGHT, Gait, Moment, RewardWeights, rewards
 from robo_reward.envs.locomotion.quadruped_task import REACH
-from robo_reward.envs.locomotion.rotations import cross, gravity_in_body, matrices, to_body, yaw_quaternion
+from robo_reward.envs.locomotion.rotations import crossed, gravity_in_body, matrices, to_body, yaw_quaternion
 from robo_reward.envs.locomotion.terrain import KINDS, Ground, Kind, Terrain
 from robo_reward.errors import UserError
 
@@ -59,7 +59,9 @@ def test_rotations_are_mujocos(parts: list[float]) -> None:
     vector, other = np.array([[1.0, -2.0, 0.5]]), np.array([[0.3, 0.1, -4.0]])
     np.testing.assert_allclose(to_body(matrices(q), vector)[0], turn.T @ vector[0], atol=1e-9)
     np.testing.assert_allclose(gravity_in_body(matrices(q))[0], turn.T @ [0, 0, -1.0], atol=1e-9)
-    np.testing.assert_allclose(cross(vector, other), np.cross(vector, other))
+    product = np.zeros((3, 1))
+    crossed(vector.T, other.T, product)
+    np.testing.assert_allclose(product.T, np.cross(vector, other))
 
 
 def test_the_observation_by_hand() -> None:

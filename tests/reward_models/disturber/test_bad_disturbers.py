@@ -26,6 +26,7 @@ from robo_reward.reward_models.disturber.multiplier import DualSettings
         ({"reward_bound": 0.0}, "hook.reward_bound"),
         ({"fall_steps": -1.0}, "hook.fall_steps"),
         ({"lever": -1.0}, "hook.lever"),
+        ({"unpushed": 1.0}, "hook.unpushed=1.0"),
         ({"max_nan_resets": -1}, "hook.max_nan_resets"),
     ],
 )

@@ -120,9 +120,29 @@ def test_generalised_advantages_by_hand() -> None:
 
 def test_the_policy_is_turned_by_lambda_times_the_cost() -> None:
     advantage, cost = np.array([[1.0, -1.0]], np.float32), np.array([[2.0, 6.0]])
-    towards(advantage, cost, weight=3.0)
+    towards(advantage, cost, 3.0, np.array([True, True]))
     # spreads 1 and 2
     assert advantage == pytest.approx(np.array([[1.0 - 3.0, -1.0 - 9.0]]), abs=1e-5)
+    advantage, cost = np.array([[1.0, -1.0], [1.0, -1.0]], np.float32), np.array([[2.0], [6.0]])
+    towards(advantage, cost, 3.0, np.array([False, True]))
+    assert advantage == pytest.approx(np.array([[1.0, -1.0 - 3.0], [1.0, -1.0 - 9.0]]), abs=1e-5)
+
+
+def test_worlds_that_nobody_pushes_count_for_nothing() -> None:
+    world = PushedPoint(num_worlds=16)
+    disturber = bound_to(world, unpushed=0.25)
+    world.reset(0)
+    force = disturber.force(world.observe())
+    assert not force[:4].any()
+    assert np.abs(force[4:]).sum(axis=(1, 2)).min() > 0.0
+    drive(disturber, world, 5)
+    cost, magnitude = np.array(disturber._seen.cost), np.array(disturber._seen.force)
+    advantage = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
+    standard = (advantage - advantage.mean()) / advantage.std()
+    metrics = disturber.on_rollout(advantage, 0.9)
+    assert metrics["slack"] == pytest.approx(0.5 * magnitude[:, 4:].mean() - cost[:, 4:].mean())
+    assert advantage[:, :4] == pytest.approx(standard[:, :4], abs=1e-5)
+    assert not np.allclose(advantage[:, 4:], standard[:, 4:])
 
 
 def test_lambda_grows_where_the_constraint_is_broken() -> None:

@@ -74,3 +74,10 @@ def test_the_policy_is_left_alone_and_progress_is_kept() -> None:
 def test_impossible_times_are_refused() -> None:
     with pytest.raises(UserError, match=r"hook\.seconds=0"):
         RandomPushes(Curriculum(1.0), seconds=0)
+
+
+def test_some_worlds_are_never_pushed() -> None:
+    pushes = RandomPushes(Curriculum(1e-3), seconds=0.1, every=0.1, bodies=("point",), unpushed=0.25)
+    force = np.abs(played(pushes, PushedPoint(num_worlds=8), 60)).sum(axis=(0, 2))
+    assert (force[:2] == 0.0).all()
+    assert (force[2:] > 0.0).all()
