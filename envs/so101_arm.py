@@ -24,6 +24,8 @@ JAMMED = 1e4
 TICK = 2 * np.pi / 4096
 SERVO_SPEED, SERVO_ACCELERATION = 3400 * TICK, 254 * 100 * TICK
 """rad/s and rad/s^2 that an STS3215 allows itself as LeRobot configures it (Acceleration 254, no Goal_Velocity)."""
+MARGIN = 5.0
+"""Degrees that the arm's guard keeps off each end of a joint's range; the gripper may shut."""
 HOME = (0.0, -40.0, 35.0, 90.0, 0.0, 30.0)
 """LeRobot's units: the hand 15 cm over the table, pointing downwards."""
 REST = (0.0, -99.5, 89.0, 77.5, 0.0, 5.0)
@@ -73,6 +75,12 @@ class So101Arm:
         self._velocity: Joints = np.zeros(6)
         self._powered: NDArray[np.bool_] = np.ones(6, bool)
         self.low, self.high = self.to_units(self._low), self.to_units(self._high)
+
+    def within(self, margin: float) -> tuple[Joints, Joints]:
+        """The range less ``margin`` degrees at each end, the gripper's whole: what goals may be, behind a guard."""
+        off = np.full(6, margin)
+        off[GRIPPER] = 0.0
+        return self.low + off, self.high - off
 
     @property
     def fingertips(self) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.envs.so101_arm import GRIPPER, NAMES, So101Arm
+from robo_reward.envs.so101_arm import GRIPPER, MARGIN, NAMES, So101Arm
 from robo_reward.envs.so101_tasks import CUBE_HALF, SHELF_TOP, Task
 from robo_reward.joint_goals import Joints
 
@@ -29,10 +29,10 @@ TURN, DAMPING, SWEEPS = 0.2, 5e-3, 12
 class Reacher:
     """Joint goals for fingertip positions, the hand pointing downwards as far as the arm can (damped least squares)."""
 
-    def __init__(self, arm: So101Arm) -> None:
+    def __init__(self, arm: So101Arm, margin: float) -> None:
         import mujoco
 
-        self._arm = arm
+        self._low, self._high = (bound[: GRIPPER - 1] for bound in arm.within(margin))
         self._model, self._data = arm.model, mujoco.MjData(arm.model)
         self._site = arm.model.site("tcp").id
         self._dofs = [int(arm.model.joint(name).dofadr[0]) for name in NAMES[: GRIPPER - 1]]
@@ -52,8 +52,8 @@ class Reacher:
             for _again in range(2):  # joints at their ends leave the rest to the others
                 step = np.clip(np.degrees(self._step(place, free)), -10, 10)
                 ahead = units[: GRIPPER - 1] + step
-                free &= (ahead >= self._arm.low[: GRIPPER - 1]) & (ahead <= self._arm.high[: GRIPPER - 1])
-            units[: GRIPPER - 1] = np.clip(ahead, self._arm.low[: GRIPPER - 1], self._arm.high[: GRIPPER - 1])
+                free &= (ahead >= self._low) & (ahead <= self._high)
+            units[: GRIPPER - 1] = np.clip(ahead, self._low, self._high)
         return units
 
     def _put(self, units: Joints) -> None:
@@ -81,8 +81,8 @@ class Reacher:
 class Expert:
     """Goes through the waypoints of a task; ``leg`` is how many are behind it."""
 
-    def __init__(self, task: Task, arm: So101Arm) -> None:
-        self._task, self._arm, self._reacher = task, arm, Reacher(arm)
+    def __init__(self, task: Task, arm: So101Arm, margin: float = MARGIN) -> None:
+        self._task, self._arm, self._reacher = task, arm, Reacher(arm, margin)
         self.leg, self.waited = 0, 0
 
     def begin(self) -> None:

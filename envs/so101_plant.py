@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from robo_reward.envs.rendering import CameraRenderer, Profile, camera_names
 from robo_reward.envs.so101_arm import REST, So101Arm, load_model
+from robo_reward.envs.so101_expert import Expert
 from robo_reward.envs.so101_tasks import find_task
 from robo_reward.joint_goals import Drive, Joints
 
@@ -29,6 +30,7 @@ class So101Plant:
         self._data = mujoco.MjData(self._model)
         self.arm = So101Arm(self._model, self._data)
         self.joints, self.views = self.arm.joints, camera_names(self._model)
+        self._expert = Expert(self._task, self.arm)
         self._lock = threading.Lock()
         self._shown = mujoco.MjData(self._model)
         self._renderers: dict[tuple[int, int], CameraRenderer] = {}
@@ -80,6 +82,21 @@ class So101Plant:
         """Whether the task is done now."""
         with self._lock:
             return self._task.success(self._model, self._data)
+
+    def left(self) -> float:
+        """Metres that what has to move is from where it belongs, and the hand from it."""
+        with self._lock:
+            moved = self._task.moved(self._data)
+            return float(
+                np.linalg.norm(moved - self._task.aim(self._data)) + np.linalg.norm(self.arm.fingertips - moved)
+            )
+
+    def expert_goal(self, last: Joints, fresh: bool) -> Joints:
+        """What the scripted expert asks for after the goal ``last`` (6,), LeRobot's units; ``fresh``: it begins now."""
+        with self._lock:
+            if fresh:
+                self._expert.begin()
+            return self._expert.goal(self._data, last)
 
     def picture(self, view: str, height: int, width: int) -> NDArray[np.uint8]:
         """(height, width, 3) uint8 of the present state."""

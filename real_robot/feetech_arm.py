@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lerobot.robots.robot import Robot
 
 TORQUE_ENABLE = 40
+FULL_TORQUE = 1000
+"""What the register Torque_Limit calls all of it."""
 REPLY_SECONDS = 0.02
 """How long a motor may take to answer. LeRobot waits 50 ms, which is two and a half control periods."""
 MEMORY_SECONDS = 0.3
@@ -32,8 +34,9 @@ RETRIES = 3
 class FeetechArm:
     """``robot`` is a LeRobot robot with a ``FeetechMotorsBus`` as ``robot.bus`` and no cameras."""
 
-    def __init__(self, robot: Robot) -> None:
-        self.robot = robot
+    def __init__(self, robot: Robot, torque: Mapping[str, float] | None = None) -> None:
+        """``torque``: joint -> share of the strongest torque that its motor may give."""
+        self.robot, self.torque = robot, dict(torque or {})
         self.bus: Any = robot.bus
         self.names = tuple(self.bus.motors)
         self.ids = [motor.id for motor in self.bus.motors.values()]
@@ -102,6 +105,7 @@ class FeetechArm:
 
         An arm that already holds itself up (its server was killed) is taken over without a moment of slackness.
         """
+        self._limit_torque()
         holds = self._goal_to_present()
         if not holds:
             self._configure()
@@ -109,6 +113,18 @@ class FeetechArm:
         off = [name for name, on in zip(self.names, self._surely().torque, strict=True) if not on]
         if off:
             raise ArmRefused(f"torque of {off} did not come on: check supply and cables")
+
+    def _limit_torque(self) -> None:
+        """Into the motors' own registers, proven by reading back: what pushes too hard gives way, whoever is alive."""
+        for name, share in self.torque.items():
+            wanted = round(share * FULL_TORQUE)
+            for _ in range(TRIES):
+                with contextlib.suppress(ConnectionError):
+                    self.bus.write("Torque_Limit", name, wanted, normalize=False, num_retry=RETRIES)
+                    if int(self.bus.read("Torque_Limit", name, normalize=False, num_retry=RETRIES)) == wanted:
+                        break
+            else:
+                raise ArmRefused(f"the motor of '{name}' does not take the torque limit {share:g}: check its cable")
 
     def _configure(self) -> None:
         """LeRobot's: torque off, mode and gains, torque on; it switches torque on even where it fails half-way."""

@@ -10,6 +10,8 @@ import numpy as np
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.real_robot.braking import Floats
 
+LEAST_TORQUE = 0.1
+
 
 @dataclass(frozen=True)
 class JointLimits:
@@ -50,19 +52,33 @@ class LimitSettings:
     acceleration: float | None = None
     lower: float | None = None
     upper: float | None = None
+    torque: float | None = None
 
 
 @dataclass(frozen=True)
 class LimitPlan:
     """Limits as written in yaml; ``ranges`` of the calibrated arm make ``JointLimits`` of it.
 
-    Defaults are those of ``docs/real_arm.md``: 60 deg/s, 300 deg/s^2, 5 degrees off each end of the range.
+    Defaults are those of ``docs/real_arm.md``: 60 deg/s, 300 deg/s^2, 5 degrees off each end of the range. ``torque``:
+    share of what a motor can give, 0 to 1, for arms whose motors limit it themselves; None leaves theirs as it is.
     """
 
     margin: float = 5.0
     velocity: float = 60.0
     acceleration: float = 300.0
     joints: dict[str, LimitSettings] = field(default_factory=dict)
+    torque: float | None = None
+
+    def torques(self, names: Sequence[str]) -> dict[str, float]:
+        """The share of each joint that is limited. UserError for shares that hold nothing up, or above 1."""
+        own = {name: self.joints.get(name, LimitSettings()).torque for name in names}
+        shares = {name: self.torque if share is None else share for name, share in own.items()}
+        for name, share in shares.items():
+            if share is not None and not LEAST_TORQUE <= share <= 1:
+                raise UserError(
+                    f"limits.torque={share} of '{name}' must lie between {LEAST_TORQUE} and 1: with less an arm falls"
+                )
+        return {name: share for name, share in shares.items() if share is not None}
 
     def limits(self, names: Sequence[str], ranges: Floats) -> JointLimits:
         """``ranges`` (J, 2): the calibrated range of each joint. Raises UserError for joints that do not exist."""

@@ -87,6 +87,7 @@ def _prepared(cfg: DictConfig, folder: RunFolder) -> Any:
         dry_run=cfg.dry_run,
         teleop=cfg.teleop,
         leader=dict(cfg.leader),
+        live=cfg.live,
     )
 
 
@@ -161,7 +162,7 @@ def _episode(cfg: DictConfig, deployment: Any, number: int) -> Any:
         deployment.go_to_start()
     outcome = deployment.episode(number)
     if cfg.operator and not outcome.stopped:
-        outcome = replace(outcome, success=_asked(number), success_by="operator")
+        outcome = replace(outcome, success=asked(number), success_by="operator")
     print(
         f"episode {number}: {outcome.reason}" + ("" if outcome.success is None else f"; success: {outcome.success}"),
         flush=True,
@@ -169,7 +170,8 @@ def _episode(cfg: DictConfig, deployment: Any, number: int) -> Any:
     return outcome
 
 
-def _asked(number: int) -> bool:
+def asked(number: int) -> bool:
+    """What a person at the terminal says of an episode. UserError where there is no terminal."""
     while True:
         try:
             said = input(f"episode {number}: did it succeed? [y/n] ").strip().lower()

@@ -17,6 +17,8 @@ from robo_reward.real_robot.safety_state import State
 
 LEAD = 0.5
 """Share of a period before the next goal is due at which the arm is read: reading takes a few milliseconds."""
+DECIDED = 0.2
+"""Share before it at which the goal is decided: limits and workspace take a millisecond, and what comes later waits."""
 LATE_PERIODS = 5
 PARK_SECONDS = 20.0
 ARRIVED_PERIODS = 25
@@ -103,6 +105,7 @@ class ControlLoop:
         if self._written_at and began - due > LATE_PERIODS * period:
             self.guard.pause(began, f"the control loop was {began - due:.2f} s late")
         reading, trouble = self._read()
+        time.sleep(max(0.0, due - DECIDED * period - time.monotonic()))
         goal = self.guard.decide(time.monotonic(), reading)
         if goal is None:
             self._cut()

@@ -34,7 +34,9 @@ def make_driver(spec: ServerSpec) -> ArmDriver:
         spec.robot.cameras = {}  # the policy's process has them
     robot = make_robot_from_config(spec.robot)
     if type(getattr(robot, "bus", None)).__name__ == "FeetechMotorsBus":
-        return FeetechArm(robot)
+        return FeetechArm(robot, spec.limits.torques(list(robot.bus.motors)))
+    if spec.limits.torques([*spec.limits.joints, ""]):
+        raise UserError("limits.torque: only Feetech arms are told how hard they may push; leave it out")
     return AnyArm(robot, spec.ranges)
 
 

@@ -14,6 +14,7 @@ from robo_reward.real_robot.deploy.critic import Watchers
 from robo_reward.real_robot.deploy.deployment import Deployment
 from robo_reward.real_robot.deploy.display import Display
 from robo_reward.real_robot.deploy.interface import PolicyInterface, read_interface
+from robo_reward.real_robot.deploy.live_view import LiveView
 from robo_reward.real_robot.deploy.loop import LoopPlan
 from robo_reward.real_robot.deploy.preflight import check_finite
 from robo_reward.real_robot.deploy.progress_stop import ProgressPlan
@@ -38,6 +39,7 @@ def prepare(
     dry_run: bool = False,
     teleop: str | None = None,
     leader: Mapping[str, Any] | None = None,
+    live: str | None = None,
 ) -> Deployment:
     """A deployment that is not open yet. ``robot``: the yaml of the group, built last, when all else is known to fit.
 
@@ -56,7 +58,8 @@ def prepare(
     if config.get("black_box") is None:
         config["black_box"] = str(Path(black_box).absolute())
     stack = load_stack(run, watchers)
-    display = Display(interface.fps, plan.seconds, goals=dry_run)
+    terminal = Display(interface.fps, plan.seconds, goals=dry_run)
+    display = terminal if live is None else LiveView(live, interface.joints, terminal)
     hand = make_hand(teleop, leader or {}, interface)
     return Deployment(build(config), policy, interface, watchers, plan, sight, dry_run, hand, display, stack=stack)
 

@@ -33,7 +33,7 @@ from robo_reward.real_robot.safety_state import SafetyStop
 from robo_reward.reward_stack import RewardStack
 from robo_reward.trace import Trace
 
-Shown = Callable[[int, ArmView, Critic | None], None]
+Shown = Callable[[int, ArmView, Critic | None, Observation | None], None]
 
 
 @dataclass
@@ -135,6 +135,8 @@ class Deployment:
 
     def close(self, clean: bool) -> str:
         """Leaves the arm; ``clean`` False after a stop or an interruption. Says how the arm stands."""
+        if hasattr(self.shown, "done"):
+            self.shown.done()  # type: ignore[union-attr]
         if self.arm is None:
             self.left = "never powered"
         elif self.dry_run:
@@ -161,4 +163,5 @@ def _outcome(number: int, reason: str, stopped: bool, loop: DeployLoop, witness:
         progress=loop.critic.curve if loop.critic is not None else [],
         success=witness.success,
         success_by=None if witness.success is None else "twin",
+        episode=loop.record.episode(),
     )

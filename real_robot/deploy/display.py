@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TextIO
 
+from robo_reward.contracts import Observation
 from robo_reward.real_robot.arm_client import ArmView
 from robo_reward.real_robot.deploy.critic import Critic
 
@@ -24,7 +25,7 @@ class Display:
     """Whether to print, once a second, the goals that are (or, in a dry run, would be) on the wire."""
     _state: tuple[str, str] = ("", "")
 
-    def __call__(self, period: int, view: ArmView, critic: Critic | None) -> None:
+    def __call__(self, period: int, view: ArmView, critic: Critic | None, seen: Observation | None = None) -> None:
         """Shows time, state and progress."""
         out = self.out or sys.stderr
         state = (view.state, "".join(letter for letter in view.reason if not letter.isdigit()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
@@ -24,14 +24,42 @@ class Say(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person says in this period; ``goal`` (J,) with GOAL, ``reason`` for the record."""
+    """What a person says in this period; ``goal`` (J,) with GOAL, ``reason`` for the record.
+
+    ``done``: the task is done now, in the person's eyes.
+    """
 
     say: Say
     reason: str = ""
     goal: NDArray[np.float64] | None = None
+    done: bool = False
 
 
 NOTHING = Wish(Say.NOTHING)
+
+
+DONE_KEY, DONE_PERIODS = "s", 9
+
+
+class Done:
+    """The key s: the task is done. So many more periods are kept as such, then the episode ends."""
+
+    def __init__(self) -> None:
+        self._left: int | None = None
+
+    def press(self) -> None:
+        """From now on."""
+        self._left = DONE_PERIODS if self._left is None else self._left
+
+    def mark(self, wish: Wish) -> Wish:
+        """The wish of this period with the word on it."""
+        if self._left is None:
+            return wish
+        if self._left == 0:
+            self._left = None  # the next episode is another one
+            return Wish(Say.END, "done, says a person")
+        self._left -= 1
+        return replace(wish, done=True)
 
 
 class Hand(Protocol):

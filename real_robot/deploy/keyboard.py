@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.real_robot.arm_client import ArmView
-from robo_reward.real_robot.deploy.hand import NOTHING, Say, Wish
+from robo_reward.real_robot.deploy.hand import DONE_KEY, NOTHING, Done, Say, Wish
 
 HELP = (
-    "space: hold, again: go on; h: by hand, again: the policy; 1-6 choose a joint, +/- move it; q: end; x: torque off"
+    "space: hold, again: go on; h: by hand, again: the policy; 1-6 choose a joint, +/- move it; s: done; q: end; "
+    "x: torque off"
 )
 STEP = 2.0
 """Units of the joint per key; a terminal repeats a key some 30 times a second."""
@@ -28,6 +29,7 @@ class Keyboard:
         self._holding = self._by_hand = False
         self._chosen = 0
         self._goal: NDArray[np.float64] | None = None
+        self._done = Done()
 
     def wish(self, view: ArmView) -> Wish:
         """What the keys since the last period say; the goal by hand begins where the arm is sent now."""
@@ -40,11 +42,13 @@ class Keyboard:
         if self._holding:
             return Wish(Say.HOLD, "held by a person")
         if self._by_hand and self._goal is not None:
-            return Wish(Say.GOAL, "keyboard", self._goal)
-        return NOTHING
+            return self._done.mark(Wish(Say.GOAL, "keyboard", self._goal))
+        return self._done.mark(NOTHING)
 
     def _hear(self, key: str, view: ArmView) -> None:
-        if key == " ":
+        if key == DONE_KEY:
+            self._done.press()
+        elif key == " ":
             self._holding = not self._holding
             self._goal = self._sent(view)
         elif key == "h":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import UserError
 from robo_reward.real_robot.arm_client import ArmView
-from robo_reward.real_robot.deploy.hand import NOTHING, Say, Wish
+from robo_reward.real_robot.deploy.hand import DONE_KEY, NOTHING, Done, Say, Wish
 from robo_reward.real_robot.safety_state import SafetyStop
 
 TRIES = 3
@@ -24,15 +24,16 @@ NEAR = 5.0
 class Leader:
     """``teleop``: a LeRobot teleoperator with ``.pos`` actions. A context manager that connects it.
 
-    ``keys`` gives the keys since it was last asked: "i" asks to take over and hands back, "q" ends the episode, "x"
-    cuts torque. On taking over the follower is held until the person has brought the leader to within 5 units of it in
-    each joint: it never jumps to where the leader happens to lie. A leader that cannot be read while it leads stops the
-    arm; the policy does not take over by itself.
+    ``keys`` gives the keys since it was last asked: "i" asks to take over and hands back, "s" says that the task is
+    done, "q" ends the episode, "x" cuts torque. On taking over the follower is held until the person has brought the
+    leader to within 5 units of it in each joint: it never jumps to where the leader happens to lie. A leader that
+    cannot be read while it leads stops the arm; the policy does not take over by itself.
     """
 
     def __init__(self, teleop: Any, joints: Sequence[str], keys: Callable[[], str]) -> None:
         self._teleop, self._joints, self._keys = teleop, tuple(joints), keys
         self._asked = self._leads = False
+        self._done = Done()
 
     def __enter__(self) -> Self:
         self._connect()
@@ -72,11 +73,13 @@ class Leader:
                 return Wish(Say.ESTOP, "key x")
             if key == "q":
                 return Wish(Say.END, "ended by a person")
+            if key == DONE_KEY:
+                self._done.press()
             if key == "i":
                 self._asked = not self._asked
                 self._leads = False
         if not self._asked:
-            return NOTHING
+            return self._done.mark(NOTHING)
         goal = self._read()
         away = np.abs(goal - np.array([view.goal[key.removesuffix(".pos")] for key in self._joints]))
         if not self._leads and away.max() > NEAR:
@@ -85,7 +88,7 @@ class Leader:
         if not self._leads:
             print("\nthe leader leads", file=sys.stderr)
         self._leads = True
-        return Wish(Say.GOAL, "leader arm", goal)
+        return self._done.mark(Wish(Say.GOAL, "leader arm", goal))
 
     def _read(self) -> NDArray[np.float64]:
         try:

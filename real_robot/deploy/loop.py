@@ -88,7 +88,7 @@ class DeployLoop:
     plan: LoopPlan
     metronome: Metronome
     hand: Hand | None = None
-    shown: Callable[[int, ArmView, Critic | None], None] | None = None
+    shown: Callable[[int, ArmView, Critic | None, Observation | None], None] | None = None
     critic: Critic | None = None
 
     def run(self) -> str:
@@ -123,7 +123,7 @@ class DeployLoop:
         if period >= self.plan.seconds * self.interface.fps:
             return "time"
         if self.shown is not None:
-            self.shown(period, view, self.critic)
+            self.shown(period, view, self.critic, self.record.last)
         wish = NOTHING if self.hand is None else self.hand.wish(view)
         if wish.say in (Say.END, Say.ESTOP):
             return self._end(period, wish)
@@ -136,6 +136,8 @@ class DeployLoop:
         seen = Observation(pictures, joints.astype(np.float32)[None], (self.interface.task,))
         ends = self._judge(period, seen)
         self.record.seen(seen)
+        if wish.done:
+            self.record.done()
         if ends:
             return ends
         if wish.say is Say.GOAL and wish.goal is not None:
@@ -156,6 +158,7 @@ class DeployLoop:
             self._starve(period)
             return
         goal = self.maker.goal(due.action, emitted)
+        self.record.asked(goal, by_hand=False)
         self._send(period, self.maker.named(goal), due.observed_at, "sent")
 
     def _by(self, period: int, wish: Wish, view: ArmView) -> None:
@@ -163,6 +166,7 @@ class DeployLoop:
             self.record.note(period, "by hand", wish.reason)
         self._by_hand = True
         assert wish.goal is not None
+        self.record.asked(wish.goal, by_hand=True)
         self._send(period, self.maker.named(wish.goal), view.read_at, "by_hand")
 
     def _send(self, period: int, goal: object, observed_at: float, how: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from robo_reward.arm_episode import ArmEpisode
 from robo_reward.trace import Trace
 
 
@@ -26,6 +27,8 @@ class Outcome:
     progress: list[tuple[float, float]] = field(default_factory=list)
     success: bool | None = None
     success_by: str | None = None
+    episode: ArmEpisode | None = None
+    """What learning on the arm needs of it."""
 
     def line(self) -> dict[str, Any]:
         """Everything but the episode itself."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from robo_reward.contracts import Observation
 from robo_reward.real_robot.arm_client import ArmView
 from robo_reward.real_robot.deploy.critic import Critic
 
@@ -18,13 +19,13 @@ class Witness:
     """Shows each period and notes a success at any time, as evaluation in the simulator does. ``twin`` may be None."""
 
     twin: Any
-    shown: Callable[[int, ArmView, Critic | None], None] | None = None
+    shown: Callable[[int, ArmView, Critic | None, Observation | None], None] | None = None
     success: bool | None = None
 
-    def __call__(self, period: int, view: ArmView, critic: Critic | None) -> None:
+    def __call__(self, period: int, view: ArmView, critic: Critic | None, seen: Observation | None = None) -> None:
         """Called once a period."""
         if self.shown is not None:
-            self.shown(period, view, critic)
+            self.shown(period, view, critic, seen)
         if self.twin is not None and period % EVERY == 0:
             now = self.twin.success()
             self.success = now if not self.success else True

@@ -59,6 +59,10 @@ def _do(arm: EmulatedArm, what: str, more: dict[str, Any]) -> Any:
         return arm.rearrange(int(more["seed"]))
     if what == "success":
         return arm.success()
+    if what == "look":
+        return {"left": arm.left(), "success": arm.success()}
+    if what == "expert_goal":
+        return arm.expert_goal(more["last"], bool(more["fresh"]))
     if what == "save_wire":
         return arm.wire.save(Path(more["path"]))
     if what in ("torque", "positions"):

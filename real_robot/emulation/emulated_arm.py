@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.errors import UserError
 from robo_reward.joint_goals import Drive
 from robo_reward.real_robot.emulation import injection
 from robo_reward.real_robot.emulation.bus import Bus
@@ -182,6 +183,18 @@ class EmulatedArm:
         """Whether the plant's task is done now; None where it has none."""
         test = getattr(self.plant, "success", None)
         return None if test is None else bool(test())
+
+    def left(self) -> float | None:
+        """Metres that the plant's task has left, None where it has none: for a simulated person to look at."""
+        test = getattr(self.plant, "left", None)
+        return None if test is None else float(test())
+
+    def expert_goal(self, last: Sequence[float], fresh: bool) -> list[float]:
+        """The joint goals that the plant's scripted expert asks for after ``last``. UserError where it has none."""
+        ask = getattr(self.plant, "expert_goal", None)
+        if ask is None:
+            raise UserError(f"the plant {type(self.plant).__name__} has no scripted expert: use teleop=keyboard")
+        return [float(value) for value in ask(np.asarray(last, np.float64), fresh)]
 
     def _tick(self, now: float) -> None:
         """Moves the plant up to ``now`` and brings about what is due. Called by the bus, which holds its lock."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,26 @@ def _named_paths(cfg: DictConfig) -> dict[str, Path]:
             "curves of data= or video= need reward_model.path=FOLDER, as robo-reward fit wrote it, or the NAME of one "
             "that needs no fitting (reward_model=gvl)"
         )
-    return _named([Path(str(cfg.run)) / "reward_model"])
+    return _named([_own_model(Path(str(cfg.run)))])
+
+
+def keeps_every_frame(cfg: DictConfig) -> bool:
+    """Whether what is drawn holds all frames; a simulated run keeps those only that its reward looked at."""
+    return cfg.run is None or "arm" in _notes(Path(str(cfg.run)))
+
+
+def _own_model(run: Path) -> Path:
+    """The run's reward model; of an arm's run, which trained none, that of its policy's train run."""
+    source = _notes(run).get("run")
+    own = run / "reward_model"
+    return Path(str(source)) / "reward_model" if source is not None and not own.is_dir() else own
+
+
+def _notes(run: Path) -> Mapping[str, Any]:
+    summary = run / "summary.json"
+    held: Any = json.loads(summary.read_text("utf-8")) if summary.is_file() else {}
+    notes: Mapping[str, Any] = held.get("notes") or {}
+    return notes
 
 
 def _named(paths: Sequence[Path]) -> dict[str, Path]:

@@ -51,12 +51,24 @@ def run(cfg: DictConfig) -> None:
             on_episode=_tell,
         )
         write_dataset(traces, folder, images=bool(cfg.images), hold=bool(traces[0].frames) and cfg.recording.every > 1)
+        if cfg.scenes:
+            _scenes(cfg, world, folder)
     steps = sum(len(trace) for trace in traces)
     views = ", ".join(traces[0].frames) or "no views"
     lost = f", {dropped} failed attempt{'' if dropped == 1 else 's'} dropped" if dropped else ""
     tasks = list(dict.fromkeys(trace.task for trace in traces))
     of = f"'{tasks[0]}'" if len(tasks) == 1 else f"{len(tasks)} tasks"
     print(f"{folder}: {len(traces)} demonstrations of {of}, {steps} steps, {views}{lost}")
+
+
+def _scenes(cfg: DictConfig, world: World, beside: Path) -> None:
+    """Rearranged scenes, as a dataset of their own."""
+    from robo_reward.data.datasets import write_dataset
+    from robo_reward.data.scenes import collect_scenes
+
+    folder = beside.with_name(f"{beside.name}-scenes")
+    write_dataset(collect_scenes(world, int(cfg.scenes), int(cfg.seed)), folder, images=True)
+    print(f"{folder}: {cfg.scenes} rearranged scenes of each task")
 
 
 def _on_arm(cfg: DictConfig) -> None:
@@ -88,8 +100,9 @@ def _folder(cfg: DictConfig, world: World) -> Path:
     """Where the dataset goes; found taken before anybody demonstrates anything."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", world.name)
     folder = Path(cfg.data_dir or f"data/{stem}-{cfg.demos}-seed{cfg.seed}")
-    if folder.exists():
-        raise UserError(f"'{folder}' exists already; give data_dir=FOLDER or delete it first")
+    for taken in (folder, folder.with_name(f"{folder.name}-scenes")):
+        if taken.exists():
+            raise UserError(f"'{taken}' exists already; give data_dir=FOLDER or delete it first")
     return folder
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from robo_reward.answer_counts import note_counts
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name
-from robo_reward.report.curve_models import data_of, models_of
+from robo_reward.report.curve_models import data_of, keeps_every_frame, models_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -71,8 +71,7 @@ def _priced(cfg: DictConfig, models: Mapping[str, RewardModel]) -> list[PricedEp
 def _read_and_price(cfg: DictConfig, models: Mapping[str, RewardModel], numbers: Sequence[int]) -> list[PricedEpisode]:
     from robo_reward.report.curve_sources import common_stride, dataset_traces, price_episode, views_of
 
-    # a run keeps only the frames that its reward looked at
-    thin = cfg.run is None
+    thin = keeps_every_frame(cfg)
     stride = common_stride(models.values()) if thin else 1
     # where no model reads pictures, all are shown
     traces = dataset_traces(data_of(cfg), views_of(models.values()) or None, numbers, stride)

@@ -205,6 +205,7 @@ def test_wrong_settings_are_explained() -> None:
         ({"control": "step"}, "did you mean 'steps'"),
         ({"speed": 0.0}, "env.speed"),
         ({"fps": 1000.0}, "env.fps"),
+        ({"margin": 60.0}, "env.margin"),
         ({"views": ("frnt",)}, "did you mean 'front'"),
     ):
         with pytest.raises(UserError, match=message):

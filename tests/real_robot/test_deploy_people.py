@@ -40,6 +40,25 @@ def test_a_person_holds_moves_and_ends(start: Start) -> None:
     assert 3.5 < np.ptp(moved) < 4.5, "two keys of 2 degrees"
 
 
+def test_what_a_person_led_and_called_done_is_kept_as_such(start: Start) -> None:
+    """Seven periods of the policy, then by hand; a key moves a joint 2 degrees; 9 periods after "s" it is over."""
+    rig = calm(start)
+    hand = Keyboard(KEYS, Typed({8: "h", 10: "5+", 20: "s"}))
+    run = loop(rig, Scripted(lambda n: pan(0.5)), hand=hand)
+    assert run.run() == "done, says a person"
+    episode = run.record.episode()
+    assert episode is not None
+    (led,) = episode.led()
+    assert led.stop == len(episode.trace)
+    assert 5 <= led.start <= 8
+    asked = episode.asked[episode.by_hand]
+    assert np.ptp(asked[:, 4]) == pytest.approx(2.0), "what was asked for, not what was sent"
+    assert np.ptp(asked[:, 0]) == 0, "the policy moves nothing while a person leads"
+    assert episode.trace.success is not None
+    assert 7 <= episode.trace.success.sum() <= 9
+    assert episode.trace.success[-1]
+
+
 def test_x_is_an_emergency_stop(start: Start) -> None:
     rig = calm(start)
     with pytest.raises(SafetyStop, match="emergency stop: key x"):
