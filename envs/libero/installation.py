@@ -56,29 +56,40 @@ def find_assets() -> Assets:
     Raises:
         UserError: the variable names a folder without assets, or nothing is here and the hub cannot be reached.
     """
+    found = local_assets()
+    return _described(_download(), f"downloaded from {ASSETS_REPOSITORY}") if found is None else found
+
+
+def local_assets() -> Assets | None:
+    """As ``find_assets``, but nothing is downloaded: None where there are none."""
     named = os.environ.get(VARIABLE)
     if named:
         return _described(_checked(Path(named).expanduser()), VARIABLE)
     for folder in (package_folder() / "assets", _download_folder()):
         if all((folder / part).is_dir() for part in PARTS):
             return _described(folder, "local copy")
-    return _described(_download(), f"downloaded from {ASSETS_REPOSITORY}")
+    return None
 
 
 def import_libero() -> tuple[Any, Assets]:
     """hf-libero's ``env_wrapper`` module and the assets it will read; the first call sets both up and names them."""
-    root, assets = package_folder(), find_assets()
+    assets = find_assets()
     if assets not in _announced and multiprocessing.parent_process() is None:
         _announced.append(assets)
         print(assets, flush=True)
     choose_renderer()
-    if "libero.libero" not in sys.modules and not _config_file().is_file():
-        os.environ[CONFIG_VARIABLE] = _temporary_config(root)
+    configure()
     for noisy in ("robosuite_logs", "robosuite"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     module: Any = importlib.import_module("libero.libero")
     module._assets_path_cache = str(assets.folder)
     return importlib.import_module("libero.libero.envs.env_wrapper"), assets
+
+
+def configure() -> None:
+    """Gives hf-libero a config.yaml for this process and its children where there is none; else it asks for one."""
+    if "libero.libero" not in sys.modules and not _config_file().is_file():
+        os.environ[CONFIG_VARIABLE] = _temporary_config(package_folder())
 
 
 _announced: list[Assets] = []

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from robo_reward.envs.libero.catalogue import LiberoTask, shipped_states
 from robo_reward.envs.libero.pictures import Meshes, ScenePictures
 from robo_reward.envs.libero.places import places
+from robo_reward.envs.libero.scatter import Scatter, scatter
 from robo_reward.envs.libero.seen import Timing
 from robo_reward.envs.libero.sim import LiberoSim
 from robo_reward.envs.libero.starts import EXACT, Spread, Starts, start
@@ -72,6 +73,7 @@ class LiberoEnv(SimEnv):
         self._pictures: dict[tuple[int, Profile, int, int], CameraRenderer] = {}
         self._spent = (0, 0.0)
         self.shift: NDArray[np.float64] = np.zeros(2)
+        self._resting: NDArray[np.float64] | None = None
         self.observation_space = spaces.Box(-np.inf, np.inf, (len(STATE_NAMES),), np.float32)
         self.action_space = spaces.Box(-1.0, 1.0, (7,), np.float32)
         self._enter(world % len(self.tasks))
@@ -99,6 +101,13 @@ class LiberoEnv(SimEnv):
     def places(self) -> Vector:
         """(6,) float32 metres: where what the task moves is, and where it belongs; for auxiliary losses only."""
         return places(self.sim)
+
+    def rearrange(self, seed: int) -> Vector:
+        """The state (S,) of a scene whose things and arm are set aside at random; the episode is not meant to go on."""
+        if self._resting is None:
+            self._resting = self.sim.data.qpos.copy()
+        scatter(self.sim, self._resting, np.random.default_rng(seed), Scatter())
+        return self._state()
 
     def expert_action(self) -> Vector:
         """What the scripted expert would do now, (7,) float32. It sees the simulator's state, not the pictures."""
@@ -141,7 +150,7 @@ class LiberoEnv(SimEnv):
         number = self._first + self._world + self._worlds * (self._episode - 1)
         self._enter(number % len(self.tasks))
         self.shift = start(self.sim, self._starts, seed, self._shipped, number // len(self.tasks), self._spread)
-        self._expert = None
+        self._expert = self._resting = None
         return self._state()
 
     def _advance(self, action: Vector) -> SubStep:

@@ -63,6 +63,13 @@ class LiberoWorld(VectorWorld):
         """(N, 6) float32 metres: where what a task moves is now, and where it belongs. Never for a policy to see."""
         return np.stack(self._vec.env_method("places"))
 
+    def rearrange(self, seed: int) -> Observation:
+        """The present scenes with things and arm set aside at random, world i by (seed, i); nothing is to move on."""
+        seeds = [int(np.random.SeedSequence((seed, i)).generate_state(1)[0]) for i in range(self.num_worlds)]
+        return self._moved_on(
+            np.stack([self._vec.env_method("rearrange", s, indices=[i])[0] for i, s in enumerate(seeds)])
+        )
+
     def _moved_on(self, states: Any) -> Observation:
         self._earlier = self._task
         if self._walks:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robo_reward.errors import UserError, unknown_name
+from robo_reward.errors import MissingExtra, UserError, unknown_name
 from robo_reward.runs import atomic
 from robo_reward.runs.checkpoint import load_state, save_state
 
@@ -21,6 +22,9 @@ NAME = "policy"
 PRETRAINED = "pretrained_model"
 LANGUAGE_MODEL = "vlm"
 """Folder inside a checkpoint with the settings and tokenizer of a language model that was a local folder."""
+UNSURE, CHECKED = ("pi0", "pi05", "pi0_fast"), 8
+"""Types whose loader reports a failure and goes on; so many weights of theirs are compared with the file."""
+ADAPTERS = "adapter_config.json"
 TRUSTED = ("lerobot.", "robo_reward.")
 
 
@@ -48,7 +52,7 @@ def save_policy(policy: LeRobotPolicy, folder: Path) -> None:
         merged.config.use_peft, merged.config.pretrained_path = was
         policy.before.save_pretrained(temporary)
         policy.after.save_pretrained(temporary)
-        _ship_language_model(policy.config, temporary)
+        _ship_language_model(policy.config, temporary, folder.resolve() / PRETRAINED)
         os.chmod(temporary, 0o755)
         shutil.rmtree(folder / PRETRAINED, ignore_errors=True)
         os.replace(temporary, folder / PRETRAINED)
@@ -127,14 +131,59 @@ def read_config(path: str | Path, kind: str | None = None, device: str | None = 
 
 
 def load_weights(config: Any, path: str | Path) -> Any:
-    """A checkpoint's policy, evaluating. UserError where its weights do not fit its config."""
+    """A checkpoint's policy, evaluating; LoRA adapters are merged. UserError where weights do not fit the config."""
     from lerobot.policies.factory import get_policy_class
 
+    if (Path(path) / ADAPTERS).is_file():
+        return _adapted(config, Path(path))
     try:
-        return get_policy_class(config.type).from_pretrained(str(path), config=config, strict=True)
+        policy = get_policy_class(config.type).from_pretrained(str(path), config=config, strict=True)
+        _check_read(policy, Path(path))
+        return policy
     except (RuntimeError, FileNotFoundError, KeyError) as error:
         said = " ".join(str(error).split())[:300]
         raise UserError(f"the weights in '{path}' do not fit its config ({said}): it is damaged") from error
+
+
+def _adapted(config: Any, path: Path) -> Any:
+    """The policy that adapters (lerobot-train --peft.method_type=LORA) belong to, with them merged into its weights."""
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise MissingExtra(error.name or "peft", "vla", f"the adapters in '{path}'") from error
+    base = (_read_json(str(path), ADAPTERS) or {}).get("base_model_name_or_path")
+    if not base or not (path / "adapter_model.safetensors").is_file():
+        raise UserError(
+            f"'{path}' holds adapters, but does not say of which policy, or lacks adapter_model.safetensors"
+        )
+    try:
+        adapted = PeftModel.from_pretrained(load_weights(config, str(base)), str(path))
+        policy = adapted.merge_and_unload()
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise UserError(f"the adapters in '{path}' do not fit the policy in '{base}': {error}") from error
+    policy.config.use_peft = False
+    return policy.eval()
+
+
+def _check_read(policy: Any, path: Path) -> None:
+    """Some of LeRobot's policies (pi0, pi0.5) go on with random weights where a file does not fit; this does not.
+
+    Raises:
+        RuntimeError: the smallest weights of the file are not those of the policy.
+    """
+    import torch
+    from safetensors import safe_open
+
+    file = path / "model.safetensors"
+    if not file.is_file() or policy.config.type not in UNSURE:
+        return
+    with safe_open(str(file), "pt") as held:
+        sizes = {name: math.prod(held.get_slice(name).get_shape()) for name in held.keys()}  # noqa: SIM118
+        own = policy.state_dict()
+        for name in sorted(sizes, key=lambda name: (sizes[name], name))[:CHECKED]:
+            there = own.get(name if name in own else f"model.{name}")
+            if there is None or not torch.equal(there.cpu(), held.get_tensor(name).to(there.dtype)):
+                raise RuntimeError(f"'{name}' was not read")
 
 
 def load_processors(config: Any, path: str | Path, stats: dict[str, Any] | None = None) -> tuple[Any, Any]:
@@ -212,16 +261,27 @@ def _download(hub_id: str, name: str) -> Path | None:
         raise UserError(f"the hub does not give '{hub_id}': {error}") from error
 
 
-def _ship_language_model(config: Any, folder: Path) -> None:
-    """Copies settings and tokenizer of a local language model: a checkpoint must not need a folder elsewhere."""
+def _ship_language_model(config: Any, folder: Path, final: Path) -> None:
+    """Copies settings and tokenizer of a local language model: a checkpoint must not need a folder elsewhere.
+
+    ``final``: where ``folder`` will lie; LeRobot's own programs look for the copy there, ours wherever it is moved to.
+    """
     named = getattr(config, "vlm_model_name", None)
     if not named or not Path(named).is_dir():
         return
-    source = Path(named)
     (folder / LANGUAGE_MODEL).mkdir()
-    for file in source.iterdir():
+    for file in Path(named).iterdir():
         if file.suffix in (".json", ".txt", ".model", ".jinja") and "index" not in file.name:
             shutil.copyfile(file, folder / LANGUAGE_MODEL / file.name)
+    place = str(final / LANGUAGE_MODEL)
+    settings = json.loads((folder / "config.json").read_text("utf-8"))
+    settings |= {"vlm_model_name": place, "load_vlm_weights": False}  # the weights are in the checkpoint already
+    atomic.write_text(folder / "config.json", json.dumps(settings, indent=4))
+    steps = json.loads((folder / "policy_preprocessor.json").read_text("utf-8"))
+    for step in steps["steps"]:
+        if step.get("registry_name") == "tokenizer_processor":
+            step["config"]["tokenizer_name"] = place
+    atomic.write_text(folder / "policy_preprocessor.json", json.dumps(steps, indent=2))
 
 
 def _use_shipped(config: Any, path: Path) -> None:

@@ -16,6 +16,8 @@ STATE = "observation.state"
 ACTION = "action"
 PLACES = "observation.places"
 """Of training samples: where a simulator says that things are. LeRobot's pipelines drop what has another prefix."""
+WAYPOINT = "observation.waypoint"
+"""Of training samples: how far the state is from where the fingers next open or close, standardised."""
 RESIZES = ("resize_imgs_with_padding", "image_resolution", "resize_shape", "image_resize_shape", "image_size")
 """Settings of policies that bring pictures to a size of their own."""
 

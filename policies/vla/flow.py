@@ -11,7 +11,7 @@ from torch import Tensor
 from robo_reward.errors import UserError
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 
-KNOWN = ("nano_vla", "smolvla")
+KNOWN = ("nano_vla", "smolvla", "pi0", "pi05")
 
 
 class FlowField(Protocol):
@@ -45,6 +45,8 @@ def flow_of(policy: LeRobotPolicy) -> FlowField:
         return _NanoFlow(policy.policy)
     if kind == "smolvla":
         return _SmolVlaFlow(policy.policy)
+    if kind in ("pi0", "pi05"):
+        return _PiFlow(policy.policy)
     head = f" with head={policy.config.head}" if kind == "nano_vla" else ""
     raise UserError(f"a {kind} policy{head} has no velocity field that is known here; known: {', '.join(KNOWN)}")
 
@@ -105,5 +107,49 @@ class _SmolVlaFlow:
             past_key_values=observation_embedding.cache,
             x_t=noisy_chunk,
             timestep=t,
+        )
+        return velocity
+
+
+@dataclass(frozen=True, slots=True)
+class _PiPrefix(_Prefix):
+    """The same of pi0, whose state joins at every step; of pi0.5 it is among the words."""
+
+    state: Tensor | None
+
+
+class _PiFlow:
+    """What the samplers of pi0 and pi0.5 do (LeRobot 0.6.1), in their two halves, with gradients."""
+
+    def __init__(self, policy: Any) -> None:
+        self._policy = policy
+        config = policy.config
+        self.shape = (config.chunk_size, config.max_action_dim)
+        self.actions, self.steps = config.action_feature.shape[0], config.num_inference_steps
+
+    def encode(self, batch: Mapping[str, Any]) -> Any:
+        import torch
+        from lerobot.policies.common.vla_utils import make_att_2d_masks, prepare_attention_masks_4d
+        from lerobot.utils.constants import OBS_LANGUAGE_ATTENTION_MASK, OBS_LANGUAGE_TOKENS
+
+        policy, model = self._policy, self._policy.model
+        images, shown = policy._preprocess_images(batch)
+        words, there = batch[OBS_LANGUAGE_TOKENS], batch[OBS_LANGUAGE_ATTENTION_MASK]
+        embedded, padding, attends = model.embed_prefix(images, shown, words, there)
+        model.paligemma_with_expert.paligemma.model.language_model.config._attn_implementation = "eager"
+        _, cache = model.paligemma_with_expert.forward(
+            attention_mask=prepare_attention_masks_4d(make_att_2d_masks(padding, attends)),
+            position_ids=torch.cumsum(padding, dim=1) - 1,
+            past_key_values=None,
+            inputs_embeds=[embedded, None],
+            use_cache=True,
+        )
+        return _PiPrefix(padding, cache, policy.prepare_state(batch) if policy.config.type == "pi0" else None)
+
+    def velocity(self, observation_embedding: Any, noisy_chunk: Tensor, t: Tensor) -> Tensor:
+        seen = observation_embedding
+        state = {} if seen.state is None else {"state": seen.state}
+        velocity: Tensor = self._policy.model.denoise_step(
+            prefix_pad_masks=seen.padding, past_key_values=seen.cache, x_t=noisy_chunk, timestep=t, **state
         )
         return velocity

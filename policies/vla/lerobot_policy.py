@@ -104,6 +104,11 @@ class LeRobotPolicy:
 
     def training_batch(self, raw: Mapping[str, Any]) -> Raw:
         """A raw batch of training samples in our names, pictures uint8 or float, as ``forward`` takes it."""
+        prepared: Raw = self.before(self.in_their_names(raw))
+        return prepared
+
+    def in_their_names(self, raw: Mapping[str, Any]) -> Raw:
+        """The same before the policy's preprocessor, without cameras that it does not look at."""
         seen = set(cameras_of(self.config))
         batch: Raw = {}
         for key, value in raw.items():
@@ -115,8 +120,7 @@ class LeRobotPolicy:
                 batch[theirs] = value
             elif theirs in seen:
                 batch[theirs] = self.pictures(value) if value.dtype == torch.uint8 else value
-        prepared: Raw = self.before(batch)
-        return prepared
+        return batch
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision that the policy's yaml asks for."""

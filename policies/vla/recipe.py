@@ -138,7 +138,8 @@ class PolicyRecipe:
         }
         inputs[names.theirs("state")] = PolicyFeature(FeatureType.STATE, (facts.states,))
         outputs = {ACTION: PolicyFeature(FeatureType.ACTION, (facts.actions,))}
-        config = kind(input_features=inputs, output_features=outputs, device=device, **self._settings)
+        own = _with_tuples(kind, self._settings)
+        config = kind(input_features=inputs, output_features=outputs, device=device, **own)
         config.validate_features()
         before, after = make_pre_post_processors(config, dataset_stats=self._renamed(facts, names))
         return get_policy_class(self.type)(config).to(device), before, after, names
@@ -197,6 +198,15 @@ def _check_fields(kind: str, config: Any, settings: Mapping[str, Any]) -> None:
     for name in settings:
         if name not in known:
             raise unknown_name(f"setting of policy={kind}", name, known)
+
+
+def _with_tuples(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with tuples where LeRobot's config wants them: yaml has lists, which it could not save again."""
+    wanted = {field.name for field in fields(config) if "tuple" in str(field.type)}
+    return {
+        name: tuple(value) if name in wanted and isinstance(value, Sequence) and not isinstance(value, str) else value
+        for name, value in settings.items()
+    }
 
 
 def _apply(config: Any, settings: Mapping[str, Any], path: str) -> None:

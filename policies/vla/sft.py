@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,7 +29,9 @@ class SftLearner:
     ``updates`` of ``batch`` samples; ``lr`` None: the policy's own; ``ema``: decay of the averaged weights that act and
     are saved. Datasets of fewer than ``cache_gb`` decoded gigabytes are kept in memory, others are streamed by
     ``workers``. ``rabc``: a progress file; samples are weighed by the progress within their chunk (RA-BC, LeRobot's own
-    weights), fully from ``kappa`` on. Every update seeds itself, so a resumed run goes the way of the unbroken one.
+    weights), fully from ``kappa`` on. ``scenes``: how many rearranged scenes of each task the world shows, or a
+    dataset of such: cameras learn from them where things are, and nothing is imitated. Every update seeds itself, so a
+    resumed run goes the way of the unbroken one.
     """
 
     name = "sft"
@@ -49,6 +51,7 @@ class SftLearner:
         workers: int = 2,
         rabc: str | None = None,
         kappa: float = 0.01,
+        scenes: str | int | None = None,
         log_every: int = 100,
         evaluate_every: int | None = None,
         checkpoint_every: int = 1000,
@@ -76,9 +79,11 @@ class SftLearner:
         self._lr, self._ema, self._cache_gb, self._workers = lr, ema, cache_gb, workers
         self._schedule: Schedule = schedule
         self._warmup, self._rabc, self._kappa, self._log_every = warmup, rabc, kappa, log_every
+        self._scenes = scenes
         self._evaluate_every, self._checkpoint_every = evaluate_every, checkpoint_every
         self._device, self._seed = device, seed
         self._recipe: PolicyRecipe | None = None
+        self._told: dict[str, float] = {}
 
     @property
     def needs_demonstrations(self) -> bool:
@@ -157,9 +162,13 @@ class SftLearner:
         elif data_of.decoded_gigabytes(self._data, views, policy, self._demos) <= self._cache_gb:
             frames = data_of.frames_of_dataset(self._data, views, policy, self._demos)
         else:
+            if self._scenes is not None:
+                raise UserError(f"learner.scenes beside a streamed dataset: raise learner.cache_gb={self._cache_gb}")
             if self._demos is not None:
                 raise UserError(f"demos={self._demos} of a streamed dataset: raise learner.cache_gb={self._cache_gb}")
             return data_of.streamed_batches(self._data, policy, self._batch, self._seed, self._workers), None
+        if self._scenes is not None and views:
+            data_of.add_scenes(frames, self._scenes, views, policy, session.world, self._seed)
         return data_of.batches_in_memory(frames, policy, self._batch, self._seed), len(frames)
 
     def _weigher(self, policy: LeRobotPolicy) -> Any:
@@ -220,7 +229,7 @@ class SftLearner:
             if update % self._log_every == 0 or update == self._updates:
                 rate = len(losses) * self._batch / (time.perf_counter() - since)
                 row = {"sft/loss": sum(losses) / len(losses), "sft/lr": steps.lr, "sft/gradient": norm}
-                session.log({**row, "timing/samples_per_second": rate})
+                session.log({**row, **self._told, "timing/samples_per_second": rate})
                 print(f"update {update}/{self._updates}  loss {row['sft/loss']:.4f}  {rate:.0f} samples/s", flush=True)
                 losses, since = [], time.perf_counter()
             self._pause(session, policy, steps, average, update)
@@ -229,8 +238,9 @@ class SftLearner:
         batch = policy.training_batch(raw)
         with policy.autocast():
             if weigher is None:
-                loss: torch.Tensor = policy.module(batch)[0]
-                return loss
+                loss, told = policy.module(batch)[:2]
+                self._told = {f"sft/{key}": part for key, part in (told or {}).items() if isinstance(part, float)}
+                return cast(torch.Tensor, loss)
             each = policy.module(batch, reduction="none")[0]
         weights = weigher.compute_batch_weights(raw)[0].to(each.device)
         weighed: torch.Tensor = (each.float() * weights).mean()

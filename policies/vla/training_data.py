@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from robo_reward.contracts import World
 from robo_reward.data.dataset_source import AGE, DatasetSource, open_dataset
 from robo_reward.errors import UserError
 from robo_reward.policies.vla.features import ACTION, STATE, VIEW_PREFIX, DataFacts
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.normalisation import Stats, stats_of_traces
-from robo_reward.seeding import derive_rng
+from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Trace
 
 Batches = Callable[[int, int], Iterator[dict[str, Any]]]
@@ -76,6 +77,29 @@ def frames_of_dataset(path: str, views: Sequence[str], policy: LeRobotPolicy, de
         part = wanted[at : at + AT_ONCE]
         frames.add(read_dataset(path, views=views, episodes=part), [starts[episode] for episode in part])
     return frames
+
+
+def add_scenes(
+    frames: EpisodeFrames, scenes: str | int, views: Sequence[str], policy: LeRobotPolicy, world: World, seed: int
+) -> None:
+    """Adds still pictures of rearranged scenes: so many of each task of ``world``, or those of a dataset.
+
+    Raises:
+        UserError: the policy learns no places, the dataset tells none, or the world cannot rearrange its scene.
+    """
+    if not getattr(policy.config, "places_weight", 0):
+        raise UserError("learner.scenes teaches cameras where things are: set policy.places_weight=3 (policy=nano_vla)")
+    if isinstance(scenes, int):
+        from robo_reward.data.scenes import collect_scenes
+
+        traces = collect_scenes(world, scenes, derive_seed(seed, "sft scenes"), views)
+    else:
+        from robo_reward.data.datasets import read_dataset
+
+        traces = read_dataset(scenes, views=views)
+    if any(trace.places is None for trace in traces):
+        raise UserError(f"dataset '{scenes}' tells no places: robo-reward collect scenes=300 writes one that does")
+    frames.add(traces, acted=False)
 
 
 def streamed_batches(path: str, policy: LeRobotPolicy, batch: int, seed: int, workers: int) -> Batches:

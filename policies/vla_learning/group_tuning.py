@@ -120,6 +120,8 @@ class GroupTuner:
                 group.rewards, group.traces = earned, priced
             kept = [g for g in played if spread_of(g.rewards) > self.settings.min_spread]
         self.skipped += len(played) - len(kept)
+        for group in played:
+            ground.pay(group.traces, group.rewards.tolist())
         return kept, played
 
     def play(self, ground: Playground, stopper: Stopper | None = None) -> Group:

@@ -1,4 +1,4 @@
-"""Reinforcement fine-tuning of a VLA by groups of episodes: ``learner=grpo`` and, by its own successes, ``srpo``."""
+"""Reinforcement fine-tuning of a VLA by its own episodes: ``learner=grpo``, ``srpo``, ``dpo`` and ``vla_ppo``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
 from robo_reward.policies.vla_learning.group_tuning import GroupSettings, GroupTuner
+from robo_reward.policies.vla_learning.ppo_tuning import PpoSettings, PpoTuner
 from robo_reward.policies.vla_learning.preferences import PreferenceSettings, PreferenceTuner
 from robo_reward.policies.vla_learning.progress_stop import ProgressStop, check_stages, episode_end, horizon_at
 from robo_reward.rollout import Stopper
@@ -30,8 +31,9 @@ class GrpoLearner:
 
     ``updates``; ``group``, ``update``, ``noise``: how is played, stepped and explored. ``stop``: learned progress above
     which episodes end, None: never. ``stages``: shares of the horizon, growing in equal stages. ``preferences``: DPO on
-    the groups' better and worse episodes in place of GRPO. ``evaluate_every`` and ``checkpoint_every`` count updates.
-    ``remember``: last episodes kept for the report. The run's budget (``rollouts``, ``steps``) may end it earlier.
+    the groups' better and worse episodes in place of GRPO. ``ppo``: PPO with a value head on episodes from starts of
+    their own in place of groups. ``evaluate_every`` and ``checkpoint_every`` count updates. ``remember``: last episodes
+    kept for the report. The run's budget (``rollouts``, ``steps``) may end it earlier.
     """
 
     needs_demonstrations = False
@@ -49,6 +51,7 @@ class GrpoLearner:
         checkpoint_every: int = 10,
         remember: int = 32,
         preferences: PreferenceSettings | None = None,
+        ppo: PpoSettings | None = None,
         name: str = "grpo",
         device: str = "cpu",
         seed: int = 0,
@@ -57,7 +60,9 @@ class GrpoLearner:
         for key, value in (("updates", updates), ("checkpoint_every", checkpoint_every), ("remember", remember)):
             if value < 1:
                 raise UserError(f"learner.{key}={value} must be 1 or more")
-        self.name = name
+        if preferences is not None and ppo is not None:
+            raise UserError("learner.preferences and learner.ppo are two ways of learning: give one of them")
+        self.name, self._ppo = name, ppo
         self._updates, self._stop, self._consecutive = updates, stop, consecutive
         self._stages = check_stages(stages)
         self._group, self._update = group or GroupSettings(), update or UpdateSettings()
@@ -110,6 +115,8 @@ class GrpoLearner:
 
     def _tuner(self, policy: LeRobotPolicy) -> GroupTuner:
         given = (policy, self._group, self._update, self._noise, self._seed)
+        if self._ppo is not None:
+            return PpoTuner(*given, ppo=self._ppo)
         if self._preferences is None:
             return GroupTuner(*given)
         return PreferenceTuner(*given, preferences=self._preferences)

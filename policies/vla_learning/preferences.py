@@ -89,7 +89,10 @@ class PreferenceTuner(GroupTuner):
 
     def improve(self, kept: list[Group]) -> dict[str, float]:
         """Some epochs over the pairs."""
-        pairs = pairs_of(kept, self._preferences)
+        return self.learn(pairs_of(kept, self._preferences))
+
+    def learn(self, pairs: Sequence[Pair]) -> dict[str, float]:
+        """Some epochs over pairs, wherever they come from."""
         if not pairs:
             return {"pairs": 0.0}
         self.remember([good for good, _ in pairs])

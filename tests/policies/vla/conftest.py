@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from robo_reward.policies.vla.training_data import facts_of_traces
 from robo_reward.trace import Trace
 
 sys.path.append(str(Path(__file__).parent))
+from tiny_pi import DIT, PI, build_clip, shrink  # type: ignore[import-not-found]
 from tiny_smolvlm import SETTINGS, build_vlm  # type: ignore[import-not-found]
 
 VIEWS = ("front", "top")
@@ -58,12 +60,24 @@ def facts(episodes: list[Trace]) -> DataFacts:
 
 
 @pytest.fixture(scope="session")
-def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PolicyRecipe]:
+def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, dict[str, Any]]]:
+    """What makes LeRobot's policies tiny, by their name."""
+    vlm, words = build_vlm(tmp_path_factory.mktemp("vlm")), tmp_path_factory.mktemp("words")
+    clip = str(build_clip(tmp_path_factory.mktemp("clip")))
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch, words)
+        yield {
+            "nano_vla": {"n_action_steps": 2, **NANO},
+            "act": ACT,
+            "diffusion": DIFFUSION,
+            "smolvla": {"vlm_model_name": str(vlm), **SETTINGS},
+            "pi0": PI,
+            "pi05": PI,
+            "multi_task_dit": {"vision_encoder_name": clip, "text_encoder_name": clip, **DIT},
+        }
+
+
+@pytest.fixture(scope="session")
+def recipes(settings_of: dict[str, dict[str, Any]]) -> dict[str, PolicyRecipe]:
     """Policies from scratch, by LeRobot's name."""
-    vlm = build_vlm(tmp_path_factory.mktemp("vlm"))
-    return {
-        "nano_vla": PolicyRecipe("nano_vla", n_action_steps=2, **NANO),
-        "act": PolicyRecipe("act", **ACT),
-        "diffusion": PolicyRecipe("diffusion", **DIFFUSION),
-        "smolvla": PolicyRecipe("smolvla", vlm_model_name=str(vlm), **SETTINGS),
-    }
+    return {name: PolicyRecipe(name, **settings) for name, settings in settings_of.items()}

@@ -23,7 +23,7 @@ def samples(policy: LeRobotPolicy, facts: DataFacts, episodes: list[Trace]) -> d
     return policy.training_batch(frames.batch([0, 5, 14], *deltas(policy.config)))
 
 
-@pytest.mark.parametrize("kind", ["nano_vla", "smolvla"])
+@pytest.mark.parametrize("kind", ["nano_vla", "smolvla", "pi0", "pi05"])
 def test_euler_over_the_field_is_the_policys_own_sampler(
     kind: str, recipes: dict[str, PolicyRecipe], facts: DataFacts, episodes: list[Trace]
 ) -> None:
@@ -39,11 +39,14 @@ def test_euler_over_the_field_is_the_policys_own_sampler(
     torch.testing.assert_close(x[..., : field.actions], own, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["nano_vla", "smolvla"])
+@pytest.mark.parametrize("kind", ["nano_vla", "smolvla", "pi0", "pi05"])
 def test_gradients_reach_what_encodes_and_what_decides(
     kind: str, recipes: dict[str, PolicyRecipe], facts: DataFacts, episodes: list[Trace]
 ) -> None:
     policy = recipes[kind].build(facts)
+    with torch.no_grad():  # what begins at zero, as pi0.5's gates, would stop every gradient behind it
+        for parameter in policy.policy.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
     field = flow_of(policy)
     seen = field.encode(samples(policy, facts, episodes))
     velocity = [field.velocity(seen, torch.randn(3, *field.shape), torch.full((3,), t)) for t in (1.0, 0.5)]
@@ -52,6 +55,8 @@ def test_gradients_reach_what_encodes_and_what_decides(
     first, last = {
         "nano_vla": ("cameras.0.first.weight", "head.out.weight"),
         "smolvla": ("model.state_proj.weight", "model.action_out_proj.weight"),
+        "pi0": ("model.state_proj.weight", "model.action_out_proj.weight"),
+        "pi05": ("model.time_mlp_in.weight", "model.action_out_proj.weight"),
     }[kind]
     assert {first, last} <= reached
 

@@ -63,6 +63,18 @@ def test_a_trained_run_is_evaluated_again_and_gives_the_same(demonstrations: Pat
     assert json.loads((tmp_path / "again/summary.json").read_text())["notes"]["reproduced"] is True
 
 
+def test_more_looks_than_it_was_trained_with_can_be_tried(demonstrations: Path, tmp_path: Path) -> None:
+    from robo_reward.verbs.evaluate import run as evaluate
+
+    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
+        words = [f"run={demonstrations}", "video=false", f"run_dir={tmp_path / 'again'}"]
+        evaluate(hydra.compose("evaluate", [*words, "execute=2"]))
+        notes = json.loads((tmp_path / "again/summary.json").read_text())["notes"]
+        assert (notes["execute"], notes["reproduced"]) == (2, None)
+        with pytest.raises(UserError, match="within 1 and the 4 actions"):
+            evaluate(hydra.compose("evaluate", [*words, "execute=5"]))
+
+
 def test_a_resumed_run_goes_the_way_of_the_unbroken_one(
     demonstrations: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,7 +109,7 @@ def test_it_goes_on_from_a_run_and_streams_what_is_too_large(demonstrations: Pat
     assert summary["notes"]["samples"] is None
 
 
-@pytest.mark.parametrize("kind", ["nano_vla", "act", "diffusion", "smolvla"])
+@pytest.mark.parametrize("kind", ["nano_vla", "act", "diffusion", "smolvla", "pi0", "pi05", "multi_task_dit"])
 def test_the_loss_falls_on_eight_frames(kind: str, recipes: dict[str, PolicyRecipe], episodes: list[Trace]) -> None:
     facts = facts_of_traces(episodes, tuple)
     policy = recipes[kind].build(facts)

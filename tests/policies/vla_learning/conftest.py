@@ -13,4 +13,5 @@ assert spec.loader is not None
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
 episodes, facts, recipes, _repeatable = module.episodes, module.facts, module.recipes, module._repeatable
+settings_of = module.settings_of
 sys.path.append(str(Path(__file__).parent))

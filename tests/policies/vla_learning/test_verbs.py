@@ -159,6 +159,26 @@ def test_preferences_are_learned_by_the_same_verb(settings: Path, start: Path, t
     assert any(row.get("dpo/pairs", 0) > 0 for row in rows_of(tmp_path / "run"))
 
 
+@pytest.mark.parametrize("credit", ["steps", "end"])
+def test_ppo_is_a_learner_of_the_same_verb(settings: Path, start: Path, tmp_path: Path, credit: str) -> None:
+    words = ("learner=vla_ppo", "policy=nano_vla", f"policy.path={start}", "learner.updates=2", "video=false")
+    ppo = ("learner.ppo.episodes=4", f"learner.ppo.credit={credit}")
+    summary = called("train", settings, tmp_path / "run", *words, *ppo)
+    assert (summary["learner"], summary["rollouts"], summary["used_env_success"]) == ("vla_ppo", 8, False)
+    rows = [row for row in rows_of(tmp_path / "run") if "vla_ppo/reward" in row]
+    assert "vla_ppo/value_loss" in rows[0]
+    assert "vla_ppo/kl" in rows[1]
+
+
+def test_nora_learns_without_a_rollout(settings: Path, start: Path, tmp_path: Path) -> None:
+    words = ("learner=nora", "policy=nano_vla", f"policy.path={start}", "demos=2", "learner.updates=1", "video=false")
+    summary = called("train", settings, tmp_path / "run", *words, "reward_model=none", "learner.world.steps=20")
+    assert (summary["learner"], summary["rollouts"], summary["updates"]) == ("nora", 0, 1)
+    assert (summary["used_env_success"], summary["demos"]) == (False, 2)
+    assert summary["notes"]["pairs"] > 0
+    assert any("nora/preferred" in row for row in rows_of(tmp_path / "run"))
+
+
 def test_imitation_then_tuning_is_one_run(settings: Path, tmp_path: Path) -> None:
     policy = [f"+policy.{k}={v}" for k, v in (("channels", 8), ("keypoints", 8), ("hidden_dim", 32))]
     small = ("policy.image_size=16", "policy.chunk_size=2", "policy.n_action_steps=2")
@@ -188,6 +208,7 @@ def test_adapt_goes_on_from_a_run_and_is_oracle_free(settings: Path, tuned: Path
     assert (summary["used_env_reward"], summary["used_env_success"]) == (False, False)
     assert summary["notes"]["before_success_rate"] is not None
     assert summary["notes"]["ended"] == "all rounds done"
+    assert summary["notes"]["rewarded_episodes"] == summary["rollouts"] == 8
     with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
         words = [f"run={tmp_path / 'run'}", "video=false", f"run_dir={tmp_path / 'again'}"]
         evaluate(hydra.compose("evaluate", words))
