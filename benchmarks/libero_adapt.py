@@ -1,11 +1,13 @@
 """Tuning of a weakly trained nano_vla on LIBERO: adaptation by learned progress beside oracle GRPO and SRPO.
 
-Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways evolve,oracle] [--updates 8] [--worlds 4]
-[--groups 3] [--episodes 30] [--seeds 0] [--jobs 1]. ``--start``: the folder of a train run (learner=sft) to go on from;
-its world, its tasks. ``--reward``: a fitted reward (reward_model=progress reward_model.head=milestones). The ways:
-``evolve`` and ``uniform`` (no growing horizon, no end by progress) with the learned progress, ``oracle`` (GRPO by the
-simulator's success: marked), ``srpo``. Success before and after is measured on shipped and on moved states. Pictures
-are as the assets draw them (``stand_in_visuals``).
+Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified,oracle] [--task 6] [--horizon 200]
+[--updates 8] [--worlds 4] [--groups 3] [--episodes 30] [--lr 1e-5] [--starts shipped,moved] [--seeds 0] [--jobs 1].
+``--start``: the folder of a train run (learner=sft) to go on from; its world, and its tasks unless one is named.
+``--reward``: a fitted reward. The ways: ``verified``, the success that reward_model=verified_progress sees, paid once
+an episode by its maximum; ``evolve`` and ``uniform`` (no growing horizon, no end by progress) with the final progress;
+``oracle`` (GRPO by the simulator's success: marked), ``srpo``. Success before and after is measured on the same starts.
+``reward_auroc`` is how well the rewards of the episodes that were learned from told successes apart, read from the
+sealed log when all is over. Pictures are as the assets draw them (``stand_in_visuals``).
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from pathlib import Path
 from cells import RESULTS, Row, run_cells, run_folder, write_result
 
 CLAIM = "libero_adapt"
-WAYS = ("evolve", "uniform", "oracle", "srpo")
+WAYS = ("verified", "evolve", "uniform", "oracle", "srpo")
 
 
 def robo_reward(verb: str, folder: Path, overrides: Sequence[str]) -> Row:
@@ -38,24 +40,20 @@ def robo_reward(verb: str, folder: Path, overrides: Sequence[str]) -> Row:
 
 def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
     """One way of going on from the start."""
-    folder = run_folder(CLAIM, f"{Path(asked.start).name}-{way}-{asked.updates}-seed{seed}")
+    folder = run_folder(CLAIM, _name(way, seed, asked))
     summary = robo_reward(*_command(way, seed, folder, asked))
-    told = summary["notes"].get("before_success_rate")
-    before = (  # adapt measures it itself, on the same starts
-        _evaluated(Path(asked.start), f"{folder.name}-before-shipped", "shipped", asked)
-        if told is None
-        else {"success_rate": told, "n": summary["success_episodes"]}
-    )
-    rates = {
-        "before": {"shipped": before, "moved": _evaluated(Path(asked.start), f"{folder.name}-before", "moved", asked)},
-        "after": {
-            "shipped": {"success_rate": summary["success_rate"], "n": summary["success_episodes"]},
-            "moved": _evaluated(folder, f"{folder.name}-after", "moved", asked),
-        },
-    }
+    notes = summary["notes"]
+    before, after = {}, {}
+    for starts in asked.starts.split(","):
+        before[starts], after[starts] = _rate(Path(asked.start), starts, asked), _rate(folder, starts, asked)
+    kept = ("reward_auroc", "reward_of_successes", "reward_of_failures", "rewarded_episodes", "rewarded_successes")
     return {
         "way": way,
         "seed": seed,
+        "start": Path(asked.start).name,
+        "task": asked.task,
+        "horizon": asked.horizon,
+        "lr": asked.lr,
         "updates": summary["updates"],
         "rollouts": summary["rollouts"],
         "env_steps": summary["env_steps"],
@@ -64,15 +62,27 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "used_env_success": summary["used_env_success"],
         "stand_in_visuals": summary["stand_in_visuals"],
         "rewards": _rewards(folder),
-        **rates,
+        **{key: notes.get(key) for key in kept},
+        "before": before,
+        "after": after,
     }
+
+
+def _name(way: str, seed: int, asked: argparse.Namespace) -> str:
+    task = "" if asked.task is None else f"-task{asked.task}"
+    return f"{Path(asked.start).name}{task}-{way}-{asked.updates}-lr{asked.lr:g}-seed{seed}"
 
 
 def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tuple[str, Path, list[str]]:
     group = [("groups", asked.groups), ("size", 8), ("most", asked.groups + 1)]
-    count = [f"seed={seed}", f"episodes={asked.episodes}", "evaluation_seeds=[1]", "report=false"]
-    if way in ("evolve", "uniform"):
-        still = ["adaptation.stop=null", "adaptation.stages=[1.0]"] if way == "uniform" else []
+    # measured afterwards, on the same starts for every way
+    count = [f"seed={seed}", "episodes=1", "evaluation_seeds=[1]", "report=false"]
+    suite, tasks = _world_of(Path(asked.start))
+    world = ["env=libero", f"env.suite={suite}", f"env.task={tasks if asked.task is None else asked.task}"]
+    world += ["env.meshes=light", f"env.num_worlds={asked.worlds}", f"env.horizon={asked.horizon}"]
+    if way in ("verified", "evolve", "uniform"):
+        still = [] if way == "evolve" else ["adaptation.stop=null", "adaptation.stages=[1.0]"]
+        still += ["transform=success", "adaptation.group.pays=max"] if way == "verified" else []
         words = [
             *(f"adaptation.group.{key}={value}" for key, value in group),
             f"adaptation.update.lr={asked.lr}",
@@ -80,18 +90,12 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
             "checkpoint_every=1",
             f"run={asked.start}",
             f"reward_model.path={asked.reward}",
-            f"worlds={asked.worlds}",
         ]
-        return "adapt", folder, [*count, *words, *still]
+        return "adapt", folder, [*world, *count, *words, *still]
     oracle = ["learner=grpo", "reward_model=env_sparse", "transform=none"]
     own = ["learner=srpo", f"reward_model.path={asked.reward}"]
-    suite, tasks = _world_of(Path(asked.start))
     words = [
-        "env=libero",
-        f"env.suite={suite}",
-        f"env.task={tasks}",
-        "env.meshes=light",
-        f"env.num_worlds={asked.worlds}",
+        *world,
         "policy=nano_vla",
         f"policy.path={asked.start}",
         *(f"learner.group.{key}={value}" for key, value in group),
@@ -111,17 +115,16 @@ def _world_of(start: Path) -> tuple[str, str]:
     return str(env.suite), str(env.task if isinstance(env.task, str | int) else list(env.task)).replace(" ", "")
 
 
-def _evaluated(run: Path, name: str, starts: str, asked: argparse.Namespace) -> Row:
-    """A policy on one kind of starts; what a start gives is measured once."""
-    given = run / "summary.json"
-    there = run_folder(CLAIM, f"{Path(asked.start).name}-{starts}-{asked.episodes}" if "before" in name else name)
+def _rate(run: Path, starts: str, asked: argparse.Namespace) -> Row:
+    """A policy on one kind of starts, measured once."""
+    task = [] if asked.task is None else [f"+env.task={asked.task}"]
+    there = run_folder(CLAIM, f"{run.name}{''.join(task).replace('+env.task=', '-on')}-{starts}-{asked.episodes}")
     if (there / "summary.json").exists():
         summary: Row = json.loads((there / "summary.json").read_text())
     else:
-        assert given.exists(), f"'{run}' is not finished"
-        words = [f"run={run}", f"env.starts={starts}", "video=false", f"episodes={asked.episodes}"]
-        summary = robo_reward("evaluate", there, [*words, "evaluation_seeds=[1]"])
-    return {"success_rate": summary["success_rate"], "n": summary["success_episodes"]}
+        words = [f"run={run}", f"env.starts={starts}", *task, f"horizon={asked.horizon}", "video=false"]
+        summary = robo_reward("evaluate", there, [*words, f"episodes={asked.episodes}", "evaluation_seeds=[1]"])
+    return {key: summary[key] for key in ("success_rate", "success_ci95", "success_episodes")}
 
 
 def _rewards(folder: Path) -> list[float]:
@@ -135,7 +138,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--start", required=True)
     parser.add_argument("--reward", required=True)
-    parser.add_argument("--ways", default="evolve,oracle")
+    parser.add_argument("--ways", default="verified,oracle")
+    parser.add_argument("--task", type=int)
+    parser.add_argument("--horizon", type=int, default=280)
+    parser.add_argument("--starts", default="shipped,moved")
     parser.add_argument("--updates", type=int, default=8)
     parser.add_argument("--worlds", type=int, default=4)
     parser.add_argument("--groups", type=int, default=3)
@@ -145,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)
     cells = {
-        f"{Path(asked.start).name}-{way}-{asked.updates}-seed{seed}": partial(tuned, way, int(seed), asked)
+        _name(way, int(seed), asked): partial(tuned, way, int(seed), asked)
         for way in asked.ways.split(",")
         for seed in asked.seeds.split(",")
     }
@@ -154,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = run_cells(CLAIM, dict.fromkeys(known, dict), 0)
     found: Row = {}
     for row in rows:
-        gain = {s: row["after"][s]["success_rate"] - row["before"][s]["success_rate"] for s in ("shipped", "moved")}
+        gain = {s: round(row["after"][s]["success_rate"] - row["before"][s]["success_rate"], 4) for s in row["after"]}
         found.setdefault(row["way"], []).append(gain)
     command = "python benchmarks/libero_adapt.py --start RUN --reward RUN"
     write_result(CLAIM, command, rows, {"gains": found}, sorted({row["seed"] for row in rows}))

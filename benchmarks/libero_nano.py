@@ -1,11 +1,13 @@
 """nano_vla, supervised, on LIBERO: success on shipped and on moved states, each beside its blind twin's.
 
-Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|all] [--demos 10] [--seeds 0]
-[--updates 3000] [--starts 10] [--shift 0.0] [--jobs 1]. Every cell is one command of robo-reward in its own process:
-``collect`` (scripted expert from seeded resets, arm's joints + N(0, 0.02 rad), target displaced by up to ``--shift``
-metres, pushes), ``train`` (the last weights count; the evaluation in it is on shipped states), ``evaluate`` on moved
-states. ``blind`` is the same policy trained on the same data without pictures. ``--starts``: evaluation episodes a
-task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says whether these are the published ones.
+Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|all] [--demos 40] [--seeds 0]
+[--updates 12000] [--batch 16] [--starts 10] [--shift 0.06] [--scenes 400] [--eyes seeing,blind] [--data
+FOLDER] [--execute 4] [--jobs 1]. Every cell is ``train`` (the scripted expert demonstrates from seeded resets: arm's
+joints + N(0, 0.02 rad), target displaced by up to ``--shift`` metres, pushes; with them ``--scenes`` rearranged scenes a
+task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved states, each in its
+own process. ``blind`` is the same policy trained on the same demonstrations without pictures. ``--starts``: evaluation
+episodes a task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says whether these are the
+published ones.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,6 +31,9 @@ CLAIM = "libero_nano"
 EYES = ("seeing", "blind")
 MEASURED = 1
 """The evaluation seed: fixtures, displacements and the arm's joints follow from it."""
+SETTINGS = ("suite", "tasks", "demos", "shift", "scenes", "updates", "batch", "seed", "eyes")
+SAVED = "policy/pretrained_model/config.json"
+BLIND = ["policy.blind=true", "policy.crop=null", "learner.scenes=null"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +44,17 @@ class Cell:
     tasks: str
     demos: int
     shift: float
+    scenes: int
     updates: int
+    batch: int
     seed: int
     eyes: str
 
     @property
-    def data(self) -> str:
-        """Name of the demonstrations."""
-        return f"{self.suite}-{self.tasks.replace(',', '+')}-{self.demos}demos-shift{self.shift:g}"
-
-    @property
     def name(self) -> str:
         """Name of the cell."""
-        return f"{self.data}-{self.updates}updates-{self.eyes}-seed{self.seed}"
+        data = f"{self.tasks.replace(',', '+')}-{self.demos}demos-shift{self.shift:g}-{self.scenes}scenes"
+        return f"{self.suite}-{data}-{self.updates}x{self.batch}-{self.eyes}-seed{self.seed}"
 
     @property
     def env(self) -> list[str]:
@@ -61,46 +63,19 @@ class Cell:
         return [f"env.suite={self.suite}", f"env.task={tasks}"]
 
 
-def robo_reward(verb: str, overrides: Sequence[str]) -> tuple[float, str]:
-    """Runs a verb in its own process; how many seconds it took, and the last line it said."""
+def robo_reward(verb: str, overrides: Sequence[str]) -> None:
+    """Runs a verb in its own process."""
     command = [sys.executable, "-m", "robo_reward.cli", verb, *overrides]
-    begun = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
-    return time.perf_counter() - begun, done.stdout.strip().splitlines()[-1]
 
 
-def data_folder(cell: Cell) -> Path:
-    """Where the demonstrations of a cell lie."""
-    return run_folder(CLAIM, f"data-{cell.data}")
-
-
-def collected(cell: Cell) -> Row:
-    """Collects the demonstrations of a cell."""
-    folder = data_folder(cell)
-    seconds, said = robo_reward(
-        "collect",
-        [
-            "env=libero",
-            *cell.env,
-            "env.meshes=light",
-            f"env.target_shift={cell.shift}",
-            f"demos={cell.demos}",
-            "recording.pushes=0.08",
-            "recording.every=4",
-            "recording.places=true",
-            f"data_dir={folder}",
-        ],
-    )
-    return {"data": cell.data, "minutes": round(seconds / 60, 1), "said": said.split(": ", 1)[1]}
-
-
-def learned(cell: Cell, starts: int) -> Row:
+def learned(cell: Cell, starts: int, data: str | None) -> Row:
     """Trains a policy, which is evaluated on shipped states, and evaluates it on moved ones; what is there is kept."""
     run, there = run_folder(CLAIM, cell.name), run_folder(CLAIM, f"{cell.name}-moved")
     if finished(run) is None:
-        summary = train(run, settings(cell, starts))
+        summary = train(run, [*settings(cell, starts), *([] if data is None else [f"data={data}"])])
         if summary["status"] != "done":
             raise SystemExit(f"{cell.name} failed: {summary.get('error')}")
     if finished(there) is None:
@@ -109,16 +84,32 @@ def learned(cell: Cell, starts: int) -> Row:
     assert shipped is not None
     assert moved is not None
     return {
-        **{key: getattr(cell, key) for key in ("suite", "tasks", "demos", "shift", "updates", "seed", "eyes")},
+        **{key: getattr(cell, key) for key in SETTINGS},
+        "n_action_steps": json.loads((run / SAVED).read_text())["n_action_steps"],
         "samples": shipped["notes"]["samples"],
         "parameters": shipped["notes"]["parameters"],
-        "minutes_training": round(training_seconds(run) / 60, 1),
-        "cpu_minutes_with_evaluation_on_shipped": round(shipped["cpu_seconds"] / 60, 1),
+        "minutes_training": round(training_seconds(run, cell.batch) / 60, 1),
+        "cpu_minutes_from_demonstrations_to_evaluation": round(shipped["cpu_seconds"] / 60, 1),
         "loss": losses(run),
         "stand_in_visuals": shipped["stand_in_visuals"],
         "shipped": success(shipped),
         "moved": success(moved),
     }
+
+
+def again(cell: Cell, execute: int) -> Row:
+    """A policy that was trained before, with so many actions of each chunk carried out before it looks again."""
+    found: Row = {key: getattr(cell, key) for key in SETTINGS} | {"n_action_steps": execute}
+    run = run_folder(CLAIM, cell.name)
+    for starts in ("shipped", "moved"):
+        there = run_folder(CLAIM, f"{cell.name}-{starts}-execute{execute}")
+        if finished(there) is None:
+            asked = [f"run={run}", f"run_dir={there}", f"env.starts={starts}", f"execute={execute}", "video=false"]
+            robo_reward("evaluate", asked)
+        summary = finished(there)
+        assert summary is not None
+        found |= {starts: success(summary), "stand_in_visuals": summary["stand_in_visuals"]}
+    return found
 
 
 def settings(cell: Cell, starts: int) -> list[str]:
@@ -127,15 +118,16 @@ def settings(cell: Cell, starts: int) -> list[str]:
     return [
         "experiment=libero_sft",
         *cell.env,
-        f"data={data_folder(cell)}",
         f"demos={cell.demos}",
+        f"env.target_shift={cell.shift}",
         f"seed={cell.seed}",
         f"learner.updates={cell.updates}",
+        f"learner.batch={cell.batch}",
         f"episodes={starts * tasks}",
         f"evaluation_seeds=[{MEASURED}]",
         "video=false",
         "report=false",
-        *(["policy.blind=true", "policy.crop=null", "policy.shift=null"] if cell.eyes == "blind" else []),
+        *(BLIND if cell.eyes == "blind" else [f"learner.scenes={cell.scenes or 'null'}"]),
     ]
 
 
@@ -168,10 +160,10 @@ def losses(run: Path) -> list[float]:
     return found[:: max(1, len(found) // 10)]
 
 
-def training_seconds(run: Path) -> float:
+def training_seconds(run: Path, batch: int) -> float:
     """How long the updates took."""
     rates = [float(row["timing/samples_per_second"]) for row in metrics(run)]
-    samples = 64 * json.loads((run / "summary.json").read_text())["updates"] / len(rates)
+    samples = batch * json.loads((run / "summary.json").read_text())["updates"] / len(rates)
     return float(sum(samples / rate for rate in rates))
 
 
@@ -179,9 +171,9 @@ def summary(rows: Sequence[Row]) -> Row:
     """Policy without its seed and eyes -> success on both kinds of starts, mean over seeds, and lead over the twin."""
     table: Row = {}
     for row in rows:
-        key = (
-            f"{row['suite']} tasks {row['tasks']}, {row['demos']} demos, shift {row['shift']}, {row['updates']} updates"
-        )
+        told = f"{row['suite']} tasks {row['tasks']}, {row['demos']} demos, shift {row['shift']}"
+        key = f"{told}, {row.get('scenes', 0)} scenes, {row['updates']} updates of {row.get('batch', 64)}"
+        key += f", {row.get('n_action_steps', 8)} actions a chunk"
         for starts in ("shipped", "moved"):
             table.setdefault(key, {}).setdefault(f"{starts} {row['eyes']}", []).append(row[starts]["success_rate"])
     means = {key: {name: sum(v) / len(v) for name, v in found.items()} for key, found in table.items()}
@@ -194,33 +186,51 @@ def summary(rows: Sequence[Row]) -> Row:
 
 
 def known(folder: Path) -> dict[str, Callable[[], Row]]:
-    """Every policy's cell that has a file."""
-    names = [path.stem for path in sorted(folder.glob("*.json")) if not path.stem.startswith("data-")]
-    return dict.fromkeys(names, dict)
+    """Every cell that has a file."""
+    return dict.fromkeys([path.stem for path in sorted(folder.glob("*.json"))], dict)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suites", default="libero_object")
     parser.add_argument("--tasks", default="all")
-    parser.add_argument("--demos", default="10")
-    parser.add_argument("--shift", type=float, default=0.0)
-    parser.add_argument("--updates", type=int, default=3000)
+    parser.add_argument("--demos", default="40")
+    parser.add_argument("--shift", type=float, default=0.06)
+    parser.add_argument("--scenes", type=int, default=400)
+    parser.add_argument("--updates", type=int, default=12000)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--eyes", default=",".join(EYES))
+    parser.add_argument(
+        "--data", help="demonstrations of these tasks that robo-reward collect wrote: in place of new ones"
+    )
+    parser.add_argument("--execute", type=int, help="train nothing: evaluate again with so many actions of each chunk")
     parser.add_argument("--starts", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)
-    grid = product(asked.suites.split(","), asked.demos.split(","), asked.seeds.split(","), asked.eyes.split(","))
+    eyes = asked.eyes.split(",")
+    grid = product(asked.suites.split(","), asked.demos.split(","), asked.seeds.split(","), eyes)
     cells = [
-        Cell(suite, asked.tasks, int(demos), asked.shift, asked.updates, int(seed), eyes)
-        for suite, demos, seed, eyes in grid
+        Cell(
+            suite,
+            asked.tasks,
+            int(demos),
+            asked.shift,
+            asked.scenes,
+            asked.updates,
+            asked.batch,
+            int(seed),
+            eye,
+        )
+        for suite, demos, seed, eye in grid
     ]
-    run_cells(CLAIM, {f"data-{cell.data}": partial(collected, cell) for cell in cells}, asked.jobs)
-    run_cells(CLAIM, {cell.name: partial(learned, cell, asked.starts) for cell in cells}, asked.jobs)
+    if asked.execute is None:
+        run_cells(CLAIM, {cell.name: partial(learned, cell, asked.starts, asked.data) for cell in cells}, asked.jobs)
+    else:
+        names = {cell: f"{cell.name}-execute{asked.execute}" for cell in cells}
+        run_cells(CLAIM, {names[cell]: partial(again, cell, asked.execute) for cell in cells}, asked.jobs)
     rows = run_cells(CLAIM, known(RESULTS / "cells" / CLAIM), 0)
-    data = [json.loads(path.read_text()) for path in sorted((RESULTS / "cells" / CLAIM).glob("data-*.json"))]
-    found = {"policies": summary(rows), "demonstrations": data}
+    found = {"policies": summary(rows)}
     write_result(CLAIM, "python benchmarks/libero_nano.py", rows, found, sorted({row["seed"] for row in rows}))
     print(json.dumps(found, indent=1))
 

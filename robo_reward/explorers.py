@@ -43,7 +43,7 @@ class ReplayPolicy:
     """Repeats a demonstration's actions from wherever the world starts, with noise and a constant bias.
 
     On a new scene it mostly fails in a way that looks like the task: the hard negatives of a strict protocol, in which
-    the expert acts in the demonstrations only.
+    the expert acts in the demonstrations only. Where some of them are of the world's task, one of those is repeated.
     """
 
     def __init__(
@@ -54,16 +54,17 @@ class ReplayPolicy:
         bias: float = 0.15,
     ) -> None:
         self._demonstrations, self._rng, self._noise, self._bias = demonstrations, rng, noise, bias
-        self._plans: list[tuple[Floats, float, Floats]] = []
+        self._plans: list[tuple[Trace, float, Floats]] = []
         self._steps = np.zeros(0, np.int64)
 
     def act(self, observation: Observation) -> Floats:
         """A chunk (N, 1, A) in [-1, 1]; after its end the last action is repeated."""
         if len(self._steps) != len(observation.state):
             self.reset(np.ones(len(observation.state), bool))
+        self._suit(observation.task)
         rows = []
-        for (actions, noise, bias), step in zip(self._plans, self._steps, strict=True):
-            action = actions[min(int(step), len(actions) - 1)] + bias
+        for (shown, noise, bias), step in zip(self._plans, self._steps, strict=True):
+            action = shown.action[min(int(step), len(shown) - 1)] + bias
             rows.append(action + noise * self._rng.normal(size=action.shape))
         self._steps = self._steps + 1
         return np.clip(np.stack(rows), -1, 1).astype(np.float32)[:, None]
@@ -78,7 +79,15 @@ class ReplayPolicy:
     def save(self, folder: Path) -> None:
         """Nothing to save."""
 
-    def _draw(self) -> tuple[Floats, float, Floats]:
-        chosen = self._demonstrations[int(self._rng.integers(len(self._demonstrations)))].action
-        bias = self._rng.normal(0, self._bias, chosen.shape[1]).astype(np.float32)
+    def _suit(self, tasks: Sequence[str]) -> None:
+        """At an episode's first step: draws again where another task's demonstration was drawn."""
+        for index in np.flatnonzero(self._steps == 0):
+            (shown, noise, bias), task = self._plans[index], tasks[index]
+            own = [demonstration for demonstration in self._demonstrations if demonstration.task == task]
+            if own and shown.task != task:
+                self._plans[index] = own[int(self._rng.integers(len(own)))], noise, bias
+
+    def _draw(self) -> tuple[Trace, float, Floats]:
+        chosen = self._demonstrations[int(self._rng.integers(len(self._demonstrations)))]
+        bias = self._rng.normal(0, self._bias, chosen.action.shape[1]).astype(np.float32)
         return chosen, float(self._rng.uniform(0, self._noise)), bias

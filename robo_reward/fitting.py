@@ -19,6 +19,9 @@ from robo_reward.rollout import rollout
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Source, Trace
 
+HOLLOW_NOISE = 0.05
+"""Of replays whose motion is to stay that of the demonstration."""
+
 
 @runtime_checkable
 class AdaptableRewardModel(LearnedRewardModel, Protocol):
@@ -127,30 +130,36 @@ def step_negatives(
     seed: int,
     views: Sequence[str],
     stride: int,
+    hollow: int = 0,
 ) -> list[Episode]:
     """Episodes of random actions and of noisily replayed demonstrations, as the main job makes them.
+
+    ``hollow``: demonstrations replayed almost exactly from other starts. The motion is that of a success, but mostly
+    the hand is empty: what tells a reward that the motion alone is worth nothing.
 
     Raises:
         UserError: where the demonstrations' actions do not fit the world's.
     """
     size = world.action_space.shape[0]
     for number, demonstration in enumerate(demonstrations):
-        if replay and demonstration.action.shape[1] != size:
+        if (replay or hollow) and demonstration.action.shape[1] != size:
             raise UserError(
                 f"demonstration {number} has actions of size {demonstration.action.shape[1]}, '{world.name}' takes "
-                f"{size}: they cannot be replayed there; set negatives.replay=0, or env=none"
+                f"{size}: they cannot be replayed there; set negatives.replay=0 and hollow=0, or env=none"
             )
     rng = derive_rng(seed, "experience")
-    explorers: list[tuple[Source, Callable[[], Policy], int]] = [
-        ("random", lambda: RandomPolicy(world.action_space, rng), random),
-        ("replay", lambda: ReplayPolicy(demonstrations, rng), replay),
+    kinds: list[tuple[Source, str, Callable[[], Policy], int]] = [
+        ("random", "random", lambda: RandomPolicy(world.action_space, rng), random),
+        ("replay", "replay", lambda: ReplayPolicy(demonstrations, rng), replay),
+        ("replay", "hollow", lambda: ReplayPolicy(demonstrations, rng, HOLLOW_NOISE, 0.0), hollow),
     ]
     episodes = []
-    for source, make, count in explorers:
+    for source, kind, make, count in kinds:
         policy = make()
         for number in range(count):
-            start = derive_seed(seed, "world", source, number)
-            for trace in rollout(world, policy, 1, start, views=views, stride=stride, source=source):
+            start = derive_seed(seed, "world", kind, number)
+            played = rollout(world, policy, 1, start, views=views, stride=stride, source=source, first=number)
+            for trace in played:
                 episodes.append(Episode(trace, world.name, number))
     return episodes
 

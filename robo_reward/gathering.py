@@ -42,7 +42,7 @@ def build_learner(config: Any, model: RewardModel) -> Any:
             raise UserError(f"{name} trains a policy that you choose: policy=nano_vla (or smolvla, act, pi05, lerobot)")
         learner.take_policy(build(group))
     elif chosen:
-        raise UserError(f"{name} brings a policy of its own: leave policy= out, or use learner=sft")
+        raise UserError(f"{name} brings a policy of its own: leave policy= out, or use learner=sft, grpo or vla_ppo")
     if not getattr(model, "prices", True) and getattr(learner, "needs_reward", True):
         raise UserError(f"reward_model=none, but {name} learns from a reward: choose one, e.g. reward_model=transport")
     return learner

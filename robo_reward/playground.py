@@ -9,7 +9,7 @@ import numpy as np
 
 from robo_reward.contracts import Flags, Needs, Observation, Policy, Transition, World
 from robo_reward.errors import UserError
-from robo_reward.rollout import STOPPED, Stopper, rollout
+from robo_reward.rollout import OUTCOME, STOPPED, Stopper, rollout
 from robo_reward.seeding import derive_seed
 from robo_reward.session import Session
 from robo_reward.trace import Trace
@@ -70,6 +70,8 @@ class Playground:
         self.world: World = session.world if world is None else world
         self.heard: list[Callable[[Trace], None]] = []
         """Who hears of every finished episode, unpriced."""
+        self.earned: list[tuple[int, float]] = []
+        """Of priced episodes the position of their sealed verdict, and what they earned (``reward_truth``)."""
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -109,6 +111,19 @@ class Playground:
             yield played
             left -= wanted
 
+    def fresh(
+        self, policy: Policy, seed: int, episodes: int, number: int, stopper: Stopper | None = None
+    ) -> list[Trace]:
+        """Plays ``episodes``, at most one a world, each from its own start under ``seed``; trace k is world k's.
+
+        ``number``: of the first episode, for worlds that walk through several tasks.
+        """
+        wanted, views = min(episodes, self.world.num_worlds), self.views
+        made = rollout(self.world, policy, wanted, seed, views=views, stride=self.stride, stopper=stopper, first=number)
+        played = list(made)
+        self.count(played)
+        return played
+
     def count(self, traces: Sequence[Trace]) -> None:
         """Notes finished episodes in tally, sealed outcomes and hooks."""
         session = self.session
@@ -121,6 +136,11 @@ class Playground:
                 hook.on_episode(trace)
             for hear in self.heard:
                 hear(trace)
+
+    def pay(self, traces: Sequence[Trace], rewards: Sequence[float]) -> None:
+        """Notes what episodes earned, for whoever reads the verdicts when all is over."""
+        pairs = zip(traces, rewards, strict=True)
+        self.earned += [(int(t.meta[OUTCOME]), float(reward)) for t, reward in pairs if OUTCOME in t.meta]
 
     def stream(
         self, policy: Policy, seed: int, on_first: Callable[[Observation], None], on_step: Callable[[Transition], bool]

@@ -40,6 +40,8 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
     brightness: float = 0.2
     colour: float = 0.05
 
+    waypoint_weight: float = 0.0
+    """Weight of an auxiliary loss: how far the state is from where the fingers next open or close."""
     places_weight: float = 0.0
     """Weight of an auxiliary loss: cameras tell where things are, in demonstrations that were recorded with places."""
     places_size: int = 6
@@ -88,8 +90,9 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise UserError(f"{name}={getattr(self, name)} of nano_vla must be {bound} or more")
-        if self.places_weight < 0:
-            raise UserError(f"places_weight={self.places_weight} of nano_vla must be 0 (no auxiliary loss) or more")
+        for name in ("waypoint_weight", "places_weight"):
+            if getattr(self, name) < 0:
+                raise UserError(f"{name}={getattr(self, name)} of nano_vla must be 0 (no auxiliary loss) or more")
         if self.channels < 8 or self.channels % 8:
             raise UserError(
                 f"channels={self.channels} of nano_vla must be a multiple of 8 (groups of the normalisation)"

@@ -15,11 +15,8 @@ from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import VIEW_PREFIX, NanoVlaConfig
 from robo_reward.policies.nano_vla.heads import FlowHead, RegressionHead, TokenHead
 from robo_reward.policies.nano_vla.language import InstructionEncoder
+from robo_reward.policies.nano_vla.locator import Locator, told, weighed
 from robo_reward.policies.nano_vla.vision import CameraEncoder, augment, shrink
-
-PLACES = "observation.places"
-PLACE_SCALE = 10.0
-"""The locator speaks in decimetres, so that its numbers are near one."""
 
 
 class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
@@ -44,9 +41,9 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         state = config.robot_state_feature
         self.proprioception = _proprioception(state.shape[0]) if state is not None else None
         seen = sum(encoder.size for encoder in encoders)
-        located = config.places_size if config.places_weight > 0 and encoders else 0
-        self.locator = _locator(seen, hidden, located) if located else None
-        size = seen + words + (64 if state is not None else 0) + located
+        size = seen + words + (64 + state.shape[0] if state is not None else 0)
+        self.locator = _locator(config, size)
+        size += 0 if self.locator is None else self.locator.size
         self.trunk = nn.Sequential(
             nn.Linear(size, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
         )
@@ -65,7 +62,7 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
 
     def forward(self, batch: Mapping[str, Any], reduction: str = "mean") -> tuple[Tensor, dict[str, float]]:
         """The training loss, a scalar, or (B,) with ``reduction="none"``; actions behind an episode's end count not."""
-        embedding, places = self._look(batch)
+        embedding, located = self._look(batch)
         with torch.autocast(embedding.device.type, enabled=False):
             # LeRobot's loader drops an action's axis where it has one number
             chunk = batch[ACTION].float().reshape(len(embedding), *self.head.shape)
@@ -75,12 +72,11 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         per_sample = (error.mean(-1) * kept).sum(1) / kept.sum(1).clamp(min=1)
         loss = per_sample if reduction == "none" else (error.mean(-1) * kept).sum() / kept.sum().clamp(min=1)
         said = {f"{self.config.head}_loss": float(per_sample.detach().mean())}
-        if places is None:
+        if self.locator is None or located is None:
             return loss, said
-        off = self._misplaced(batch, places)
-        said["places_metres"] = float(off.detach().mean()) / PLACE_SCALE
-        off = self.config.places_weight * off
-        return loss + (off if reduction == "none" else off.mean()), said
+        off = self.locator.losses(located, batch)
+        more = weighed(off, {"waypoint": self.config.waypoint_weight, "places": self.config.places_weight})
+        return loss + (more if reduction == "none" or isinstance(more, float) else more.mean()), {**said, **told(off)}
 
     @torch.no_grad()
     def predict_action_chunk(self, batch: Mapping[str, Any], noise: Tensor | None = None, **_: Any) -> Tensor:
@@ -107,26 +103,16 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         return self._look(batch)[0]
 
     def _look(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
-        """The embedding, and where the cameras take things to be (B, P), None without an auxiliary loss."""
+        """The embedding, and what the locator tells (B, L), None without auxiliary losses."""
         words = self.instruction(batch[OBS_LANGUAGE_TOKENS])
         parts = [camera(self._picture(batch, key), words) for key, camera in zip(self._seen, self.cameras, strict=True)]
-        places = None if self.locator is None else self.locator(torch.cat(parts, -1).float()).float()
-        if places is not None:
-            parts.append(places)
         if self.proprioception is not None:
-            parts.append(self.proprioception(batch[OBS_STATE]))
-        embedding: Tensor = self.trunk(torch.cat([part.float() for part in (*parts, words)], -1))
-        return embedding, places
-
-    def _misplaced(self, batch: Mapping[str, Any], places: Tensor) -> Tensor:
-        """(B,) mean absolute error of the places, in decimetres."""
-        if PLACES not in batch:
-            raise UserError(
-                f"policy.places_weight={self.config.places_weight} needs demonstrations that tell where things are: "
-                "robo-reward collect recording.places=true, or set it to 0"
-            )
-        off: Tensor = (places - PLACE_SCALE * batch[PLACES].to(places)).abs().mean(-1)
-        return off
+            # as it is too: what is missing to a place is a difference, which a ReLU's features only approach
+            parts += [self.proprioception(batch[OBS_STATE]), batch[OBS_STATE]]
+        features = torch.cat([part.float() for part in (*parts, words)], -1)
+        located = None if self.locator is None else self.locator(features)
+        embedding: Tensor = self.trunk(features if located is None else torch.cat([features, located], -1))
+        return embedding, located
 
     def velocity(self, observation_embedding: Tensor, noisy_chunk: Tensor, t: Tensor) -> Tensor:
         """The flow's velocity (B, K, A) at ``noisy_chunk`` (B, K, A) and time t (B,): 1 is noise, 0 the action.
@@ -165,8 +151,12 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         return augment(pictures, self.config.brightness, self.config.colour, shift)
 
 
-def _locator(size: int, hidden: int, places: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, places))
+def _locator(config: NanoVlaConfig, features: int) -> Locator | None:
+    """What the auxiliary losses need; None where there are none, or nothing is seen."""
+    state = config.robot_state_feature
+    waypoint = state.shape[0] if config.waypoint_weight > 0 and state is not None else 0
+    places = config.places_size if config.places_weight > 0 else 0
+    return Locator(features, config.hidden_dim, waypoint, places) if config.cameras and waypoint + places else None
 
 
 def _proprioception(size: int) -> nn.Sequential:

@@ -167,6 +167,7 @@ def _adapt(cfg: DictConfig, session: Session, policy: Policy, check: Check | Non
     from robo_reward.adaptation import Adaptation, AdaptationHook, BlindGround
     from robo_reward.build import build
     from robo_reward.evaluation import judge_episodes, run_episodes
+    from robo_reward.reward_truth import told_apart
 
     test_world = session.test_world
     assert test_world is not None
@@ -197,6 +198,7 @@ def _adapt(cfg: DictConfig, session: Session, policy: Policy, check: Check | Non
     test_world.sealed.unseal()
     judged = [[judge_episodes(test_world, positions) for positions in told] for told in (before, after)]
     _summarise(cfg, session, adaptation, judged[0], judged[1])
+    session.run.summary.notes |= told_apart(ground.earned, session.world.sealed)
 
 
 def _round(cfg: DictConfig, session: Session, adaptation: Adaptation, ground: Any, before: Any) -> None:

@@ -44,6 +44,8 @@ def run(cfg: DictConfig) -> None:
 
     torch.set_num_threads(int(trained.get("threads") or 1))
     policy = load_policy(Path(cfg.run) / "policy")
+    if cfg.execute is not None:
+        _execute(policy, cfg.execute)
     world = _world(trained, Path(cfg.run) / "config.yaml", cfg)
     try:
         check_policy_fits(Path(cfg.run) / "policy", world)
@@ -56,6 +58,17 @@ def run(cfg: DictConfig) -> None:
             print(f"run folder: {folder.path}")
     finally:
         world.close()
+
+
+def _execute(policy: Policy, count: Any) -> None:
+    """Carries out so many actions of each chunk. UserError for a policy without chunks, or more than it decides."""
+    config = getattr(policy, "config", None)
+    chunk = getattr(config, "chunk_size", None) or getattr(config, "horizon", None)
+    if chunk is None:
+        raise UserError(f"execute={count} is for policies that decide chunks of actions; leave it out")
+    if not isinstance(count, int) or not 1 <= count <= chunk:
+        raise UserError(f"execute={count} must be within 1 and the {chunk} actions of the policy's chunk")
+    policy.execute = count  # type: ignore[attr-defined]
 
 
 def _on_arm(cfg: DictConfig) -> None:
@@ -183,7 +196,12 @@ def _describe(
     summary.success_by_seed = [part.success_rate for part in parts]
     summary.env_return, summary.nan_resets, summary.device = whole.env_return, world.nan_resets, "cpu"
     summary.stand_in_visuals = bool(getattr(world, "stand_in_visuals", False))
-    summary.notes = {"run": str(cfg.run), "horizon": cfg.horizon, "reproduced": _reproduced(cfg, source, summary)}
+    summary.notes = {
+        "run": str(cfg.run),
+        "horizon": cfg.horizon,
+        "execute": cfg.execute,
+        "reproduced": _reproduced(cfg, source, summary),
+    }
     summary.notes |= about_starts(world, [part.successes for part in parts])
 
 
@@ -194,7 +212,12 @@ def _reproduced(cfg: DictConfig, source: Mapping[str, Any], summary: Summary) ->
     folder = Path(cfg.run)
     trained = OmegaConf.load(folder / "config.yaml")
     own = (trained.episodes, list(trained.evaluation_seeds))
-    if (cfg.episodes, list(cfg.evaluation_seeds)) != own or source.get("success_by_seed") is None or _chosen(cfg):
+    if (
+        (cfg.episodes, list(cfg.evaluation_seeds)) != own
+        or source.get("success_by_seed") is None
+        or _chosen(cfg)
+        or cfg.execute
+    ):
         return None
     if cfg.horizon != _horizon(trained, source, folder):
         return None

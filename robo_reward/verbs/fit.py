@@ -25,6 +25,7 @@ LEAST = {
     "hold": 0,
     "negatives.random": 0,
     "negatives.replay": 0,
+    "negatives.hollow": 0,
     **{f"negatives.{kind}": 0 for kind in ("stopped", "clipped", "rewound", "reversed", "counterfactual", "perturbed")},
 }
 """The least that a number may be."""
@@ -216,7 +217,7 @@ def _stepped_negatives(
     try:
         wanted, needs = cfg.negatives, model.needs
         negatives = step_negatives(
-            world, demonstrations, wanted.random, wanted.replay, cfg.seed, needs.views, needs.stride
+            world, demonstrations, wanted.random, wanted.replay, cfg.seed, needs.views, needs.stride, wanted.hollow
         )
         summary = folder.summary
         summary.env, summary.rollouts = world.name, len(negatives)

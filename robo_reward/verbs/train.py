@@ -41,6 +41,11 @@ def run(config: DictConfig) -> None:
     Raises:
         UserError: a number out of range, no list of evaluation seeds, a run folder that is taken, or what a stage says.
     """
+    if config.get("arm") is not None or config.robot.get("_target_") is not None:
+        from robo_reward.arm_training import train_on_arm
+
+        train_on_arm(config)
+        return
     check_bounds(config, LEAST)
     check_seeds(config.evaluation_seeds)
     import torch

@@ -261,6 +261,22 @@ def test_cameras_learn_where_things_are() -> None:
         policy.train()(samples)
 
 
+def test_it_learns_how_far_the_next_waypoint_is_and_skips_what_is_not_known() -> None:
+    policy = NanoVlaPolicy(config(waypoint_weight=1.0, brightness=0.0, colour=0.0, optimizer_lr=3e-3))
+    raw = {**batch(), "observation.waypoint": torch.randn(8, 3)}
+    samples = processors(policy.config)[0](raw)
+    first = policy(samples)[1]["waypoint_deviations"]
+    overfit(policy, samples, 150)
+    assert policy(samples)[1]["waypoint_deviations"] < 0.3 * first
+    samples["observation.waypoint"][:] = float("nan")
+    loss, said = policy(samples)
+    assert loss.isfinite()
+    assert said["waypoint_deviations"] == 0
+    del samples["observation.waypoint"]
+    with pytest.warns(UserWarning, match="no waypoints"):
+        policy(samples)
+
+
 def test_the_blind_twin_places_nothing() -> None:
     policy = NanoVlaPolicy(config(blind=True, places_weight=1.0))
     assert policy.locator is None

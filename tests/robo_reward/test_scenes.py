@@ -1,0 +1,84 @@
+"""Rearranged scenes: still pictures with places, the same for the same seed, refused where they cannot be."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robo_reward.data.scenes import SCENES_PER_START, collect_scenes
+from robo_reward.errors import UserError
+
+
+class Shelf:
+    """Two tasks; a scene's only place is the number that its seed draws, and the picture shows it."""
+
+    num_worlds, name, fps, view_names, horizon = 1, "shelf", 20.0, ("top", "side"), 9
+    tasks = ("left", "right")
+    action_space = SimpleNamespace(shape=(3,))
+
+    def __init__(self) -> None:
+        self.resets, self._number, self._next = 0, 0, 0
+
+    def begin_at(self, number: int) -> None:
+        self._next = number
+
+    def reset(self, seed: int) -> Any:
+        self.resets += 1
+        self._number, self._next = self._next, 0
+        return self.rearrange(seed)
+
+    def rearrange(self, seed: int) -> Any:
+        self._place = float(np.random.default_rng(seed).integers(1, 250))
+        picture = np.full((1, 4, 4, 3), self._place, np.uint8)
+        state = np.full((1, 2), self._number, np.float32)
+        return SimpleNamespace(
+            task=(self.tasks[self._number % 2],), state=state, views={"top": picture, "side": picture}
+        )
+
+    def places(self) -> np.ndarray:
+        return np.array([[self._place, 0.0]], np.float32)
+
+
+def collect(count: int, seed: int = 0, views: tuple[str, ...] | None = None, world: Any = None) -> Any:
+    return collect_scenes(world or Shelf(), count, seed, views)
+
+
+def test_each_task_has_its_scenes_and_pictures_belong_to_their_places() -> None:
+    world = Shelf()
+    traces = collect(SCENES_PER_START + 5, world=world)
+    assert [trace.task for trace in traces] == ["left", "right"]
+    assert world.resets == 4
+    for trace in traces:
+        assert len(trace) == SCENES_PER_START + 5
+        np.testing.assert_array_equal(trace.frames["top"][:, 0, 0, 0], trace.places[:-1, 0])
+        assert len(set(trace.places[:, 0])) > SCENES_PER_START // 2
+        assert not trace.action.any()
+        assert trace.success is None
+
+
+def test_the_same_seed_gives_the_same_scenes() -> None:
+    one, again, other = collect(6), collect(6), collect(6, seed=1)
+    np.testing.assert_array_equal(one[0].places, again[0].places)
+    assert (one[0].places != other[0].places).any()
+    assert (one[0].places != one[1].places).any()
+
+
+def test_only_the_named_views_are_kept() -> None:
+    assert list(collect(2, views=("side",))[0].frames) == ["side"]
+    with pytest.raises(UserError, match="front"):
+        collect(2, views=("front",))
+
+
+def test_what_cannot_be_is_refused() -> None:
+    with pytest.raises(UserError, match="scenes=0"):
+        collect(0)
+    fixed = SimpleNamespace(name="fixed", num_worlds=1, view_names=())
+    with pytest.raises(UserError, match="cannot rearrange"):
+        collect(3, world=fixed)
+    two = Shelf()
+    two.num_worlds = 2  # type: ignore[misc]
+    with pytest.raises(UserError, match="one world"):
+        collect(3, world=two)
