@@ -34,7 +34,8 @@ def build_learner(config: Any, model: RewardModel) -> Any:
     Raises:
         UserError: the learner trains no policy of that kind, wants one, or learns from the reward that there is not.
     """
-    learner, name = build(config.learner), config.learner.get("_target_", "").rpartition(".")[2]
+    learner = build(config.learner)
+    name = getattr(learner, "name", None) or config.learner.get("_target_", "").rpartition(".")[2]
     group = config.get("policy") or {}
     chosen = group.get("_target_")
     if isinstance(learner, TakesPolicy):
