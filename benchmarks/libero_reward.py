@@ -129,7 +129,7 @@ def cell(name: str, asked: argparse.Namespace) -> Row:
         rows = kept(negative, partial(failures, negative, demonstrations, asked))
         fails += [small(trace, asked.size) for trace, _ in rows]
     settings: dict[str, Any] = {"head": "milestones", "members": 1, "rule": "remaining_gap", "interval": 4}
-    settings |= {"settle": 0} if kind == "verified_progress" else {}
+    settings |= {"settle": 0, "size": None} if kind == "verified_progress" else {}
     model = (VerifiedProgress if kind == "verified_progress" else ProgressModel)(views, STRIDE, **settings)
     model.fit(shown, fails, 0)
     parts = [kept(f"policy{k}", partial(played, policy, asked)) for k, policy in enumerate(asked.policies.split(","))]

@@ -29,7 +29,8 @@ TRUSTED = ("lerobot.", "robo_reward.")
 
 
 def register_policies() -> None:
-    """Makes LeRobot know our policy and those of installed plug-ins."""
+    """Makes LeRobot know its own policies, ours and those of installed plug-ins."""
+    import lerobot.policies  # noqa: F401  # importing is registering
     from lerobot.utils.import_utils import register_third_party_plugins
 
     import robo_reward.policies.nano_vla.configuration_nano_vla  # noqa: F401

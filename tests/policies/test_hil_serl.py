@@ -141,9 +141,28 @@ def test_corrections_go_where_the_reward_is() -> None:
         while made.work() is not None:
             pass
     seen = Observation({"front": picture(0.0)[None]}, np.array([[10.0, -20.0]], np.float32), ("t",))
-    before, after = (float(made.acting(mode).act(seen)[0, 0, 0] - 10) / REACH for mode in ("prior", "average"))
+    found = []
+    for mode in ("prior", "average"):
+        made.policy.inner.start(mode, np.random.default_rng(0))
+        found.append(float(made.policy.act(seen)[0, 0, 0] - 10) / REACH)
+    before, after = found
     assert before == pytest.approx(0, abs=0.2)
     assert after > 0.2
+
+
+def test_corrections_are_kept_where_they_do_no_worse_than_imitation() -> None:
+    def rule(trace: Trace) -> Any:
+        return trace.action[:, 0] > 10
+
+    cases = [(0.5, -0.1, False, "average"), (-0.5, 0.1, False, "prior"), (0.5, 0.1, True, "prior")]
+    for corrected, imitated, helped, kept in cases:
+        made = learner(rule, updates_per_step=0.0, offset_episodes=0)
+        for number in range(8):
+            mode = made.mode(number)
+            action = np.tile([{"average": corrected, "prior": imitated}.get(mode, 0.0), 0.0], (6, 1))
+            made.hear(episode(np.zeros(7), action, np.full(6, helped and mode == "average")))
+        assert made.better() == kept, "what needed help is worth nothing, whatever the reward says"
+    assert learner(correct=False).better() == "prior"
 
 
 def test_only_what_a_person_called_done_teaches_the_reward() -> None:

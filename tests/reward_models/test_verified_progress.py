@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
+from robo_reward.errors import UserError
+from robo_reward.reward_models.image_encoder import stack_views
+from robo_reward.reward_models.progress_fit import FitSettings
 from robo_reward.reward_models.verified_progress import VerifiedProgress
 from robo_reward.reward_truth import auroc
 from robo_reward.trace import Source, Trace
@@ -53,6 +58,22 @@ def test_the_motion_alone_is_worth_nothing(model: VerifiedProgress) -> None:
     paid = [np.array([model.estimate_episode(t).success.max() for t in kind], np.float64) for kind in (good, empty)]
     assert auroc(*paid) == 1.0
     assert paid[0].min() > 0.5 > paid[1].max()
+
+
+def test_large_pictures_are_read_small() -> None:
+    large = [replace(t, frames={"front": t.frames["front"].repeat(2, 1).repeat(2, 2)}) for t in (carried(1, True),)]
+    made = VerifiedProgress(["front"], stride=1, size=32, head="milestones", members=1, fit=FitSettings(steps=2))
+    made.fit(large, [replace(large[0], source="replay", success=None)], 0)
+    plain = VerifiedProgress(["front"], stride=1, size=None, head="milestones", members=1, fit=FitSettings(steps=2))
+    plain.fit(large, [replace(large[0], source="replay", success=None)], 0)
+    sizes = [sum(p.numel() for p in model.net.encoder.parameters()) for model in (made, plain)]
+    assert sizes[0] < 0.6 * sizes[1]
+    small = carried(1, True).frames["front"]
+    assert isinstance(made.net.encoder, nn.Sequential)
+    z = made.net.encoder[1](stack_views({"front": small}, ["front"]))
+    torch.testing.assert_close(made.embed(large[0]), z, atol=1e-4, rtol=1e-3)
+    with pytest.raises(UserError, match="32 or more"):
+        VerifiedProgress(["front"], size=16)
 
 
 def test_saved_and_loaded_it_says_the_same(model: VerifiedProgress, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,16 @@ def test_one_update_and_an_evaluation(
     evaluate(composed("evaluate", settings, f"run={tmp_path / 'run'}", f"run_dir={tmp_path / 'again'}"))
     again = json.loads((tmp_path / "again" / "summary.json").read_text())
     assert again["notes"]["reproduced"] is True
+
+
+def test_a_process_that_just_began_knows_every_kind(recipes: dict[str, Any], facts: Any, tmp_path: Path) -> None:
+    recipes["smolvla"].build(facts).save(tmp_path)
+    code = (
+        "import sys; from robo_reward.policies.vla.checkpoint import read_config; print(read_config(sys.argv[1]).type)"
+    )
+    program = [sys.executable, "-c", code, str(tmp_path / "pretrained_model")]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert done.stdout.split() == ["smolvla"], done.stderr[-500:]
 
 
 @pytest.mark.parametrize("kind", ["pi0", "pi05"])

@@ -170,6 +170,20 @@ def test_ppo_is_a_learner_of_the_same_verb(settings: Path, start: Path, tmp_path
     assert "vla_ppo/kl" in rows[1]
 
 
+def test_a_checkpoint_becomes_a_run_as_it_is(settings: Path, start: Path, tmp_path: Path) -> None:
+    """A bare LeRobot checkpoint is evaluated, and adapted from there."""
+    words = ("learner=as_is", "policy=lerobot", f"policy.path={start / 'pretrained_model'}", "reward_model=none")
+    summary = called("train", settings, tmp_path / "run", *words, "video=false")
+    assert (summary["learner"], summary["updates"], summary["rollouts"]) == ("as_is", 0, 0)
+    assert summary["success_episodes"] == 1
+    held, made = (folder / "pretrained_model/model.safetensors" for folder in (start, tmp_path / "run/policy"))
+    assert held.read_bytes() == made.read_bytes()
+    adapted = called("adapt", settings, tmp_path / "adapted", f"run={tmp_path / 'run'}", *ADAPT, "bounds.rounds=1")
+    assert adapted["updates"] == 1
+    with pytest.raises(UserError, match="learns nothing"):
+        called("train", settings, tmp_path / "no", *words, "learner.updates=1")
+
+
 def test_nora_learns_without_a_rollout(settings: Path, start: Path, tmp_path: Path) -> None:
     words = ("learner=nora", "policy=nano_vla", f"policy.path={start}", "demos=2", "learner.updates=1", "video=false")
     summary = called("train", settings, tmp_path / "run", *words, "reward_model=none", "learner.world.steps=20")

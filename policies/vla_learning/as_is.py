@@ -1,0 +1,48 @@
+"""A trained policy as it is: nothing is learned, but there is a run that evaluate, adapt and deploy can go on from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from robo_reward.contracts import Policy
+from robo_reward.errors import UserError
+from robo_reward.policies.vla_learning.grpo import built_policy
+from robo_reward.session import Session
+
+
+class AsIsLearner:
+    """Takes ``policy.path`` (a hub id, a LeRobot checkpoint, a run), checked against the world's names and sizes.
+
+    ``updates``: 0, which ends it.
+    """
+
+    name = "as_is"
+    needs_reward = False
+    needs_demonstrations = False
+
+    def __init__(self, updates: int = 0, device: str = "cpu", seed: int = 0) -> None:
+        """Raises UserError for updates."""
+        if updates:
+            raise UserError(f"learner.updates={updates}: learner=as_is learns nothing; use learner=sft or grpo")
+        self._device, self._seed = device, seed
+        self._recipe: Any = None
+
+    def take_policy(self, recipe: Any) -> None:
+        """The policy that is taken."""
+        self._recipe = recipe
+
+    def policy_views(self, available: Sequence[str]) -> Sequence[str]:
+        """Which of the available views the policy looks at."""
+        views: Sequence[str] = self._recipe.views_of(available)
+        return views
+
+    def learn(self, session: Session) -> Policy:
+        """The policy.
+
+        Raises:
+            UserError: there is none, or it does not fit the world.
+        """
+        policy = built_policy(self._recipe, session, self._device, self._seed, self.name)
+        session.notes |= {"prior": policy.config.type, "start": self._recipe.path}
+        return policy
