@@ -1,6 +1,6 @@
 """Learning on the emulated arm from 10 demonstrations, no programmed reward: success before and after, and the curve.
 
-python benchmarks/arm_learning.py [--seeds 0,1,2] [--variants hil,alone] [--rollouts 40]   (12 minutes a cell, in real
+python benchmarks/arm_learning.py [--seeds 0,1,2] [--variants hil,alone] [--rollouts 40]   (20 minutes a cell, in real
 time: the servos' clock is the machine's, so an arm does not learn faster than it moves)
 
 ``hil``: a simulated operator takes over where nothing comes of it. ``alone``: the same without anybody who takes over.
@@ -24,6 +24,7 @@ BUSY = ["arm.loop.joints_age=0.3", "arm.loop.patience=3", "arm.sight.age_periods
         "robot.watches.bus_lost=5", "robot.answer_seconds=3"]  # fmt: skip
 """More patience than by default: everything shares a machine that does other work."""
 VARIANTS: dict[str, list[str]] = {"hil": [], "alone": ["arm.operator.every=0"]}
+KINDS = ("before", "after", "imitation_alone", "corrected")
 BLOCK = 10
 TRIES = 4
 """A machine that stands still for seconds stops the arm: then the run is resumed, as a person would."""
@@ -51,7 +52,7 @@ def learned(variant: str, seed: int, rollouts: int) -> Row:
         "command": " ".join(["robo-reward train", *words]),
         "status": summary["status"],
         "resumed": tried,
-        **{name: notes[name] for name in ("before", "after", "imitation_alone")},
+        **{name: notes[name] for name in KINDS},
         **curve(out),
         "interventions": notes["interventions_total"],
         "seconds_by_hand": notes["seconds_by_hand"],
@@ -83,21 +84,22 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--variants", default="hil")
     parser.add_argument("--rollouts", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args()
     seeds = [int(seed) for seed in asked.seeds.split(",")]
     wanted = [(variant, seed) for variant in asked.variants.split(",") for seed in seeds]
     cells = {f"{v}_{s}": lambda v=v, s=s: learned(v, s, asked.rollouts) for v, s in wanted}
-    run_cells("arm_learning", cells, jobs=1)
+    run_cells("arm_learning", cells, jobs=asked.jobs)
     every = [(v, s) for v in VARIANTS for s in range(10)]
     rows = run_cells("arm_learning", {f"{v}_{s}": lambda: {} for v, s in every}, jobs=0)
     summary = {
         variant: {
             key: [row[key]["success_rate"] for row in rows if row["variant"] == variant and row["status"] == "done"]
-            for key in ("before", "after", "imitation_alone")
+            for key in KINDS
         }
         for variant in VARIANTS
     }
-    command = "python benchmarks/arm_learning.py --seeds 0,1,2 --variants hil,alone"
+    command = "python benchmarks/arm_learning.py --seeds 1,2 --jobs 2"
     write_result("arm_learning", command, rows, summary, sorted({row["seed"] for row in rows}))
     print(summary)
 

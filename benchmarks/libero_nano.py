@@ -3,8 +3,8 @@
 Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|all] [--demos 40] [--seeds 0]
 [--updates 12000] [--batch 16] [--starts 10] [--shift 0.06] [--scenes 400] [--eyes seeing,blind] [--data
 FOLDER] [--execute 4] [--jobs 1]. Every cell is ``train`` (the scripted expert demonstrates from seeded resets: arm's
-joints + N(0, 0.02 rad), target displaced by up to ``--shift`` metres, pushes; with them ``--scenes`` rearranged scenes a
-task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved states, each in its
+joints + N(0, 0.02 rad), target displaced by up to ``--shift`` metres, pushes; with them ``--scenes`` rearranged scenes
+a task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved states, each in its
 own process. ``blind`` is the same policy trained on the same demonstrations without pictures. ``--starts``: evaluation
 episodes a task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says whether these are the
 published ones.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.arm_episode import ArmEpisode
@@ -18,9 +18,11 @@ def summarise(
     episodes: Sequence[ArmEpisode],
     before: Sequence[bool],
     after: Sequence[bool],
-    alone: Sequence[bool],
+    found: Mapping[str, Sequence[bool]],
 ) -> None:
-    """Fills the summary; ``before``, ``after``, ``alone`` (imitation without corrections): verdicts of evaluation."""
+    """Fills the summary with verdicts of evaluation: ``before``, ``after`` (the policy that is kept), ``found``: of all
+    that was practised, imitated ("prior") and corrected ("average").
+    """
     from robo_reward.naming import snake_case
 
     summary = folder.summary
@@ -38,7 +40,8 @@ def summarise(
         "arm": str(cfg.arm.name),
         "before": _told(before),
         "after": _told(after),
-        "imitation_alone": _told(alone),
+        "imitation_alone": _told(found["prior"]),
+        "corrected": _told(found.get("average", ())),
         "demonstrations_by": cfg.data or cfg.arm.teleop,
         "interventions": [episode.interventions for episode in episodes],
         "steps_by_hand": [int(episode.by_hand.sum()) for episode in episodes],
@@ -46,10 +49,11 @@ def summarise(
         "seconds_by_hand": round(sum(int(episode.by_hand.sum()) for episode in episodes) / float(cfg.arm.fps), 1),
         "seconds_of_practice": round(sum(len(episode.trace) for episode in episodes) / float(cfg.arm.fps), 1),
     }
-    for name, found in (("before", before), ("after", after), ("imitation of all that people did", alone)):
-        if found:
-            low, high = wilson(sum(found), len(found))
-            print(f"{name}: success {_share(found):.2f} (95% {low:.2f}-{high:.2f}, {len(found)} episodes)")
+    told = {"before": before, "after": after, "imitation": found["prior"], "corrected": found.get("average", ())}
+    for name, verdicts in told.items():
+        if verdicts:
+            low, high = wilson(sum(verdicts), len(verdicts))
+            print(f"{name}: success {_share(verdicts):.2f} (95% {low:.2f}-{high:.2f}, {len(verdicts)} episodes)")
     print(f"interventions: {summary.notes['interventions_total']}, {summary.notes['seconds_by_hand']:.0f} s by hand")
 
 

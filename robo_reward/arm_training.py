@@ -98,8 +98,11 @@ class ArmTraining:
         self.learner.catch_up(int(self.cfg.rollouts), 0)
         self.learner.save(self.folder.path, "finish")
         self.practice.interface.save(self.folder.path / "policy")
-        after, alone = self._once("after", None), self._once("imitation", "prior")
-        self._end(before, after, alone)
+        kept = getattr(self._newest(None, 0), "mode", "average")
+        found = {"prior": self._once("imitation", "prior")}
+        if self.schedule.corrects:
+            found["average"] = self._once("corrected", "average")
+        self._end(before, found[kept], found)
 
     # --- demonstrations ----------------------------------------------------------------------------------------------
 
@@ -227,7 +230,7 @@ class ArmTraining:
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
-    def _end(self, before: list[bool], after: list[bool], alone: list[bool]) -> None:
+    def _end(self, before: list[bool], after: list[bool], found: dict[str, list[bool]]) -> None:
         """Dataset and summary; what only a resume needs is deleted."""
         from robo_reward.arm_summary import summarise
         from robo_reward.data.dataset_writer import write_dataset
@@ -237,7 +240,7 @@ class ArmTraining:
         traces = [replace(episode.trace, success=None) for episode in episodes]
         if traces and not (path / "episodes").exists():
             write_dataset(traces, path / "episodes", robot_type=self.practice.deployment.robot.name)
-        summarise(self.folder, self.cfg, episodes, before, after, alone)
+        summarise(self.folder, self.cfg, episodes, before, after, found)
         for part in (PRACTICE, WEIGHTS):
             shutil.rmtree(path / part, ignore_errors=True)
 

@@ -30,11 +30,14 @@ class DelayedTargets:
     def delays(self, draws: Array) -> NDArray[np.int64]:
         """(M,) delays in physics steps from uniform draws (M,)."""
         low, high = self._steps
+        if low == high:
+            return np.full(len(draws), low, np.int64)
         return np.asarray(np.floor(low + draws * (high - low + 1)).astype(np.int64))
 
     def push(self, queue: Array, target: Array) -> None:
         """Puts the newest targets (N, A) in front."""
-        queue[:, 1:] = queue[:, :-1]
+        if self.depth > 1:
+            queue[:, 1:] = queue[:, :-1]
         queue[:, 0] = target
 
     def controls(self, queue: Array, delay: NDArray[np.int64]) -> Array:

@@ -33,6 +33,8 @@ class BatchedSim:
     last control, for one more evaluation of the dynamics. The next step writes other ``state``, but the same
     ``sensors``; the one after that writes over both.
 
+    ``failed``: whether any world blew up in the last step.
+
     Solver warm starts are not carried from one call to the next, so that a step follows from ``state`` alone.
     """
 
@@ -53,6 +55,7 @@ class BatchedSim:
         self.model = models[0]
         self.num_worlds, self.frame_skip = num_worlds, frame_skip
         self.threads = min(threads or _processors(), num_worlds)
+        self.failed = False
         self.dt = float(self.model.opt.timestep) * frame_skip
         self._models = [models[i % len(models)] for i in range(num_worlds)]
         self._fresh = fresh_sensors
@@ -110,8 +113,8 @@ class BatchedSim:
         self._run(self._stepping, before, controls, spec, self._states, self._sensed)
         np.copyto(after, self._states[:, -1])
         broken = self._broken(before, after)
-        failed = bool(broken.any())
-        if failed:
+        self.failed = bool(broken.any())
+        if self.failed:
             after[broken] = before[broken]
         self.state, self._spare = after, before
         if self._sensed is None:
@@ -119,7 +122,7 @@ class BatchedSim:
             self._run(self._sensing, after, self._last_control, self._plain, self._next, self._sensors)
         else:
             np.copyto(self._sensors[:, 0], self._sensed[:, -1])
-        if failed:
+        if self.failed:
             self.sensors[broken] = 0.0
         return broken
 
@@ -134,10 +137,10 @@ class BatchedSim:
 
     def place(self, where: Indices, qpos: Array, qvel: Array) -> None:
         """Puts worlds ``where`` (M,) into positions (M, nq) and velocities (M, nv), at time 0 and at rest inside."""
-        nq = self.model.nq
-        self.state[where] = 0.0
-        self.state[where, 1 : 1 + nq] = qpos
-        self.state[where, 1 + nq : 1 + nq + self.model.nv] = qvel
+        rows, first = np.zeros((len(where), self.state.shape[1])), 1 + self.model.nq
+        rows[:, 1:first] = qpos
+        rows[:, first : first + self.model.nv] = qvel
+        self.state[where] = rows
         self.sensors[where] = 0.0
 
     def sense(self, where: Indices) -> Array:
@@ -199,8 +202,9 @@ class BatchedSim:
     def _broken(self, before: Array, after: Array) -> NDArray[np.bool_]:
         """Not finite, huge, or the clock is wrong: MuJoCo resets what it finds unstable to time 0."""
         late = np.abs(after[:, 0] - before[:, 0] - self.dt) > 1e-9
-        # NaN is not below HUGE either; one look at everything nearly always settles it
-        if max(after.max(), -after.min()) < HUGE:
+        # NaN is not below HUGE either; the sum of all squares, one pass, nearly always settles it
+        flat = after.ravel()
+        if flat @ flat < HUGE**2:
             return late
         return np.asarray(~(np.abs(after).max(axis=1) < HUGE) | late)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,7 +97,7 @@ class BatchedWorld:
         bounded = np.minimum(action, self._high, dtype=np.float64)
         np.maximum(bounded, self._low, out=bounded)
         broken = self.sim.step(self.task.control(bounded))
-        failed = bool(broken.any())
+        failed = self.sim.failed
         judged = self._judged(bounded, broken, failed)
         memory = self._memory
         memory["steps"] += 1
@@ -119,8 +118,8 @@ class BatchedWorld:
         self._begin(ended)
         fresh = state.copy()
         fresh[ended] = self.task.observe(ended)
-        now = self._moved_on(fresh)
-        after = replace(now, views=self._views(last), state=state)
+        self._moved_on(fresh)
+        after = Observation(self._views(last), state, self._words)
         return Transition(before, action, after, env_reward, judged.terminated, truncated)
 
     def end(self, where: Flags) -> Observation:

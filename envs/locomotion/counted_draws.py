@@ -51,8 +51,7 @@ def episode_keys(worlds: Keys, episodes: NDArray[np.int64]) -> Keys:
 
 def uniform(keys: Keys, count: int, stream: int = 0) -> NDArray[np.float64]:
     """(M, count) numbers in [0, 1) with 53 random bits; other ``stream`` numbers give independent draws."""
-    started = mix(keys + _counters(stream + 1, 1))
-    bits = mix(started[:, None] + _counters(1, count))
+    bits = mix(keys[:, None] + _counters((stream << 20) + 1, count))
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

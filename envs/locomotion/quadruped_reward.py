@@ -97,19 +97,25 @@ RADIUS = 0.02
 """Of a foot, metres."""
 
 
-def rewards(now: Moment, gait: Gait, weights: RewardWeights) -> tuple[Array, Array]:
+def rewards(now: Moment, off: Array, gait: Gait, weights: RewardWeights) -> tuple[Array, Array]:
     """(N,) reward and (N,) its task part, both per second; the reward is never negative.
+
+    ``off`` (N,): square of the planar velocity's distance from the command, m^2/s^2 (``planar_error``).
 
     A negative sum would pay the robot for falling early (legged_gym's ``only_positive_rewards``).
     """
-    task = _tracking(now, weights)
+    task = _tracking(now, off, weights)
     return np.maximum(task + _stepping(now, gait, weights) - _effort(now, weights), 0.0), task
 
 
-def _tracking(now: Moment, weights: RewardWeights) -> Array:
-    planar = squares(now.velocity[:, :2] - now.command[:, :2])
+def planar_error(now: Moment) -> Array:
+    """(N,) squares of the planar velocity's distance from the command, m^2/s^2."""
+    return squares(now.velocity[:, :2] - now.command[:, :2])
+
+
+def _tracking(now: Moment, off: Array, weights: RewardWeights) -> Array:
     turn = np.square(now.turning[:, 2] - now.command[:, 2])
-    return np.asarray(weights.velocity * np.exp(planar / -weights.sharpness) + weights.turn * np.exp(-4.0 * turn))
+    return np.asarray(weights.velocity * np.exp(off / -weights.sharpness) + weights.turn * np.exp(-4.0 * turn))
 
 
 def _stepping(now: Moment, gait: Gait, weights: RewardWeights) -> Array:

@@ -13,9 +13,9 @@ from robo_reward.envs.locomotion.actuation import DelayedTargets
 from robo_reward.envs.locomotion.batched_sim import Array, BatchedSim, Indices
 from robo_reward.envs.locomotion.counted_draws import Keys, uniform
 from robo_reward.envs.locomotion.quadruped_model import FEET, STANDING
-from robo_reward.envs.locomotion.quadruped_reward import Gait, Moment, RewardWeights, fraction, rewards
+from robo_reward.envs.locomotion.quadruped_reward import Gait, Moment, RewardWeights, fraction, planar_error, rewards
 from robo_reward.envs.locomotion.rotations import gravity_in_body, matrices, to_body, yaw_quaternion
-from robo_reward.envs.locomotion.task import EVERYWHERE, Judged, LocomotionTask, squares
+from robo_reward.envs.locomotion.task import EVERYWHERE, Judged, LocomotionTask
 from robo_reward.envs.locomotion.terrain import Ground
 from robo_reward.errors import UserError
 
@@ -112,14 +112,15 @@ class QuadrupedTask(LocomotionTask):
         # slopes and stairs run along x: who looks anywhere meets them upwards, downwards and across
         qpos[:, 3:7] = yaw_quaternion(np.pi * either_way[:, 2])
         qpos[:, 7:] = STANDING + 0.1 * either_way[:, 3:15]
-        self.sim.place(where, qpos, 0.1 * either_way[:, 15:33])
+        qvel = 0.1 * either_way[:, 15:33]
+        self.sim.place(where, qpos, qvel)
         memory["command"][where] = self._commands.of(draws[:, 33:36])
         memory["phase"][where] = draws[:, 36]
         memory["delay"][where] = self._targets.delays(draws[:, 37])
         memory["queue"][where] = STANDING
         for name in ("action", "before", "error", "steps", "fallen"):
             memory[name][where] = 0
-        memory["frames"][where] = self._first_frame(where)[:, None]
+        memory["frames"][where] = self._first_frames(where, qpos, qvel)[:, None]
 
     def control(self, action: Array) -> Array:
         """Joint targets, late by each world's latency."""
@@ -136,9 +137,10 @@ class QuadrupedTask(LocomotionTask):
             sim.qpos[:, :2] = self._ground.carried_back(sim.qpos[:, :2])
         memory["phase"][:] = fraction(memory["phase"] + self._gait.frequency * sim.dt)
         moment = self._moment()
-        reward, task = rewards(moment, self._gait, self._weights)
+        off = planar_error(moment)
+        reward, task = rewards(moment, off, self._gait, self._weights)
         memory["steps"] += 1
-        memory["error"] += np.sqrt(squares(moment.velocity[:, :2] - moment.command[:, :2]))
+        memory["error"] += np.sqrt(off)
         fallen = (moment.height < LOWEST) | (moment.gravity[:, 2] > -UPRIGHT)
         memory["fallen"][:] = fallen
         frames = memory["frames"]
@@ -184,27 +186,15 @@ class QuadrupedTask(LocomotionTask):
             phase=memory["phase"],
         )
 
-    def _first_frame(self, where: Indices) -> Floats:
-        """(M, 50) of worlds ``where``, whose robots stand at their starts."""
-        qpos, qvel, memory = self.sim.qpos[where], self.sim.qvel[where], self.memory
-        turn, nothing = matrices(qpos[:, 3:7]), np.zeros((len(where), 12))
-        frame = np.empty((len(where), FRAME), np.float32)
-        moment = Moment(
-            velocity=to_body(turn, qvel[:, :3]),
-            turning=qvel[:, 3:6],
-            gravity=gravity_in_body(turn),
-            height=qpos[:, 2],
-            command=memory["command"][where],
-            joints=qpos[:, 7:] - STANDING,
-            joint_speed=qvel[:, 6:],
-            action=nothing,
-            action_before=nothing,
-            contact=np.zeros((len(where), 4), np.bool_),
-            clearance=nothing[:, :4],
-            phase=memory["phase"][where],
-        )
-        _show(frame, moment)
-        return frame
+    def _first_frames(self, where: Indices, qpos: Array, qvel: Array) -> Array:
+        """(M, 50) of worlds ``where``, whose robots stand at their starts; the last action counts as zero."""
+        turn, angle = matrices(qpos[:, 3:7]), (2.0 * np.pi) * self.memory["phase"][where]
+        frame = np.zeros((len(where), FRAME))
+        frame[:, :3], frame[:, 3:6] = to_body(turn, qvel[:, :3]), qvel[:, 3:6]
+        frame[:, 6:9], frame[:, 9:12] = gravity_in_body(turn), self.memory["command"][where]
+        frame[:, 12:24], frame[:, 24:36] = qpos[:, 7:] - STANDING, qvel[:, 6:]
+        frame[:, 48], frame[:, 49] = np.sin(angle), np.cos(angle)
+        return frame * SCALE
 
     def _highest_near(self, xy: Array) -> Array:
         """(M,) the highest ground under a robot's length, so that nobody starts inside it."""

@@ -51,8 +51,9 @@ def gravity_in_body(turn: Array) -> Array:
 
 def yaw_quaternion(angle: Array) -> Array:
     """(N, 4) rotations about z by angles (N,) in radians."""
-    zero = np.zeros_like(angle)
-    return np.stack([np.cos(angle / 2), zero, zero, np.sin(angle / 2)], axis=1)
+    found, half = np.zeros((len(angle), 4)), angle / 2
+    found[:, 0], found[:, 3] = np.cos(half), np.sin(half)
+    return found
 
 
 def crossed(first: Array, second: Array, out: Array) -> None:

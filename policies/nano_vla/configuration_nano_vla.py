@@ -19,7 +19,8 @@ HEADS = ("flow", "tokens", "regression")
 class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
     """nano_vla: one small convolutional encoder per camera, steered by the instruction, and a head for action chunks.
 
-    ``chunk_size``: actions predicted at once; ``n_action_steps``: how many of them are executed. ``head``: ``flow`` (a
+    ``chunk_size``: actions predicted at once; ``n_action_steps``: how many of them are executed: half of them,
+    for what it sees of the last moments before a grasp is what the grasp hangs on. ``head``: ``flow`` (a
     flow-matching expert), ``tokens`` (every number of the chunk is one of ``bins``, all decoded in parallel as in
     OpenVLA-OFT) or ``regression`` (L1, OpenVLA-OFT's other head). ``blind``: pictures are never looked at; the twin
     that tells how much of a success rate needs no picture.
@@ -30,7 +31,7 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
     """
 
     chunk_size: int = 8
-    n_action_steps: int = 8
+    n_action_steps: int = 4
     head: str = "flow"
     blind: bool = False
 

@@ -26,6 +26,9 @@ from robo_reward.trace import Trace
 
 SLICE = 50
 """Updates between two looks at what the arm has sent."""
+ROUND: tuple[Mode, ...] = ("sample", "average", "sample", "prior")
+JUDGED = 10
+"""Last episodes of each kind that decide whether the corrections are kept."""
 CONFIRMED = 3
 """Interventions that a person ended in success before the reward is fitted anew on them."""
 
@@ -41,7 +44,8 @@ class HilSerl:
     ``reach`` (one number, or one a joint): units between a joint and its goal at most. ``scale``: how far the policy
     may leave what people did, in units of action. ``updates_per_step``: critic updates per step of the arm.
     ``sight_updates`` at the start, ``refresh_updates`` more for every intervention; ``refit_every`` confirmed
-    interventions the reward is fitted anew. ``correct`` false: no SAC, imitation alone (HG-DAgger), to compare with.
+    interventions the reward is fitted anew. Corrections that do worse than imitation are not kept (``better``).
+    ``correct`` false: no SAC, imitation alone (HG-DAgger), to compare with.
     """
 
     name = "hil_serl"
@@ -127,16 +131,34 @@ class HilSerl:
             self._fill()
         return self._update(min(SLICE, int(self.owed)))
 
+    @property
+    def corrects(self) -> bool:
+        """Whether there are corrections to compare with imitation."""
+        return self._correct
+
     def mode(self, number: int) -> Mode:
-        """How practice episode ``number`` explores."""
+        """How practice episode ``number`` acts: exploring, or as one of the two that are compared."""
         if not self._correct:
             return "prior"
-        return "offset" if number < self._offset_episodes else "average" if number % 3 == 2 else "sample"
+        return "offset" if number < self._offset_episodes else ROUND[number % len(ROUND)]
 
     def acting(self, mode: Mode) -> SightedPolicy:
-        """The policy as it is now, to act as ``mode`` says."""
-        self.policy.inner.start("prior" if not self._correct else mode, np.random.default_rng(0))
+        """The policy as it is now, to act as ``mode`` says; "average": corrected, unless imitation does better."""
+        chosen = self.better() if mode == "average" else mode
+        self.policy.inner.start(chosen, np.random.default_rng(0))
         return self.policy
+
+    def better(self) -> Mode:
+        """Corrected or not, by the last episodes of each: the reward a step where nobody had to take over, else 0.
+
+        A person who takes over has judged; without one the reward alone does, which may be fooled.
+        """
+        means: dict[Mode, float] = {}
+        for mode in ("average", "prior"):
+            played = [e for k, e in enumerate(self.heard) if self.mode(k) == mode][-JUDGED:]
+            scores = [0.0 if e.interventions else self.reward_of(e) for e in played]
+            means[mode] = float(np.mean(scores)) if scores else 0.0
+        return "average" if self._correct and means["average"] >= means["prior"] else "prior"
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs besides the episodes."""

@@ -27,6 +27,11 @@ class SightedPolicy:
     def __init__(self, sight: Sight, inner: AnchoredPolicy, reach: Floats) -> None:
         self.sight, self.inner, self.reach = sight, inner, np.asarray(reach, np.float32)
 
+    @property
+    def mode(self) -> Mode:
+        """How it acts: "prior" is imitation alone, "average" corrected as it is evaluated."""
+        return self.inner.mode
+
     def act(self, observation: Observation) -> Floats:
         """(N, 1, J) joint goals in LeRobot's units."""
         seen = Observation({}, self.sight.features(observation.views, observation.state), observation.task)

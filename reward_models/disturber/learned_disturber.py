@@ -94,7 +94,7 @@ class LearnedDisturber:
     def bind(self, world: World, oracle: Oracle) -> None:
         """Builds the networks for this world's states and bodies."""
         self.space: ForceSpace = force_space(world, self._bodies, self._vertical, self._lever)
-        self._pushed = pushed_worlds(world, self._unpushed)
+        self._chosen = pushed_worlds(world, self._unpushed)
         self.cost.bind(world, oracle)
         self._watch.bind(world)
         with torch.random.fork_rng(devices=[]):
@@ -125,7 +125,7 @@ class LearnedDisturber:
         with torch.no_grad():
             forces = self.nets.forces(states)
             raw = forces.displaced(self._noise(len(states))) if self._explore else forces.mean
-            unit = squash(raw) * torch.as_tensor(self._pushed)[:, None]
+            unit = squash(raw) * torch.as_tensor(self._pushed(len(raw)))[:, None]
             log_prob = forces.log_prob(raw)
         magnitude = unit.norm(dim=1).double().numpy() * (self.bound / self.curriculum.limit)
         self._pending = {
@@ -153,7 +153,8 @@ class LearnedDisturber:
         """Updates the critic, the forces and lambda, and turns the policy's advantages towards the constraint."""
         if len(self._seen) != len(advantage):
             raise ValueError(f"the disturber saw {len(self._seen)} steps, the learner {len(advantage)}")
-        self._seen = self._seen.of(self._pushed)
+        pushed = self._pushed(advantage.shape[1])
+        self._seen = self._seen.of(pushed)
         active = float(np.max(self._seen.force)) > 0.0
         terminated, done = np.asarray(self._seen.terminated), np.asarray(self._seen.done)
         fall = 1.0 / (1.0 - gamma) if self.cost.fall_steps is None else self.cost.fall_steps
@@ -162,7 +163,7 @@ class LearnedDisturber:
         gains = self._advantages(cost, force, terminated, done, gamma)
         slack = self._slack(cost, force)
         if active and self.constraint == "ratio" and self.multiplier.value > 0.0:
-            towards(advantage, gains[..., 0], self.multiplier.value, self._pushed)
+            towards(advantage, gains[..., 0], self.multiplier.value, pushed)
         self._learn(gains, active, gamma)
         metrics = self._metrics(cost, force, terminated, slack)
         if active:
@@ -191,6 +192,10 @@ class LearnedDisturber:
         save_state(folder, "disturber", self.dump())
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _pushed(self, worlds: int) -> NDArray[np.bool_]:
+        """(N,) where forces act: an adversary that is held at one bound pushes everybody, in other worlds, too."""
+        return self._chosen if self._held is None else np.ones(worlds, np.bool_)
 
     def _noise(self, worlds: int) -> Tensor:
         """(N, D) the same for ``hold`` decisions."""

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from robo_reward.envs.locomotion.actuation import DelayedTargets
 from robo_reward.envs.locomotion.make_quadruped import make_world
 from robo_reward.envs.locomotion.quadruped_model import STANDING, Randomisation, build_model, build_variants
-from robo_reward.envs.locomotion.quadruped_reward import HEIGHT, Gait, Moment, RewardWeights, rewards
-from robo_reward.envs.locomotion.quadruped_task import REACH
+from robo_reward.envs.locomotion.quadruped_reward import HEIGHT, Gait, Moment, RewardWeights, planar_error, rewards
+from robo_reward.envs.locomotion.quadruped_task import REACH, _show
 from robo_reward.envs.locomotion.rotations import crossed, gravity_in_body, matrices, to_body, yaw_quaternion
 from robo_reward.envs.locomotion.terrain import KINDS, Ground, Kind, Terrain
 from robo_reward.errors import UserError
@@ -84,6 +84,14 @@ def test_the_observation_by_hand() -> None:
     assert len(world.state_names) == len(set(world.state_names)) == 100
 
 
+def test_the_first_observation_is_that_of_any_other_moment() -> None:
+    world = make_world(num_worlds=9, threads=1, sideways=(-0.2, 0.2))
+    first = world.reset(3).state
+    frame = np.zeros((9, 50), np.float32)
+    _show(frame, world.task._moment())  # type: ignore[attr-defined]
+    np.testing.assert_allclose(first, frame, atol=1e-6)
+
+
 def moment(**changes: Any) -> Moment:
     """A robot that does everything right: 0.5 m/s forward, level, two diagonal feet in the middle of their swing."""
     gait = Gait()
@@ -122,7 +130,8 @@ def moment(**changes: Any) -> Moment:
     ],
 )
 def test_the_reward_by_hand(changes: dict[str, Any], reward: float, task: float) -> None:
-    got = rewards(moment(**changes), Gait(), RewardWeights())
+    now = moment(**changes)
+    got = rewards(now, planar_error(now), Gait(), RewardWeights())
     assert got[0][0] == pytest.approx(reward)
     assert got[1][0] == pytest.approx(task)
 

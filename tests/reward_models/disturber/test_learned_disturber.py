@@ -290,3 +290,11 @@ def test_a_learner_that_collected_something_else_is_a_fault() -> None:
     disturber = bound_to(PushedPoint())
     with pytest.raises(ValueError, match="saw 0 steps"):
         disturber.on_rollout(np.zeros((3, 1), np.float32), 0.9)
+
+
+def test_an_adversary_that_is_held_pushes_everybody_in_other_worlds_too() -> None:
+    disturber = bound_to(PushedPoint(num_worlds=4), unpushed=0.5)
+    other = PushedPoint(num_worlds=6)
+    other.reset(0)
+    disturber.hold(10.0, explore=True)
+    assert np.abs(disturber.force(other.observe())).sum(axis=(1, 2)).min() > 0.0
