@@ -1,8 +1,9 @@
 """How fast batched worlds step, against MuJoCo's own batched physics and Stable-Baselines3's subprocess environments.
 
-Run: python benchmarks/locomotion_throughput.py [THREADS]. In each step our world and raw ``mujoco.rollout`` advance the
-same states under the same controls, in turns, with equally many threads; raw does physics alone (Gymnasium's own model
-for the Ant, without our sensors). Ours adds observation, reward, termination, reset and sealing. SB3's
+Run: python benchmarks/locomotion_throughput.py [THREADS] [headline]; ``headline`` repeats only the size of the headline
+against raw physics, a few seconds each, into a file of its own. In each step our world and raw ``mujoco.rollout``
+advance the same states under the same controls, in turns, with equally many threads; raw does physics alone (Gymnasium's
+own model for the Ant, without our sensors). Ours adds observation, reward, termination, reset and sealing. SB3's
 ``SubprocVecEnv`` steps Gymnasium's Ant-v5 in turns with ours, at several worker counts, random actions for both.
 """
 
@@ -12,7 +13,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium
@@ -114,11 +115,11 @@ class Contest:
         self.world.close()
 
 
-def against_raw(threads: int) -> list[Row]:
+def against_raw(threads: int, sizes: Sequence[int] = SIZES) -> list[Row]:
     """One row for each task, size and repeat."""
     rows: list[Row] = []
     for name in WORLDS:
-        for worlds in SIZES:
+        for worlds in sizes:
             contest = Contest(name, worlds, threads)
             for repeat in range(REPEATS):
                 ours, raw, cpu = contest.run(SECONDS / REPEATS)
@@ -176,9 +177,24 @@ def middle(rows: list[Row], key: str, **where: Any) -> float:
     return statistics.median(row[key] for row in rows if all(row.get(k) == v for k, v in where.items()))
 
 
+def headline(threads: int) -> None:
+    """The headline's size alone, in three rounds over the tasks, so that a disturbance shows."""
+    raw = [{**row, "round": turn} for turn in range(3) for row in against_raw(threads, (HEADLINE,))]
+    keys = ("ratio", "cpu_ratio", "ours", "raw")
+    summary = {"worlds": HEADLINE, "load": middle(raw, "load")}
+    summary |= {name: {key: round(middle(raw, key, task=name), 3) for key in keys} for name in WORLDS}
+    write_result(
+        "locomotion_headline", f"python benchmarks/locomotion_throughput.py {threads} headline", raw, summary, [0]
+    )
+    print(summary)
+
+
 def main() -> None:
     """Both contests; the headline is the worst task's ratio, and SB3's best worker count."""
     threads = int(sys.argv[1]) if len(sys.argv) > 1 else len(os.sched_getaffinity(0))
+    if "headline" in sys.argv[2:]:
+        headline(threads)
+        return
     raw, sb3 = against_raw(threads), against_sb3(threads)
     by_task = {name: middle(raw, "ratio", task=name, worlds=HEADLINE) for name in WORLDS}
     best = max(WORKERS, key=lambda workers: middle(sb3, "sb3", workers=workers))
