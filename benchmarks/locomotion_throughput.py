@@ -2,8 +2,8 @@
 
 Run: python benchmarks/locomotion_throughput.py [THREADS] [headline]; ``headline`` repeats only the size of the headline
 against raw physics, a few seconds each, into a file of its own. In each step our world and raw ``mujoco.rollout``
-advance the same states under the same controls, in turns, with equally many threads; raw does physics alone (Gymnasium's
-own model for the Ant, without our sensors). Ours adds observation, reward, termination, reset and sealing. SB3's
+advance the same states under the same controls, in turns, with equally many threads; raw does physics alone (its
+Gymnasium model for the Ant, without our sensors). Ours adds observation, reward, termination, reset and sealing. SB3's
 ``SubprocVecEnv`` steps Gymnasium's Ant-v5 in turns with ours, at several worker counts, random actions for both.
 """
 
