@@ -104,9 +104,9 @@ class LiberoEnv(SimEnv):
 
     def rearrange(self, seed: int) -> Vector:
         """The state (S,) of a scene whose things and arm are set aside at random; the episode is not meant to go on."""
-        if self._resting is None:
-            self._resting = self.sim.data.qpos.copy()
-        scatter(self.sim, self._resting, np.random.default_rng(seed), Scatter())
+        resting = self._resting if self._resting is not None else np.array(self.sim.data.qpos, np.float64)
+        self._resting = resting
+        scatter(self.sim, resting, np.random.default_rng(seed), Scatter())
         return self._state()
 
     def expert_action(self) -> Vector:

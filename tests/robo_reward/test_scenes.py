@@ -43,7 +43,8 @@ class Shelf:
 
 
 def collect(count: int, seed: int = 0, views: tuple[str, ...] | None = None, world: Any = None) -> Any:
-    return collect_scenes(world or Shelf(), count, seed, views)
+    shelf: Any = world or Shelf()
+    return collect_scenes(shelf, count, seed, views)
 
 
 def test_each_task_has_its_scenes_and_pictures_belong_to_their_places() -> None:

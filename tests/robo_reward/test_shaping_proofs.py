@@ -86,7 +86,7 @@ def test_sound_transforms_change_the_reward(name: str) -> None:
     """Else the proof above would say nothing; in a few tasks the worst case leaves no progress at all."""
     tasks = [random_task(seed, 0.9) for seed in range(20)]
     pairs = [[rewards_of(task, chain(0.9)) for chain in SOUND[name]] for task in tasks]
-    assert sum(not np.allclose(*pair) for pair in pairs) >= 15
+    assert sum(not np.allclose(plain, shaped) for plain, shaped in pairs) >= 15
 
 
 @settings(deadline=None, max_examples=25)

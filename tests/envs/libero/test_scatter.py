@@ -59,7 +59,7 @@ def test_the_hand_reaches_a_place_turned_as_it_was(sim_of: SimOf) -> None:
     sim = sim_of("libero_object", 3)
     resting(sim)
     turned = sim.arm.hand[1]
-    place = places(sim)[:3] + np.array([0.02, -0.03, 0.1])
+    place = places(sim)[:3].astype(np.float64) + np.array([0.02, -0.03, 0.1])
     reach(sim, place)
     hand, turn = sim.arm.hand
     np.testing.assert_allclose(hand, place, atol=0.005)
