@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from robo_reward.contracts import Policy
 from robo_reward.errors import UserError
+from robo_reward.policies.vla_learning.given_policy import GivenPolicy
 from robo_reward.policies.vla_learning.grpo import built_policy
 from robo_reward.session import Session
 
 
-class AsIsLearner:
+class AsIsLearner(GivenPolicy):
     """Takes ``policy.path`` (a hub id, a LeRobot checkpoint, a run), checked against the world's names and sizes.
 
     ``updates``: 0, which ends it.
@@ -26,16 +24,6 @@ class AsIsLearner:
         if updates:
             raise UserError(f"learner.updates={updates}: learner=as_is learns nothing; use learner=sft or grpo")
         self._device, self._seed = device, seed
-        self._recipe: Any = None
-
-    def take_policy(self, recipe: Any) -> None:
-        """The policy that is taken."""
-        self._recipe = recipe
-
-    def policy_views(self, available: Sequence[str]) -> Sequence[str]:
-        """Which of the available views the policy looks at."""
-        views: Sequence[str] = self._recipe.views_of(available)
-        return views
 
     def learn(self, session: Session) -> Policy:
         """The policy.

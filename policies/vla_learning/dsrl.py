@@ -15,6 +15,7 @@ from robo_reward.playground import Playground
 from robo_reward.policies.soft_actor_critic import Batch, SacSettings, SoftActorCritic
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.exploring import Decision, ExploringPolicy, gathered
+from robo_reward.policies.vla_learning.given_policy import GivenPolicy
 from robo_reward.policies.vla_learning.grpo import built_policy
 from robo_reward.policies.vla_learning.steering import NoiseSteering, SteeredPolicy, features_of
 from robo_reward.rollout import rollout
@@ -25,7 +26,7 @@ from robo_reward.trace import Trace
 Rows = dict[str, NDArray[np.float32]]
 
 
-class DsrlLearner:
+class DsrlLearner(GivenPolicy):
     """The cheapest way to go on with a frozen VLA: nothing of it is changed, a small actor chooses its noise.
 
     ``warmup`` episodes of random noise first; then ``ratio`` updates of ``batch`` decisions for every decision that was
@@ -56,16 +57,6 @@ class DsrlLearner:
         self._warmup, self._ratio, self._batch, self._reach = warmup, ratio, batch, reach
         self._sac, self._checkpoint_every = sac or SacSettings(anchor=0.0), checkpoint_every
         self._device, self._seed = device, seed
-        self._recipe: Any = None
-
-    def take_policy(self, recipe: Any) -> None:
-        """The policy that is steered."""
-        self._recipe = recipe
-
-    def policy_views(self, available: Sequence[str]) -> Sequence[str]:
-        """Which of the available views the policy looks at."""
-        views: Sequence[str] = self._recipe.views_of(available)
-        return views
 
     def learn(self, session: Session) -> Policy:
         """Steers until the budget is spent.

@@ -17,6 +17,7 @@ from robo_reward.policies.vla.features import facts_of_world
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
+from robo_reward.policies.vla_learning.given_policy import GivenPolicy
 from robo_reward.policies.vla_learning.group_tuning import GroupSettings, GroupTuner
 from robo_reward.policies.vla_learning.ppo_tuning import PpoSettings, PpoTuner
 from robo_reward.policies.vla_learning.preferences import PreferenceSettings, PreferenceTuner
@@ -26,7 +27,7 @@ from robo_reward.session import Session
 from robo_reward.trace import Trace
 
 
-class GrpoLearner:
+class GrpoLearner(GivenPolicy):
     """Group-relative policy optimisation over chunks (SimpleVLA-RL, SRPO, EVOLVE-VLA), without a value network.
 
     ``updates``; ``group``, ``update``, ``noise``: how is played, stepped and explored. ``stop``: learned progress above
@@ -69,16 +70,6 @@ class GrpoLearner:
         self._noise, self._preferences = noise or FlowNoise(), preferences
         self._evaluate_every, self._checkpoint_every = evaluate_every, checkpoint_every
         self._remember, self._device, self._seed = remember, device, seed
-        self._recipe: Any = None
-
-    def take_policy(self, recipe: Any) -> None:
-        """The policy that is tuned."""
-        self._recipe = recipe
-
-    def policy_views(self, available: Sequence[str]) -> Sequence[str]:
-        """Which of the available views the policy looks at."""
-        views: Sequence[str] = self._recipe.views_of(available)
-        return views
 
     def learn(self, session: Session) -> Policy:
         """Tunes the policy and returns it, to act without its exploration.

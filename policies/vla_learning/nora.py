@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import Any
 
 from robo_reward.contracts import Policy
@@ -14,6 +13,7 @@ from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
+from robo_reward.policies.vla_learning.given_policy import GivenPolicy
 from robo_reward.policies.vla_learning.goal_energy import EnergySettings, preferred_pairs, recorded_hops
 from robo_reward.policies.vla_learning.group_tuning import GroupSettings
 from robo_reward.policies.vla_learning.grpo import built_policy
@@ -23,7 +23,7 @@ from robo_reward.seeding import derive_seed, seed_everything
 from robo_reward.session import Session
 
 
-class NoraLearner:
+class NoraLearner(GivenPolicy):
     """Tunes a trained flow policy on ``data`` (or demonstrations collected on the spot) without a single rollout.
 
     A small world model of the policy's own latents is fitted to the demonstrations; at every recorded moment some
@@ -54,21 +54,11 @@ class NoraLearner:
         self._world, self._energy = world or WorldSettings(), energy or EnergySettings()
         self._update = update or UpdateSettings(epochs=1, train="head")
         self._preferences, self._device, self._seed = preferences, device, seed
-        self._recipe: Any = None
 
     @property
     def needs_demonstrations(self) -> bool:
         """Demonstrations are collected where no dataset is given; a dataset is read here."""
         return self._data is None
-
-    def take_policy(self, recipe: Any) -> None:
-        """The policy that is tuned."""
-        self._recipe = recipe
-
-    def policy_views(self, available: Sequence[str]) -> Sequence[str]:
-        """Which of the available views the policy looks at."""
-        views: Sequence[str] = self._recipe.views_of(available)
-        return views
 
     def learn(self, session: Session) -> Policy:
         """Fits the world, makes the pairs, learns from them.
