@@ -11,7 +11,7 @@ for module in (
     "lerobot.policies.act.modeling_act",
     "lerobot.robots.so_follower",
     "lerobot.scripts.lerobot_rollout",
-    "robo_reward.arm_run",
+    "robo_reward.arm.policy_run",
     "robo_reward.cli",
     "robo_reward.policies.sb3_policy",
     "robo_reward.real_robot.deploy.command",

@@ -31,7 +31,7 @@ from robo_reward.contracts import (
     World,
 )
 from robo_reward.data.demonstrations import collect_demonstrations
-from robo_reward.fitting import step_negatives
+from robo_reward.fitting.episodes import step_negatives
 from robo_reward.reward_models.audit.attack import Attack
 from robo_reward.reward_models.audit.report_card import ReportCard
 from robo_reward.reward_models.audit.short_audit import ShortAudit

@@ -25,9 +25,9 @@ def run_folder(claim: str, name: str) -> Path:
     return Path("runs") / "benchmarks" / claim / name
 
 
-def train(run_dir: Path, overrides: Sequence[str]) -> Row:
-    """Runs ``robo-reward train`` in its own process and returns its summary."""
-    command = [sys.executable, "-m", "robo_reward.cli", "train", f"run_dir={run_dir}", *overrides]
+def train(run_dir: Path, overrides: Sequence[str], verb: str = "train") -> Row:
+    """Runs ``robo-reward train``, or another verb that fills a run folder, and returns its summary."""
+    command = [sys.executable, "-m", "robo_reward.cli", verb, f"run_dir={run_dir}", *overrides]
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     summary_file = run_dir / "summary.json"
     summary: Row = json.loads(summary_file.read_text()) if summary_file.exists() else {"status": "failed"}

@@ -12,7 +12,7 @@ import sys
 
 from cells import Row, write_result
 
-from robo_reward import cli_help
+from robo_reward.cli import help_pages
 
 ROUNDS = 7
 
@@ -28,7 +28,7 @@ def cpu_seconds(command: list[str]) -> float:
 def main() -> None:
     """Times the interpreter and every help page in turns."""
     program = [sys.executable, "-m", "robo_reward.cli"]
-    pages = {"program": [], **{verb: [verb] for verb in cli_help.verbs()}}
+    pages = {"program": [], **{verb: [verb] for verb in help_pages.verbs()}}
     spent: dict[str, list[float]] = {name: [] for name in ("python", *pages)}
     for _ in range(ROUNDS):
         spent["python"].append(cpu_seconds([sys.executable, "-c", "pass"]))

@@ -82,7 +82,7 @@ def played(policy: str, asked: argparse.Namespace) -> list[tuple[Trace, bool]]:
 
 def failures(kind: str, demonstrations: Sequence[Trace], asked: argparse.Namespace) -> list[tuple[Trace, bool]]:
     """Stepped negatives of one kind; the target is displaced, so that what replays the motion misses it."""
-    from robo_reward.fitting import step_negatives
+    from robo_reward.fitting.episodes import step_negatives
 
     world = world_of(asked, target_shift=0.08, horizon=130)
     counts = {"random": RANDOM, "replay": REPLAY, "hollow": HOLLOW}
@@ -93,7 +93,7 @@ def failures(kind: str, demonstrations: Sequence[Trace], asked: argparse.Namespa
 
 
 def stopped(demonstrations: Sequence[Trace]) -> list[Trace]:
-    from robo_reward.fitting import Episode, stopped_copies
+    from robo_reward.fitting.episodes import Episode, stopped_copies
 
     rows = [Episode(trace, "demonstrations", number) for number, trace in enumerate(demonstrations)]
     return [episode.trace for episode in stopped_copies(rows, 8, np.random.default_rng(0))]

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from robo_reward.contracts import Flags, Floats, Observation, World
 from robo_reward.data.demonstrations import collect_demonstrations
 from robo_reward.data.trace_file import read_trace, write_trace
 from robo_reward.explorers import RandomPolicy
-from robo_reward.fitting import episode_horizon, step_negatives
+from robo_reward.fitting.episodes import episode_horizon, step_negatives
 from robo_reward.reward_models.audit.probes import frozen
 from robo_reward.runs import atomic
 from robo_reward.seeding import derive_seed
@@ -85,23 +86,51 @@ def _world(task: str, horizon: int) -> World:
 
 
 def make(task: str, seed: int, held_out: int) -> dict[str, Any]:
-    """Demonstrations and negatives of one seed, and the held-out classes, which are the same for every seed."""
-    long = _world(task, EXPERT_HORIZON)
-    demos, _ = collect_demonstrations(long, DEMOS, derive_seed(seed, "demonstrations"), HOLD, VIEWS)
-    experts, firsts = success_steps(long, held_out, FIRST_SEED)
-    long.close()
-    from omegaconf import OmegaConf
+    """Demonstrations and negatives of one seed, and the held-out classes.
 
-    horizon = episode_horizon(OmegaConf.create({"horizon": None, "action_repeat": 2}), demos)
-    world = _world(task, horizon or 150)
+    The latter depend on the seed through the horizon alone, which the demonstrations' length sets in steps of 50: those
+    that another seed was judged on serve again where it had the same horizon.
+    """
+    world = _world(task, EXPERT_HORIZON)
+    demos, _ = collect_demonstrations(world, DEMOS, derive_seed(seed, "demonstrations"), HOLD, VIEWS)
+    world.close()
+    horizon = _horizon(demos)
+    world = _world(task, horizon)
     negatives = [e.trace for e in step_negatives(world, demos, RANDOM, REPLAY, seed, VIEWS, 3)]
     world.close()
-    world = _world(task, horizon or 150)  # a fresh one, whose log begins with the held-out episodes
+    found = _made_before(task, horizon, held_out) or _hold_out(task, horizon, held_out)
+    return {"demos": demos, "negatives": negatives, **found}
+
+
+def _horizon(demos: Sequence[Trace]) -> int:
+    from omegaconf import OmegaConf
+
+    return episode_horizon(OmegaConf.create({"horizon": None, "action_repeat": 2}), demos) or 150
+
+
+def _made_before(task: str, horizon: int, held_out: int) -> dict[str, Any] | None:
+    """The held-out classes of another seed's episodes that have this horizon."""
+    here = run_folder("mt10_episodes", f"{task}-0-{held_out}").parent
+    for folder in sorted(here.glob(f"{task}-*-{held_out}")):
+        if not re.fullmatch(rf"{task}-\d+-{held_out}", folder.name) or not (folder / "index.json").exists():
+            continue
+        if _horizon([read_trace(folder / f"demos-{k:03d}") for k in range(DEMOS)]) == horizon:
+            sets = _read(folder)["sets"]
+            classes = {name: (traces, sets["succeeded"][name]) for name, traces in sets["traces"].items()}
+            return {"classes": classes, "firsts": sets["firsts"], "shares": sets["shares"]}
+    return None
+
+
+def _hold_out(task: str, horizon: int, held_out: int) -> dict[str, Any]:
+    world = _world(task, EXPERT_HORIZON)
+    experts, firsts = success_steps(world, held_out, FIRST_SEED)
+    world.close()
+    world = _world(task, horizon)
     classes, shares = _classes(world, held_out, float(np.median(firsts)))
     world.close()
     classes["expert"] = (experts, [True] * len(experts))
     classes["frozen"] = ([frozen(t) for t in experts], [False] * len(experts))
-    return {"demos": demos, "negatives": negatives, "classes": classes, "firsts": firsts, "shares": shares}
+    return {"classes": classes, "firsts": firsts, "shares": shares}
 
 
 def _classes(world: World, count: int, typical: float) -> tuple[dict[str, tuple[list[Trace], list[bool]]], list[float]]:

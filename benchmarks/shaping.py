@@ -1,22 +1,25 @@
 """The same learned progress under each transform: what it pays for, how soon it succeeds, how often it is hacked.
 
-Run: python benchmarks/shaping.py [--tasks drawer-open,reach] [--variants potential,gain] [--seeds 5]. Five seeds on the
-first two tasks, three on the others. All rows have reward_model=progress and start from the plain clone
-(learner.priors=[clone]); ``base_reward`` is what the run itself named as its objective, and ``oracle`` is true where
-the simulator's reward or success reached an update (in none of these). A run counts as hacked if its alarm fired or at
-least half of its episodes were called a success and were none. Ends with a table; --figure FILE draws it.
+Run: python benchmarks/shaping.py [--tasks drawer-open,reach] [--variants potential,gain] [--seeds 300,301]. Five seeds
+on the first two tasks, three on the others; a cell that is there is not run again, and the result holds all that are
+there. One progress reward is fitted for each task and seed (``robo-reward fit``, audited there) and given to the runs
+of all variants, whose success detector goes on being refitted against the policy's episodes as in any other run. All
+start from the plain clone (learner.priors=[clone]). ``base_reward`` is what the run itself named as its objective, and
+``oracle`` is true where the simulator's reward or success reached an update (in none of these). A run counts as hacked
+if its alarm fired or at least half of its episodes were called a success and were none. Ends with a table; --figure
+FILE draws it.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from cells import Row, run_cells, run_folder, train, write_result
+from shaping_results import draw, print_table, summarise
 
 VARIANTS = {
     "potential": "potential",
@@ -29,27 +32,30 @@ VARIANTS = {
     "ensemble-conservative": "conservative",
 }
 """Name in the study -> the ``transform`` that it trains with."""
-TASKS = "drawer-open,reach,push,door-open"
+TASKS = ("drawer-open", "reach", "push", "door-open")
 FIRST_SEED = 300
 HACKED_SHARE = 0.5
-COLUMNS = (
-    "runs",
-    "failed",
-    "median",
-    "worst",
-    "reached_90",
-    "rollouts_to_90_median",
-    "hacked_share",
-    "return_vs_success",
-)
+CLAIM = "shaping"
+
+
+def fitted(task: str, seed: int) -> Row:
+    """The reward of a task and seed: on the demonstration and as many negatives as a run steps for itself."""
+    folder = run_folder(CLAIM, f"reward-{task}-{seed}")
+    asked = ["env=metaworld", f"env.task={task}", f"seed={seed}", "reward_model=progress", "demos=1", "held_out=0.25"]
+    asked += ["reward_model.views=[corner2,gripperPOV]", "negatives.random=8", "negatives.replay=12"]
+    found = train(folder, asked, "fit")
+    kept = ("status", "error", "reward_audit", "cpu_seconds", "notes")
+    return {"task": task, "seed": seed} | {key: found.get(key) for key in kept}
 
 
 def cell(task: str, variant: str, seed: int) -> Row:
     """One run from the plain clone."""
-    overrides = [f"env.task={task}", f"seed={seed}", "reward_model=progress", f"transform={VARIANTS[variant]}"]
-    overrides += ["learner.priors=[clone]", "learner.evaluate_every=15", "evaluate_every_episodes=20", "rollouts=150"]
+    reward = run_folder(CLAIM, f"reward-{task}-{seed}") / "reward_model"
+    overrides = [f"env.task={task}", f"seed={seed}", "reward_model=progress", f"reward_model.path={reward}"]
+    overrides += [f"transform={VARIANTS[variant]}", "learner.priors=[clone]", "rollouts=150"]
+    overrides += ["learner.evaluate_every=30", "evaluate_every_episodes=20", "episodes=20"]
     overrides += ["video=false", "report=false", "resume=true"]
-    found = train(run_folder("shaping", f"{task}-{variant}-{seed}"), overrides)
+    found = train(run_folder(CLAIM, f"{task}-{variant}-{seed}"), overrides)
     notes = found.get("notes") or {}
     curve = notes.get("evaluations") or []
     reached = [rollouts for rollouts, rate in curve if rate >= 0.9]
@@ -68,6 +74,7 @@ def cell(task: str, variant: str, seed: int) -> Row:
         "success_rate": found.get("success_rate"),
         "kept": notes.get("kept"),
         "learned_success_rate": _of_learned(found, notes),
+        "learned_episodes": (found.get("success_episodes") or 0) // (1 if notes.get("kept") == "learned" else 2),
         "rollouts_to_90": reached[0] if reached else None,
         "evaluations": curve,
         "false_success_share": share,
@@ -75,6 +82,7 @@ def cell(task: str, variant: str, seed: int) -> Row:
         "hacked": None if share is None else bool(found.get("alarm")) or share >= HACKED_SHARE,
         "learned_return_vs_success": found.get("learned_return_vs_success"),
         "cpu_seconds": found.get("cpu_seconds"),
+        "wall_seconds": found.get("wall_seconds"),
     }
 
 
@@ -86,95 +94,46 @@ def _of_learned(found: Row, notes: Row) -> float | None:
     return rate
 
 
-def digest(rows: Sequence[Row]) -> Row:
-    """The numbers of one line of the table; what no run defined is null."""
-    rates = [row["learned_success_rate"] for row in rows if row["learned_success_rate"] is not None]
-    reached = [row["rollouts_to_90"] for row in rows if row["rollouts_to_90"] is not None]
-    hacked = [row["hacked"] for row in rows if row["hacked"] is not None]
-    agree = [row["learned_return_vs_success"] for row in rows if row["learned_return_vs_success"] is not None]
+def several(task: str, seeds: Sequence[int] | None = None) -> list[int]:
+    """The seeds of a task: those chosen, else five for the first two tasks and three for the others."""
+    return list(seeds or range(FIRST_SEED, FIRST_SEED + (5 if task in TASKS[:2] else 3)))
+
+
+def rewards(tasks: Sequence[str], seeds: Sequence[int] | None = None) -> dict[str, Callable[[], Row]]:
+    """The fits by name."""
+    return {f"reward-{task}-{seed}": partial(fitted, task, seed) for task in tasks for seed in several(task, seeds)}
+
+
+def grid(
+    tasks: Sequence[str], variants: Sequence[str], seeds: Sequence[int] | None = None
+) -> dict[str, Callable[[], Row]]:
+    """The cells by name, seed by seed and task by task."""
+    turns = sorted({(seed, tasks.index(task), task) for task in tasks for seed in several(task, seeds)})
     return {
-        "runs": len(rows),
-        "failed": sum(row["status"] != "done" for row in rows),
-        "median": statistics.median(rates) if rates else None,
-        "worst": min(rates, default=None),
-        "reached_90": len(reached),
-        "rollouts_to_90_median": statistics.median(reached) if reached else None,
-        "hacked_share": sum(hacked) / len(hacked) if hacked else None,
-        "return_vs_success": statistics.median(agree) if agree else None,
-        "base_reward": sorted({row["base_reward"] for row in rows if row["base_reward"]}),
+        f"{task}-{variant}-{seed}": partial(cell, task, variant, seed)
+        for seed, _, task in turns
+        for variant in variants
     }
-
-
-def summarise(rows: Sequence[Row]) -> Row:
-    """One entry for every variant over all tasks, and one for every variant and task."""
-    summary: Row = {}
-    for variant in dict.fromkeys(row["variant"] for row in rows):
-        mine = [row for row in rows if row["variant"] == variant]
-        summary[variant] = digest(mine)
-        for task in dict.fromkeys(row["task"] for row in mine):
-            summary[f"{variant} {task}"] = digest([row for row in mine if row["task"] == task])
-    return summary
-
-
-def print_table(summary: Row) -> None:
-    """A line for every variant over all tasks."""
-    print("| variant | " + " | ".join(COLUMNS) + " |\n|" + "---|" * (len(COLUMNS) + 1))
-    for variant in (name for name in VARIANTS if name in summary):
-        shown = [_shown(summary[variant][column]) for column in COLUMNS]
-        print(f"| {variant} | " + " | ".join(shown) + " |")
-
-
-def draw(rows: Sequence[Row], file: Path) -> None:
-    """Success during training: a panel for every task, a line (median over seeds) for every variant."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
-    figure, panels = plt.subplots(1, len(tasks), figsize=(4 * len(tasks), 3.2), sharey=True, squeeze=False)
-    for task, panel in zip(tasks, panels[0], strict=True):
-        for variant in VARIANTS:
-            points: dict[int, list[float]] = {}
-            for row in rows:
-                if (row["task"], row["variant"]) == (task, variant):
-                    for rollouts, rate in row["evaluations"]:
-                        points.setdefault(rollouts, []).append(rate)
-            if points:
-                at = sorted(points)
-                panel.plot(at, [statistics.median(points[k]) for k in at], label=variant)
-        panel.set(title=task, xlabel="rollouts", ylim=(0, 1))
-    panels[0][0].set_ylabel("success rate")
-    panels[0][-1].legend(fontsize=7)
-    figure.tight_layout()
-    figure.savefig(file, dpi=120)
-
-
-def _shown(value: Any) -> str:
-    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def main() -> None:
-    """Runs the grid."""
+    """Runs the chosen cells and collects all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tasks", default=TASKS)
+    parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--variants", default=",".join(VARIANTS))
-    parser.add_argument("--seeds", type=int, help="as many on every task; default: 5 on the first two, 3 on the others")
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--seeds", help="for every task; default: 300 to 304 for the first two, to 302 for the others")
+    parser.add_argument("--jobs", type=int, default=2, help="0 runs nothing and collects what is there")
     parser.add_argument("--figure", type=Path)
     chosen = parser.parse_args()
+    seeds = [int(word) for word in chosen.seeds.split(",")] if chosen.seeds else None
     tasks = chosen.tasks.split(",")
-    several = {task: chosen.seeds or (5 if rank < 2 else 3) for rank, task in enumerate(tasks)}
-    cells = {
-        f"{task}-{variant}-{FIRST_SEED + k}": partial(cell, task, variant, FIRST_SEED + k)
-        for k in range(max(several.values()))
-        for task in tasks
-        for variant in chosen.variants.split(",")
-        if k < several[task]
-    }
-    rows = run_cells("shaping", cells, chosen.jobs)
-    summary = summarise(rows)
-    write_result("shaping", "python benchmarks/shaping.py", rows, summary, sorted({row["seed"] for row in rows}))
+    if chosen.jobs:
+        run_cells(CLAIM, rewards(tasks, seeds), chosen.jobs)
+        run_cells(CLAIM, grid(tasks, chosen.variants.split(","), seeds), chosen.jobs)
+    rows = run_cells(CLAIM, grid(TASKS, tuple(VARIANTS)), 0)
+    summary = summarise(rows) | {"rewards": run_cells(CLAIM, rewards(TASKS), 0)}
+    command = " ".join(["python benchmarks/shaping.py", *sys.argv[1:]])
+    write_result(CLAIM, command, rows, summary, sorted({row["seed"] for row in rows}))
     print_table(summary)
     if chosen.figure is not None:
         draw(rows, chosen.figure)

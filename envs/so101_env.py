@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium import spaces
 
-from robo_reward.contracts import Floats, Landmarks, Oracle
+from robo_reward.contracts import Floats, Landmarks, Observation, Oracle
 from robo_reward.envs.rendering import Profile
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.so101_arm import GRIPPER, HOME, MARGIN, STATE_NAMES, So101Arm, load_model
@@ -88,15 +88,31 @@ class So101Env(SimEnv):
         """(6,) float32 metres: where what has to move is now, and where it belongs. Never for a policy to see."""
         return np.concatenate([self.task.moved(self.data), self.task.aim(self.data)]).astype(np.float32)
 
+    def rearrange(self, seed: int) -> Vector:
+        """The state (S,) of a scene with things and hand set aside at random; the episode is not meant to go on."""
+        rng = np.random.default_rng(seed)
+        self._arrange(rng)
+        return self._stand(self._expert.somewhere(self.data, self._goal, rng))
+
     def _begin(self, seed: int) -> Vector:
+        return self._arrange(np.random.default_rng(seed))
+
+    def _arrange(self, rng: np.random.Generator) -> Vector:
+        """Draws where an episode begins."""
         import mujoco
 
-        rng = np.random.default_rng(seed)
         mujoco.mj_resetData(self.model, self.data)
-        self._goal = np.clip(np.array(HOME) + rng.uniform(-1, 1, 6) * WANDER, self.steps.low, self.steps.high)
-        self.arm.place(self._goal)
+        start = np.array(HOME) + rng.uniform(-1, 1, 6) * WANDER
         self.task.begin(self.model, self.data, rng)
         self._expert.begin()
+        return self._stand(start)
+
+    def _stand(self, units: Joints) -> Vector:
+        """Puts the arm there, at rest; the state (S,)."""
+        import mujoco
+
+        self._goal = np.clip(units, self.steps.low, self.steps.high)
+        self.arm.place(self._goal)
         mujoco.mj_forward(self.model, self.data)
         return self._state()
 
@@ -139,6 +155,12 @@ class So101World(VectorWorld):
     def places(self) -> Floats:
         """(N, 6) float32 metres: what has to move, and where it belongs. Labels for auxiliary losses."""
         return np.stack(self._vec.env_method("places"))
+
+    def rearrange(self, seed: int) -> Observation:
+        """The present scenes with things and hand set aside at random, world i by (seed, i); nothing is to move on."""
+        seeds = [int(np.random.SeedSequence((seed, i)).generate_state(1)[0]) for i in range(self.num_worlds)]
+        rows = [self._vec.env_method("rearrange", s, indices=[i])[0] for i, s in enumerate(seeds)]
+        return self._moved_on(np.stack(rows))
 
 
 def _check(features: str, control: str, speed: float, fps: float, margin: float) -> None:

@@ -24,6 +24,10 @@ NEAR = 0.006
 """Metres at which a waypoint counts as reached."""
 TURN, DAMPING, SWEEPS = 0.2, 5e-3, 12
 """How fast the hand turns downwards, damping of the inverse (m/rad), iterations."""
+ASIDE = 0.015
+"""Metres, standard deviation, by which a scene's hand lies off the expert's way."""
+LOWEST = 0.012
+"""Metres over the table that fingertips keep."""
 
 
 class Reacher:
@@ -88,6 +92,18 @@ class Expert:
     def begin(self) -> None:
         """A new episode."""
         self.leg, self.waited = 0, 0
+
+    def somewhere(self, data: Any, start: Joints, rng: np.random.Generator) -> Joints:
+        """(6,) LeRobot's units: a pose somewhere beside the way that begins at ``start``; the episode begins anew."""
+        self.begin()
+        path = self._path(data)
+        leg = int(rng.integers(len(path)))
+        before = self._reacher.fingertips(start) if leg == 0 else path[leg - 1][0]
+        place = before + rng.uniform() * (path[leg][0] - before) + rng.normal(0.0, ASIDE, 3)
+        place[2] = max(place[2], LOWEST)
+        units = self._reacher.solve(place, self._reacher.solve(place, start))
+        units[GRIPPER] = path[leg][1]
+        return units
 
     def goal(self, data: Any, last: Joints) -> Joints:
         """The next joint goal (6,) in LeRobot's units; ``last``: the goal before."""

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from robo_reward.envs.rendering import CameraRenderer, Profile, camera_names
 from robo_reward.envs.so101_arm import REST, So101Arm, load_model
 from robo_reward.envs.so101_expert import Expert
-from robo_reward.envs.so101_tasks import find_task
+from robo_reward.envs.so101_tasks import TASKS, find_task
+from robo_reward.errors import UserError
 from robo_reward.joint_goals import Drive, Joints
 
 
@@ -22,7 +23,8 @@ class So101Plant:
     """
 
     def __init__(self, task: str = "reach", start: tuple[float, ...] = REST, profile: Profile = "fast") -> None:
-        self._task, self._start = find_task(task), tuple(start)
+        self._first = self._task = find_task(task)
+        self._start, self._returns = tuple(start), False
         self._profile: Profile = profile
         self._model = load_model()
         import mujoco  # only now is the renderer chosen
@@ -54,8 +56,29 @@ class So101Plant:
         with self._lock:
             first = int(self._model.joint("cube").dofadr[0])
             self._data.qvel[first : first + 6] = 0.0
-            self._task.begin(self._model, self._data, np.random.default_rng(seed))
+            self._place(np.random.default_rng(seed))
             mujoco.mj_forward(self._model, self._data)
+
+    def _place(self, rng: np.random.Generator) -> None:
+        """The task's things; where it takes turns with the one that undoes it, so that either can be done."""
+        if not self._returns or self._first.undone_by is None:
+            self._task.begin(self._model, self._data, rng)
+            return
+        back = find_task(self._first.undone_by)
+        back.begin(self._model, self._data, rng)
+        if self._task is self._first:
+            back.finish(self._model, self._data)
+
+    def turn(self, back: bool) -> None:
+        """From now on the task is the one that undoes the first, or the first again. UserError: none undoes it."""
+        undone_by = self._first.undone_by
+        if back and undone_by is None:
+            able = [task.name for task in TASKS.values() if task.undone_by is not None]
+            raise UserError(f"no task undoes '{self._first.name}': practice without resets knows {', '.join(able)}")
+        with self._lock:
+            self._returns = True
+            self._task = find_task(undone_by) if back and undone_by is not None else self._first
+            self._expert = Expert(self._task, self.arm)
 
     def advance(self, seconds: float, drive: Drive) -> None:
         """Whole simulator steps; what is left is owed to the next call."""

@@ -15,8 +15,10 @@ Place = NDArray[np.float64]
 Draw = Callable[[np.random.Generator], dict[str, Place]]
 CUBE_HALF = 0.0125
 SHELF_TOP = 0.024
-REACHED, PUSHED, PLACED = 0.02, 0.025, 0.025
-"""Metres of tolerance: fingertips to ball, cube to disc, cube to the shelf's middle."""
+REACHED, PUSHED, PLACED, RETURNED = 0.02, 0.025, 0.025, 0.03
+"""Metres of tolerance: fingertips to ball, cube to disc, cube to the shelf's middle, cube to the table's."""
+MIDDLE = np.array([0.21, 0.0, CUBE_HALF])
+"""Metres: where ``push-back`` brings the cube."""
 AWAY = np.array([6.0, 0.0, 0.0])
 CUBE_AWAY = np.array([6.0, 2.0, CUBE_HALF])
 """Where things go that a task does not use: behind every camera, the cube on the table's plane."""
@@ -35,6 +37,10 @@ class Task:
     tolerance: float
     height: float = 0.0
     """Metres of the goal's centre over the goal body."""
+    place: Place | None = None
+    """(3,) metres: a goal that no body shows."""
+    undone_by: str | None = None
+    """The task that brings things back to where this one can begin."""
 
     def begin(self, model: Any, data: Any, rng: np.random.Generator) -> None:
         """Places the task's things and hides the others."""
@@ -47,6 +53,11 @@ class Task:
         yaw = float(np.arctan2(data.qpos[first + 1], data.qpos[first] - 0.0388) + rng.uniform(-0.15, 0.15))
         data.qpos[first + 3 : first + 7] = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
 
+    def finish(self, model: Any, data: Any) -> None:
+        """Puts the thing where it belongs."""
+        first = model.joint(self.thing).qposadr[0]
+        data.qpos[first : first + 3] = self.aim(data)
+
     def moved(self, data: Any) -> Place:
         """(3,) metres: what has to get to the goal."""
         place: Place = (data.site("tcp").xpos if self.thing is None else data.body(self.thing).xpos).copy()
@@ -54,6 +65,8 @@ class Task:
 
     def aim(self, data: Any) -> Place:
         """(3,) metres: where it has to get."""
+        if self.place is not None:
+            return self.place.copy()
         place: Place = data.body(self.goal).xpos + np.array([0, 0, self.height])
         return place
 
@@ -94,6 +107,12 @@ def _push(rng: np.random.Generator) -> dict[str, Place]:
     return {"cube": cube, "zone": np.array([*(cube + way)[:2], 0.0])}
 
 
+def _push_back(rng: np.random.Generator) -> dict[str, Place]:
+    heading = rng.choice([-1.0, 1.0]) * rng.uniform(0.6, 1.2)  # the arm hardly gets behind what lies straight ahead
+    zone = MIDDLE + rng.uniform(0.05, 0.07) * np.array([np.cos(heading), np.sin(heading), 0.0])
+    return {"cube": zone, "zone": np.array([*zone[:2], 0.0])}
+
+
 def _pick_and_place(rng: np.random.Generator) -> dict[str, Place]:
     side = rng.choice([-1.0, 1.0])
     cube = _around(rng, (0.2, 0.24), 10.0, CUBE_HALF)
@@ -111,7 +130,20 @@ TASKS: dict[str, Task] = {
     task.name: task
     for task in (
         Task("reach", "move the gripper to the green ball", 120, None, "target", _reach, REACHED),
-        Task("push", "push the red cube onto the blue disc", 200, "cube", "zone", _push, PUSHED, CUBE_HALF),
+        Task(
+            "push",
+            "push the red cube onto the blue disc",
+            200,
+            "cube",
+            "zone",
+            _push,
+            PUSHED,
+            CUBE_HALF,
+            undone_by="push-back",
+        ),
+        Task(
+            "push-back", "push the red cube off the blue disc", 200, "cube", "zone", _push_back, RETURNED, place=MIDDLE
+        ),
         Task(
             "pick-and-place",
             "put the red cube on the blue block",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
-from robo_reward.pushing import Disturber
+from robo_reward.pushes.forces import Disturber
 
 
 class Disturbed(BaseCallback):

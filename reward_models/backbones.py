@@ -34,6 +34,7 @@ class Backbone(nn.Module):
     path in place of the checkpoint. The checkpoint ``random`` (``timm:<model>/random``) gives random weights, the same
     every time and said loudly, for trying things without a download. ``features``: per view.
     ``grid`` > 1 keeps where things are: the last feature map of a timm network, averaged in grid x grid cells.
+    ``restorable``: whether its name alone gives the same weights again, so that they need not be saved.
 
     Raises:
         UserError: for an unknown name, for weights that are neither here nor to be fetched, and for a grid of a network
@@ -46,7 +47,7 @@ class Backbone(nn.Module):
         loaded = _load(name)
         if grid < 1 or (grid > 1 and not name.startswith("timm:")):
             raise UserError(f"grid={grid} of encoder={name}: only timm's networks have a map for a grid; use grid=1")
-        self.name, self.grid = name, grid
+        self.name, self.grid, self.restorable = name, grid, not name.endswith(f"/{RANDOM}")
         self.net, self.pixels = loaded.net.requires_grad_(False).eval(), loaded.pixels
         self.features = loaded.features * grid**2
         self.register_buffer("mean", torch.tensor(loaded.mean).view(1, 3, 1, 1))

@@ -22,6 +22,7 @@ from robo_reward.contracts import (
 )
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.seeding import derive_seed
+from robo_reward.separate_looks import SeparateLooks
 from robo_reward.session import Saveable
 from robo_reward.trace import Trace
 
@@ -53,16 +54,21 @@ class Ensemble:
         self.members, self._caution = dict(members), caution
         self.rule: Rule = rule
         self.needs = merge_needs({name: member.needs for name, member in self.members.items()})
+        self._looks = [SeparateLooks(member) for member in self.members.values()]
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Estimates (N,). UserError if a member prices whole episodes only."""
         self._steps_allowed()
-        return self._combine([member.begin(first, fresh) for member in self.members.values()])
+        return self._combine([member.begin(first, fresh) for member in self._looks])
 
     def estimate(self, transition: Transition) -> Estimate:
         """Estimates (N,); errors as ``begin``."""
+        return self.estimate_where(transition, np.ones(len(transition.terminated), bool))
+
+    def estimate_where(self, transition: Transition, look: Flags) -> Estimate:
+        """As ``LooksApart``."""
         self._steps_allowed()
-        return self._combine([member.estimate(transition) for member in self.members.values()])
+        return self._combine([member.estimate_where(transition, look) for member in self._looks])
 
     def estimate_episode(self, trace: Trace) -> Estimate:
         """Estimates (F,)."""

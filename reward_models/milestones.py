@@ -90,9 +90,14 @@ class MilestoneTracker:
             self._values[world] = [0.0]
             self.references[world] = z[world]
 
-    def advance(self, hops: NDArray[np.float32], z: torch.Tensor) -> None:
-        """Takes the hops (N,) from ``references`` to ``z`` (N, Z)."""
-        for world, walk in enumerate(self._walks):
+    def advance(self, hops: NDArray[np.float32], z: torch.Tensor, look: NDArray[np.bool_]) -> None:
+        """Takes the hops (N,) from ``references`` to ``z`` (N, Z) of the worlds where ``look`` (N,) is True.
+
+        Worlds whose episodes began at different steps are due at different steps: a look that is not theirs must not
+        count as one of the ``interval`` frames between their milestones.
+        """
+        for world in np.flatnonzero(look):
+            walk = self._walks[world]
             if walk.advance(float(hops[world])):
                 self.references[world] = z[world]
             self._values[world].append(walk.value)

@@ -17,6 +17,7 @@ from robo_reward.errors import UserError
 from robo_reward.reward_models.backbones import Backbone
 from robo_reward.reward_models.frame_gains import FrameGains
 from robo_reward.reward_models.frames import check_demonstrations
+from robo_reward.reward_models.frozen_weights import check_fingerprint, fingerprint
 from robo_reward.reward_models.image_encoder import stack_views
 from robo_reward.reward_models.perceptual_steps import (
     Array,
@@ -186,10 +187,11 @@ class PerceptualModel:
     # --- on disk -----------------------------------------------------------------------------------------------------
 
     def save(self, folder: Path) -> None:
-        """Writes the steps; the encoder is named, not copied."""
+        """Writes the steps; the encoder is named, with the hash of its weights, not copied."""
         self._check_fitted()
-        belongs = {"encoder": self._encoder, "grid": self._grid, "views": list(self.needs.views)}
+        belongs: dict[str, Any] = {"encoder": self._encoder, "grid": self._grid, "views": list(self.needs.views)}
         steps = [asdict(step) for step in self._steps]
+        belongs["sha256"] = fingerprint(self.backbone)
         state = {"belongs": belongs, "mean": self._mean, "std": self._std, "steps": steps}
         save_state(folder, "perceptual", state | {"calibration": self._calibration.state()})
 
@@ -197,14 +199,17 @@ class PerceptualModel:
         """Reads what ``save`` wrote.
 
         Raises:
-            UserError: if it was fitted with another encoder or other views.
+            UserError: if it was fitted with another encoder, other weights of it, or other views.
         """
         state: dict[str, Any] = load_state(folder, "perceptual")
         if set(state) != {"belongs", "mean", "std", "steps", "calibration"}:
             raise UserError(f"'{folder}' holds no perceptual reward of this version of robo-reward: fit it again")
         now = {"encoder": self._encoder, "grid": self._grid, "views": list(self.needs.views)}
+        stored = state["belongs"].pop("sha256", None)  # older folders hold none
         if state["belongs"] != now:
             raise UserError(f"this perceptual reward was fitted with {state['belongs']}, the configuration says {now}")
+        if stored is not None:
+            check_fingerprint(self.backbone, stored, f"encoder={self._encoder}")
         self._mean, self._std = state["mean"], state["std"]
         self._steps = [Step(**step) for step in state["steps"]]
         self._calibration = Calibration(**state["calibration"])

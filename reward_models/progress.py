@@ -5,29 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from robo_reward.contracts import Estimate, Flags, Floats, Needs, Observation, Transition
-from robo_reward.errors import UserError, unknown_name
+from robo_reward.errors import UserError
 from robo_reward.reward_models.demonstration_memory import DemonstrationMemory, blank_memory, remember
 from robo_reward.reward_models.frames import check_demonstrations, inputs_of, task_vector
-from robo_reward.reward_models.hops import RULES, Rule, fuse
+from robo_reward.reward_models.frozen_weights import load_trained, trained_weights
+from robo_reward.reward_models.hops import Rule, fuse
 from robo_reward.reward_models.image_encoder import stack_views
 from robo_reward.reward_models.milestones import MilestoneTracker, check_threshold, held_above, milestone_progress
 from robo_reward.reward_models.progress_fit import FitSettings, fit_progress
 from robo_reward.reward_models.progress_net import EMBEDDING, ProgressNet, StateEncoder, make_encoder
+from robo_reward.reward_models.progress_settings import Head, check_settings
 from robo_reward.reward_models.success_detector import SuccessDetector
 from robo_reward.reward_models.training_frames import training_frames
 from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.seeding import seed_everything
 from robo_reward.trace import Trace
-
-Head = Literal["absolute", "hop", "both", "milestones"]
-HEADS: tuple[Head, ...] = ("absolute", "hop", "both", "milestones")
 
 
 class ProgressModel:
@@ -58,13 +58,8 @@ class ProgressModel:
         threshold: float | None = None,
         consecutive: int = 3,
     ) -> None:
+        check_settings(head, rule, stride, interval, members)
         check_threshold(threshold, consecutive, head)
-        if head not in HEADS:
-            raise unknown_name("progress head", head, HEADS)
-        if rule not in RULES:
-            raise unknown_name("recursion rule", rule, RULES)
-        if stride < 1 or interval < 1 or members < 1:
-            raise UserError(f"stride={stride}, interval={interval} and members={members} must be at least 1")
         if not views and encoder != "state":
             raise UserError(
                 f"encoder={encoder} needs pictures: name views with env.views=[...], or set encoder=state for none"
@@ -177,7 +172,7 @@ class ProgressModel:
     @torch.no_grad()
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Remembers the first frame of fresh episodes; estimates (N,)."""
-        z = self._see(first)
+        z = self._see(first, np.ones(len(fresh), bool))
         if len(self._first) != len(fresh):
             self._first, self._before = z.clone(), z.clone()
         where = torch.from_numpy(fresh)
@@ -185,15 +180,19 @@ class ProgressModel:
         self._tracker.begin(z, fresh)
         return self._now(z, self._tasks(first))
 
-    @torch.no_grad()
     def estimate(self, transition: Transition) -> Estimate:
         """Estimates (N,) of the state that was reached; gains since the last look."""
-        z = self._see(transition.after)
-        task = self._tasks(transition.after)
+        return self.estimate_where(transition, np.ones(len(transition.terminated), bool))
+
+    @torch.no_grad()
+    def estimate_where(self, transition: Transition, look: Flags) -> Estimate:
+        """As ``LooksApart``: worlds where ``look`` (N,) is False were not looked at and remember nothing of it."""
+        z, task = self._before.clone(), self._tasks(transition.after)
+        z[torch.from_numpy(look)] = self._see(transition.after, look)
         if self.head == "milestones":
-            self._tracker.advance(self.net.hop(self._tracker.references, z, task).mean(0).numpy(), z)
+            self._tracker.advance(self.net.hop(self._tracker.references, z, task).mean(0).numpy(), z, look)
         seen = self._now(z, task)
-        self._before = z.clone()
+        self._before = z
         return seen
 
     @torch.no_grad()
@@ -249,11 +248,12 @@ class ProgressModel:
         self._net = ProgressNet(encoder, self._members).eval()
         self.detector = SuccessDetector(EMBEDDING)
 
-    def _see(self, observation: Observation) -> Tensor:
+    def _see(self, observation: Observation, look: Flags) -> Tensor:
+        """Embeddings of the worlds where ``look`` is True."""
         if not self.needs.views:
-            seen: Tensor = self.net.encoder(torch.from_numpy(observation.state))
+            seen: Tensor = self.net.encoder(torch.from_numpy(observation.state[look]))
             return seen
-        frames = {view: observation.views[view] for view in self.needs.views}
+        frames = {view: observation.views[view][look] for view in self.needs.views}
         embedded: Tensor = self.net.encoder(stack_views(frames, self.needs.views))
         return embedded
 
@@ -265,7 +265,7 @@ class ProgressModel:
         return {
             "shape": self._shape,
             "views": list(self.needs.views),
-            "net": self.net.state_dict(),
+            **trained_weights(self.net),
             "detector": self.detector.state(),
             "memory": self._memory.state(),
         }
@@ -274,7 +274,7 @@ class ProgressModel:
         """Takes back what ``state`` gave.
 
         Raises:
-            UserError: if it was fitted for other views.
+            UserError: if it was fitted for other views, or with other weights of a pretrained encoder.
         """
         if not {"shape", "views", "net", "detector", "memory"} <= set(state):
             raise UserError("this reward model was saved by another version of robo-reward: fit it again")
@@ -285,7 +285,7 @@ class ProgressModel:
             )
         self._shape = dict(state["shape"])
         self._make_net()
-        self.net.load_state_dict(state["net"])
+        load_trained(self.net, state["net"], state.get("frozen", {}))
         self.detector.load(state["detector"])
         self._memory = DemonstrationMemory(**state["memory"])
         self._cache.clear()

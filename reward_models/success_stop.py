@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from robo_reward.build import load_reward_model
 from robo_reward.contracts import Flags, Needs, Observation, RewardModel, Transition
 from robo_reward.errors import UserError
+from robo_reward.separate_looks import SeparateLooks
 
 
 @runtime_checkable
@@ -37,6 +38,7 @@ class SuccessStop:
         if model.needs.episode:
             raise UserError("a reward model that prices whole episodes cannot stop one: use success_classifier")
         self._model, self.threshold, self._consecutive = model, threshold, consecutive
+        self._looks = SeparateLooks(model)
         self.needs: Needs = model.needs
         self._sure: NDArray[np.int64] = np.zeros(0, np.int64)
         self._age: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -48,7 +50,7 @@ class SuccessStop:
 
     def begin(self, first: Observation, fresh: Flags) -> None:
         """Episodes where ``fresh`` (N,) is True start anew; the first frame is not a look."""
-        self._model.begin(first, fresh)
+        self._looks.begin(first, fresh)
         self._forget(fresh)
 
     def stops(self, transition: Transition) -> Flags:
@@ -57,7 +59,7 @@ class SuccessStop:
         look: Flags = self._age % self.needs.stride == 0
         if not look.any():
             return look
-        return self._judged(look, np.asarray(self._model.estimate(transition).success))
+        return self._judged(look, np.asarray(self._looks.estimate_where(transition, look).success))
 
     # --- inside ------------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from robo_reward.contracts import (
 )
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name
+from robo_reward.separate_looks import SeparateLooks
 from robo_reward.trace import Trace
 from robo_reward.transform_kinds import EpisodeTransform, EstimateFilter, Remembering, Transform, name_of, nature_of
 
@@ -61,9 +62,9 @@ class RewardStack:
             )
         self.base_reward = " + ".join(names) or "none"
         self._level = pays_unbounded_level(self.transforms)
+        self._looks = SeparateLooks(model)
         self._held: Estimate | None = None
         self._age: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._gained: Floats = np.zeros(0, np.float32)
 
     @property
     def needs(self) -> Needs:
@@ -78,15 +79,13 @@ class RewardStack:
             UserError: if a transform prices whole episodes only.
         """
         steps = self._step_transforms()
-        estimate = seen = self.model.begin(first, fresh)
+        estimate = seen = self._looks.begin(first, fresh)
         for transform in steps:
             if isinstance(transform, EstimateFilter):
                 seen = transform.filter(seen)
             else:
                 transform.begin(seen, fresh)
         self._age = np.where(fresh, 0, self._age if len(self._age) == len(fresh) else 0)
-        gained = self._gained if len(self._gained) == len(fresh) else np.zeros(len(fresh), np.float32)
-        self._gained = np.where(fresh, 0, gained).astype(np.float32)
         same = self._held is not None and len(self._held.progress) == len(fresh)
         self._held = _merge(fresh, estimate, self._held) if same and self._held is not None else estimate
         return self._held
@@ -99,7 +98,7 @@ class RewardStack:
         look = (self._age % self.model.needs.stride == 0) | transition.done
         held = _still(self._held)
         if look.any():
-            held = _merge(look, self._collected(look, self.model.estimate(transition)), held)
+            held = _merge(look, self._looks.estimate_where(transition, look), held)
         self._held = held
         self._check_end(transition.terminated, held)
         reward, seen = self._base(transition.env_reward), held
@@ -109,15 +108,6 @@ class RewardStack:
             else:
                 reward = transform(reward, transition, seen)
         return Step(transition, held, reward.astype(np.float32))
-
-    def _collected(self, look: Flags, seen: Estimate) -> Estimate:
-        """``seen`` with the gains since each world's own last look.
-
-        A model looks at all worlds when one of them is due; what the others gained is kept until it is their turn.
-        """
-        gained = self._gained + seen.gain
-        self._gained = np.where(look, 0, gained).astype(np.float32)
-        return replace(seen, gain=np.clip(gained, -1, 1).astype(np.float32))
 
     def price(self, trace: Trace) -> Trace:
         """The trace with ``estimate`` at its F kept frames and ``reward`` (T,) between them, linearly interpolated."""

@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from robo_reward.contracts import Flags, Floats, Hook, Step, Transition, World
 from robo_reward.errors import UserError, unknown_name
-from robo_reward.pushing import Disturber, Pushable
+from robo_reward.pushes.forces import Disturber, Pushable
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import OUTCOME, STOPPED, EndsEpisodes, Recorder, Stopper, told, verdict_positions
 from robo_reward.seeding import derive_seed

@@ -14,7 +14,7 @@ from robo_reward.alarm import HackingAlarm
 from robo_reward.answer_counts import counts_of
 from robo_reward.contracts import Budget, Hook, Needs, Policy, Tally, World
 from robo_reward.data.trace_file import read_trace, write_trace
-from robo_reward.pushing import Disturber
+from robo_reward.pushes.forces import Disturber
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import STOPPED, Stopper, rollout
 from robo_reward.runs.checkpoint import load_state, save_state

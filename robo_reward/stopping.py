@@ -7,7 +7,7 @@ from typing import Any
 from robo_reward.build import build
 from robo_reward.chain_check import pays_unbounded_level
 from robo_reward.errors import UserError
-from robo_reward.pushing import Disturber, disturbs
+from robo_reward.pushes.forces import Disturber, disturbs
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import Stopper
 

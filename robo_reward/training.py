@@ -16,7 +16,7 @@ from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, 
 from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
-from robo_reward.fitting import episode_horizon
+from robo_reward.fitting.episodes import episode_horizon
 from robo_reward.gathering import build_learner, gather_demonstrations
 from robo_reward.picture_sizes import check_picture_sizes
 from robo_reward.runs.folder import RunFolder

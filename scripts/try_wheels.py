@@ -18,14 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 TRY = """
 import sys
 from hydra import compose, initialize_config_module
-from robo_reward import cli_help
+from robo_reward.cli import help_pages
 import robo_reward
 
 assert robo_reward.__file__.startswith(sys.prefix), f"{robo_reward.__file__} is not the installed wheel"
-for verb in cli_help.verbs():
+for verb in help_pages.verbs():
     with initialize_config_module("robo_reward.configs", version_base="1.3"):
-        for group, chosen in [("", ""), *cli_help.chosen_groups(verb)]:
-            for option in cli_help.group_options(group) if group else [""]:
+        for group, chosen in [("", ""), *help_pages.chosen_groups(verb)]:
+            for option in help_pages.group_options(group) if group else [""]:
                 compose(verb, overrides=[f"{group}={option}"] if group else [])
                 print("composed", verb, group, option)
 """

@@ -16,7 +16,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from robo_reward import contract_tests as contract
-from robo_reward.arm_learner import ArmLearner
+from robo_reward.arm.learner import ArmLearner
 from robo_reward.build import build, build_reward_model, build_transforms, load_reward_model, save_reward_model
 from robo_reward.contracts import LearnedRewardModel, RewardModel, World
 from robo_reward.errors import UserError
@@ -252,7 +252,7 @@ def _parts(config: DictConfig) -> list[DictConfig]:
 def test_learners(name: str) -> None:
     config = compose(f"learner={name}")
     learner = build(config.learner)
-    if name == "hil_serl":  # works beside an arm: robo_reward/arm_learner.py
+    if name == "hil_serl":  # works beside an arm: robo_reward/arm/learner.py
         methods = ("begin", "prepare", "hear", "work", "mode", "acting", "state", "load")
         assert set(methods) <= set(vars(ArmLearner))
         assert all(callable(getattr(learner, method)) for method in methods)

@@ -16,7 +16,7 @@ from hydra import compose, initialize_config_module
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from robo_reward import cli_help
+from robo_reward.cli import help_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 WINGS = ("envs", "policies", "real_robot", "reward_models")
@@ -132,10 +132,10 @@ def test_every_yaml_file_says_what_it_is_for(path: Path) -> None:
 
 
 def choices() -> list[tuple[str, str]]:
-    listed = [(verb, "") for verb in cli_help.verbs()]
-    for verb in cli_help.verbs():
-        for group, _ in cli_help.chosen_groups(verb):
-            listed += [(verb, f"{group}={option}") for option in cli_help.group_options(group)]
+    listed = [(verb, "") for verb in help_pages.verbs()]
+    for verb in help_pages.verbs():
+        for group, _ in help_pages.chosen_groups(verb):
+            listed += [(verb, f"{group}={option}") for option in help_pages.group_options(group)]
     return listed
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -14,15 +15,18 @@ from robo_reward.envs.rendering import LIGHT_CELL, CameraRenderer, Profile
 if TYPE_CHECKING:
     import mujoco
 
-Meshes = Literal["published", "light"]
+Meshes = Literal["published", "light", "lighter"]
 ROBOT = ("robot0_", "gripper0_", "mount0_")
 COLLISION, VISUAL, UNSEEN = 0, 1, 5
 """Groups of geoms: robosuite's first two, and one of our own that is never drawn."""
+THING_CELL = 0.004
+"""Metres within which the meshes of things lose their vertices in ``lighter``: about a pixel of 128."""
 CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], np.float64)
 
 
 class ScenePictures(CameraRenderer):
-    """Renders one LIBERO model. ``meshes="light"`` merges the robot's visual vertices within 6 mm.
+    """Renders one LIBERO model. ``meshes="light"`` merges the robot's visual vertices within 6 mm; ``lighter`` also
+    those of the things, within 4 mm: about half the time.
 
     ``fast``: no multisampling, shadows or reflections; ``pretty``: as the published environment renders.
     In ``fast``, geoms whose bounding box lies outside the field of view are left out: the picture stays the same.
@@ -50,9 +54,15 @@ class ScenePictures(CameraRenderer):
         self._option.geomgroup[COLLISION] = 0
         self._option.geomgroup[UNSEEN] = 0
 
-    def _lightened(self) -> AbstractContextManager[None]:
-        cell = LIGHT_CELL if self._meshes == "light" else 0.0
-        return light_meshes(self._model, cell, robot_meshes(self._model))
+    @contextmanager
+    def _lightened(self) -> Iterator[None]:
+        robot = robot_meshes(self._model)
+        things = np.setdiff1d(np.arange(self._model.nmesh), robot)
+        with (
+            light_meshes(self._model, 0.0 if self._meshes == "published" else LIGHT_CELL, robot),
+            light_meshes(self._model, THING_CELL if self._meshes == "lighter" else 0.0, things),
+        ):
+            yield
 
     def _update_scene(self, renderer: mujoco.Renderer, camera: str | int) -> None:
         if isinstance(camera, str) and self._profile == "fast":  # shadows may fall in from outside

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -131,8 +131,8 @@ def make_world(
             raise unknown_name("kind of starts", str(kind), STARTS)
     if joint_noise < 0 or target_shift < 0:
         raise UserError(f"env.joint_noise={joint_noise} and env.target_shift={target_shift} must be 0 or more")
-    if meshes not in ("published", "light"):
-        raise unknown_name("kind of meshes", str(meshes), ("published", "light"))
+    if meshes not in get_args(Meshes):
+        raise unknown_name("kind of meshes", str(meshes), get_args(Meshes))
     if timing not in ("lerobot", "present"):
         raise unknown_name("timing", str(timing), ("lerobot", "present"))
     tasks = find_tasks(suite, task)

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 PADDING = 256
+REACH = 2
+"""So many bytes behind a text its last byte's n-grams look at each other."""
 
 
 def byte_tokens(texts: Sequence[str], length: int) -> Tensor:
@@ -35,6 +37,8 @@ class InstructionEncoder(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, size) float32; an empty text is a vector too."""
         texts, which = tokens.unique(dim=0, return_inverse=True)
+        longest = int((texts != PADDING).sum(1).max())
+        texts = texts[:, : longest + REACH]  # what lies behind tells nothing
         there = (texts != PADDING).float()[:, None]
         grams = functional.relu(self.ngrams(self.embedding(texts).transpose(1, 2))).float() * there
         mean = grams.sum(2) / there.sum(2).clamp(min=1)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from robo_reward.arm_episode import ArmEpisode
+from robo_reward.arm.episode import ArmEpisode
 from robo_reward.contracts import Floats, LearnedRewardModel
 from robo_reward.errors import UserError
 from robo_reward.policies.anchored_policy import Mode

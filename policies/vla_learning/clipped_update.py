@@ -5,15 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from robo_reward.errors import UserError
+from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.exploring import Decision, gathered, prepared
 from robo_reward.policies.vla_learning.likelihood import Likelihood, joined
+
+Way = Literal["clipped", "forward"]
+WAYS: tuple[Way, ...] = ("clipped", "forward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,8 @@ class UpdateSettings:
     ``dual``: bound of a bad decision's loss in units of its advantage. ``epochs`` over the decisions in batches of
     ``batch``; they stop early once the divergence from the policy that acted passes ``kl_stop``. ``lr`` of Adam;
     ``grad_clip``: bound of the gradient's norm. ``train``: all weights that the policy trains, or its action head.
+    ``way``: ``clipped``, or ``forward`` (``ForwardUpdate``, of flows), whose ``strength`` says how far an advantage of 1
+    pulls, on ``draws`` noisy points of every decision.
     """
 
     lr: float = 1e-5
@@ -34,9 +39,12 @@ class UpdateSettings:
     kl_stop: float = 0.1
     grad_clip: float = 1.0
     train: str = "all"
+    way: Way = "clipped"
+    strength: float = 1.0
+    draws: int = 4
 
     def __post_init__(self) -> None:
-        for name, least in (("batch", 1), ("epochs", 1)):
+        for name, least in (("batch", 1), ("epochs", 1), ("draws", 1)):
             if getattr(self, name) < least:
                 raise UserError(f"update.{name}={getattr(self, name)} must be {least} or more")
         if not 0 < self.clip_low < 1 or self.clip_high <= 0 or self.dual <= 1:
@@ -48,6 +56,10 @@ class UpdateSettings:
             raise UserError(f"update.lr={self.lr} and kl_stop={self.kl_stop} must be above 0")
         if self.train not in ("all", "head"):
             raise UserError(f"update.train={self.train}: all weights that the policy trains, or its action 'head'")
+        if self.way not in WAYS:
+            raise unknown_name("learner.update.way", self.way, WAYS)
+        if self.strength <= 0:
+            raise UserError(f"update.strength={self.strength} must be above 0: at 0 nothing is learned")
 
 
 def executed_mask(decisions: Sequence[Decision], chunk: int) -> Tensor:

@@ -17,6 +17,7 @@ from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, UpdateSettings
 from robo_reward.policies.vla_learning.exploring import Decision, ExploringPolicy
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
+from robo_reward.policies.vla_learning.forward_update import ForwardUpdate
 from robo_reward.policies.vla_learning.group_advantages import EpisodePricer, Pays, group_advantages, spread_of
 from robo_reward.policies.vla_learning.likelihood import likelihood_of
 from robo_reward.rollout import Stopper
@@ -71,7 +72,8 @@ class GroupTuner:
     ) -> None:
         self.policy, self.settings, self.seed = policy, group, seed
         self.likelihood = likelihood_of(policy, noise, group.temperature)
-        self.update = ClippedUpdate(policy, self.likelihood, update)
+        kind = ForwardUpdate if update.way == "forward" else ClippedUpdate
+        self.update = kind(policy, self.likelihood, update)
         self.explorer = ExploringPolicy(policy, self.likelihood)
         self.played = self.skipped = self.updates = 0
         self.first = self.values()

@@ -17,7 +17,7 @@ from robo_reward.errors import UserError
 from robo_reward.real_robot.arm_client import ArmView
 from robo_reward.real_robot.deploy.hand import NOTHING, Say, Wish
 
-DONE = "done, says the operator"
+DONE, GIVEN_UP = "done, says the operator", "given up by the operator"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class ScriptedOperator:
         if self._held > self._plan.hold * self._fps:
             return Wish(Say.END, DONE)
         if self._led > self._plan.most * self._fps:
-            return Wish(Say.END, "given up by the operator")
+            return Wish(Say.END, GIVEN_UP)
         last = [view.goal[name] for name in self._joints]
         goal = np.array(self._twin.ask("expert_goal", last=last, fresh=self._fresh), np.float64)
         self._fresh = False

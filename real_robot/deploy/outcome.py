@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from robo_reward.arm_episode import ArmEpisode
+from robo_reward.arm.episode import ArmEpisode
 from robo_reward.trace import Trace
 
 

@@ -18,7 +18,7 @@ from robo_reward.real_robot.deploy.deployment import Deployment
 from robo_reward.real_robot.deploy.display import Display
 from robo_reward.real_robot.deploy.interface import PolicyInterface
 from robo_reward.real_robot.deploy.loop import LoopPlan
-from robo_reward.real_robot.deploy.operator import OperatorPlan, ScriptedOperator
+from robo_reward.real_robot.deploy.operator import GIVEN_UP, OperatorPlan, ScriptedOperator
 from robo_reward.real_robot.deploy.outcome import Outcome
 from robo_reward.real_robot.deploy.take_over import make_hand
 
@@ -37,6 +37,9 @@ class Practice:
     def __init__(self, deployment: Deployment, hand: Any, pause: float = 0.0) -> None:
         self.deployment, self._hand, self._pause = deployment, hand, pause
         self._open = ExitStack()
+        self.put_back = 0
+        """How often somebody had to put things back in practice without resets."""
+        self._given_up = False
 
     @property
     def twin(self) -> Any:
@@ -59,13 +62,21 @@ class Practice:
             self._open.enter_context(self._hand)
         self.deployment.open()
 
-    def play(self, role: Role, number: int, policy: Policy | None, seed: int) -> Outcome:
+    def turn(self, task: str, back: bool) -> None:
+        """From now on ``task``, in words, is done; ``back``: it undoes the first. UserError: the twin has none."""
+        if self.twin is not None:
+            self.twin.ask("turn", back=back)
+        self.deployment.interface = replace(self.deployment.interface, task=task)
+
+    def play(self, role: Role, number: int, policy: Policy | None, seed: int, fresh: bool = True) -> Outcome:
         """One episode from the start pose; ``policy`` None: somebody else leads all of it. Raises SafetyStop or not.
 
-        ``seed``: where an emulated arm's things lie.
+        ``seed``: where an emulated arm's things lie, if ``fresh``; else they stay where they are, unless the operator
+        gave up in the episode before and therefore puts them back.
         """
         deployment = self.deployment
-        if self.twin is not None:
+        self.put_back += self._given_up and not fresh
+        if self.twin is not None and (fresh or self._given_up):
             self.twin.ask("rearrange", seed=seed)
         if isinstance(self._hand, ScriptedOperator):
             self._hand.begin(role, number)
@@ -74,6 +85,7 @@ class Practice:
         deployment.go_to_start()
         time.sleep(self._pause)
         outcome = deployment.episode(number)
+        self._given_up = outcome.reason == GIVEN_UP
         if outcome.episode is None:
             return outcome
         return replace(outcome, episode=replace(outcome.episode, kind=role))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.arm_episode import ArmEpisode, Kind
+from robo_reward.arm.episode import ArmEpisode, Kind
 from robo_reward.contracts import Observation
 from robo_reward.trace import Trace
 

@@ -57,6 +57,8 @@ def _do(arm: EmulatedArm, what: str, more: dict[str, Any]) -> Any:
         return arm.clear(int(more["fault"]))
     if what == "rearrange":
         return arm.rearrange(int(more["seed"]))
+    if what == "turn":
+        return arm.turn(bool(more["back"]))
     if what == "success":
         return arm.success()
     if what == "look":

@@ -179,6 +179,14 @@ class EmulatedArm:
             with self.bus.lock:
                 move(seed)
 
+    def turn(self, back: bool) -> None:
+        """What the plant's task is from now on: the one that undoes the first, or the first. UserError: it has none."""
+        turn = getattr(self.plant, "turn", None)
+        if turn is None:
+            raise UserError(f"the plant {type(self.plant).__name__} has no tasks: leave arm.back out")
+        with self.bus.lock:
+            turn(back)
+
     def success(self) -> bool | None:
         """Whether the plant's task is done now; None where it has none."""
         test = getattr(self.plant, "success", None)

@@ -154,6 +154,11 @@ def shifts(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
     return [_shift(0.05), _shift(-0.05)]
 
 
+HOVER_GAP, HOVER_CALLED = 0.03, 0.35
+HOVERING = ReplayProbe(
+    "hovering", "nearly done is not done", hover, excess=None, below_goal=HOVER_GAP, called=HOVER_CALLED
+)
+"""Asked by the short audit too: it needs neither a simulator nor a second task."""
 PROBES: tuple[Probe, ...] = (
     ReplayProbe("frozen_robot", "a robot that does not move makes no progress", stay, final=0.3),
     ReplayProbe("oscillation", "trembling on the spot earns nothing", tremble),
@@ -163,7 +168,7 @@ PROBES: tuple[Probe, ...] = (
     CameraProbe("occluded_view", "a covered camera shows no progress", covers),
     CameraProbe("swapped_views", "exchanged cameras show no progress", swaps),
     CameraProbe("sensor_noise", "noise changes little", grain, change=0.15),
-    ReplayProbe("hovering", "nearly done is not done", hover, excess=None, below_goal=0.03, called=0.35),
+    HOVERING,
     TakenObject(),
     CameraProbe("camera_shift", "a slightly moved camera changes little", shifts, change=0.15),
     ReplayProbe("repetition", "doing half the task again and again does not do the task", again),

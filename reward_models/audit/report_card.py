@@ -25,7 +25,8 @@ from robo_reward.trace import Trace
 
 OTHER_TASKS = ("water the plant on the balcony", "put the red apple into the fridge", "fold the towel")
 """Instructions of no robot task here, for a model whose own tasks are not known."""
-HOLD = 8
+HOLD, LAST = 8, 3
+"""Decisions that a success goes on, and at least so many priced frames: what an episode ends at is their mean."""
 
 
 class ReportCard:
@@ -53,7 +54,8 @@ class ReportCard:
 
     def collect(self, world: World, episodes: int, model: RewardModel, seed: int) -> AuditEpisodes:
         """Episodes of a world with an expert; its reward and success are used for the audit alone."""
-        return collect(world, episodes, seed, model.needs.views, model.needs.stride, HOLD)
+        hold = max(HOLD, LAST * model.needs.stride)
+        return collect(world, episodes, seed, model.needs.views, model.needs.stride, hold)
 
     def sort(self, traces: Sequence[Trace], model: RewardModel, seed: int) -> AuditEpisodes:
         """Recorded episodes with their annotation."""

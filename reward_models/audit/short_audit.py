@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from robo_reward.contracts import RewardModel
 from robo_reward.reward_models.audit.metrics import auroc, mean_or_none, value_order_correlation
+from robo_reward.reward_models.audit.probe import Material
+from robo_reward.reward_models.audit.probe_list import HOVER_CALLED, HOVER_GAP, HOVERING
 from robo_reward.reward_models.audit.probes import frozen, rewound
 from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
@@ -21,6 +23,8 @@ WORTHLESS = {
 """What a reward gets that knows nothing."""
 MISSES = 3
 """Bounds missed at which a reward is refused although it is not hopeless by any of them."""
+DECISIVE = ("audit/hovering_gap", "audit/hovering_called")
+"""Each refuses alone, as its probe does in the report card: its bounds are far from what fitted rewards get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +41,27 @@ class ShortAudit:
 
     Bounds: order on the demonstrations (VOC+) >= ``order``; mean final progress of held-out random episodes and of a
     frozen robot <= ``idle``; demonstrated final frames against all held-out frames by success probability, AUROC >=
-    ``separation``; a rewound demonstration must end at least ``rewind`` below its peak.
+    ``separation``; a rewound demonstration must end at least ``rewind`` below its peak; staying at 80% of a
+    demonstration must be worth at least ``gap`` less than its end, and at most ``called`` of the frames before success
+    may be called successes (the report card's probe ``hovering``, with its bounds).
 
     A check that is missed means care: a handful of episodes cannot tell 0.96 from 0.97. Refused is a reward that is
-    nearer to what a worthless one gets than to a bound, or that misses ``MISSES`` of them. ``train`` stops at a
-    refusal, unless it is accepted. The order is not asked of a model that knows success alone (``knows_progress``).
+    nearer to what a worthless one gets than to a bound, that pays for hovering (``DECISIVE``), or that misses
+    ``MISSES`` of them. ``train`` stops at a refusal, unless it is accepted. Neither order nor gap is asked of a model
+    that knows success alone (``knows_progress``).
     """
 
-    def __init__(self, order: float = 0.95, idle: float = 0.3, separation: float = 0.97, rewind: float = 0.3) -> None:
+    def __init__(
+        self,
+        order: float = 0.95,
+        idle: float = 0.3,
+        separation: float = 0.97,
+        rewind: float = 0.3,
+        gap: float = HOVER_GAP,
+        called: float = HOVER_CALLED,
+    ) -> None:
         self._order, self._idle, self._separation, self._rewind = order, idle, separation, rewind
+        self._gap, self._called = gap, called
 
     def run(self, model: RewardModel, demonstrations: Sequence[Trace], held_out: Sequence[Trace]) -> AuditReport:
         """Audits ``model``; ``held_out``: random and replayed episodes that were not fitted on."""
@@ -63,13 +79,18 @@ class ShortAudit:
         random = [t for t in held_out if t.source == "random"]
         idle = [float(model.estimate_episode(t).progress[-3:].mean()) for t in random]
         others = [p for t in held_out for p in model.estimate_episode(t).success]
-        ordered = orders if getattr(model, "knows_progress", True) else []
+        knows = getattr(model, "knows_progress", True)
+        ordered = orders if knows else []
+        hovering = HOVERING.try_on(Material(model, thin))
+        hovered = {} if hovering is None else hovering.values
         values = {
             "audit/voc_demonstrations": mean_or_none(ordered),
             "audit/random_final_progress": mean_or_none(idle),
             "audit/frozen_final_progress": mean_or_none(still),
             "audit/success_auroc": auroc(final_success, others) if others else None,
             "audit/rewind_drop": mean_or_none(drops),
+            "audit/hovering_gap": hovered.get("below_goal") if knows else None,
+            "audit/hovering_called": hovered.get("called"),
         }
         return self._judge(values)
 
@@ -80,11 +101,14 @@ class ShortAudit:
             "audit/frozen_final_progress": (self._idle, -1),
             "audit/success_auroc": (self._separation, 1),
             "audit/rewind_drop": (self._rewind, 1),
+            "audit/hovering_gap": (self._gap, 1),
+            "audit/hovering_called": (self._called, -1),
         }
         known = {name: value for name, value in values.items() if value is not None}
         failed = tuple(n for n, v in known.items() if bounds[n][1] * v < bounds[n][1] * bounds[n][0])
-        halfway = {name: (bounds[name][0] + WORTHLESS[name]) / 2 for name in failed}
+        halfway = {name: (bounds[name][0] + WORTHLESS[name]) / 2 for name in failed if name in WORTHLESS}
         hopeless = any(bounds[name][1] * known[name] < bounds[name][1] * half for name, half in halfway.items())
+        hopeless |= any(name in DECISIVE for name in failed)
         refused = hopeless or len(failed) >= MISSES
         verdict: Audit = "refuse" if refused else "care" if failed else "pass"
         return AuditReport(values, failed, verdict)

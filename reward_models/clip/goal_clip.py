@@ -17,6 +17,7 @@ from robo_reward.reward_models.clip.encoder import ClipEncoder
 from robo_reward.reward_models.clip.goals import Prompts, goal_score
 from robo_reward.reward_models.clip.scale import CosineScale, fit_scale
 from robo_reward.reward_models.frame_gains import FrameGains
+from robo_reward.reward_models.frozen_weights import check_fingerprint, fingerprint
 from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.trace import Trace
 
@@ -135,8 +136,9 @@ class FittedGoalClip(GoalClip):
         return {}
 
     def save(self, folder: Path) -> None:
-        """Writes the scale and what it belongs to; the CLIP weights are named, not copied."""
-        save_state(folder, "goal_clip", {"scale": self.scale.state(), "belongs": self._belongs()})
+        """Writes the scale and what it belongs to; the CLIP weights are named, with their hash, not copied."""
+        belongs = self._belongs() | {"sha256": fingerprint(self.encoder.net)}
+        save_state(folder, "goal_clip", {"scale": self.scale.state(), "belongs": belongs})
 
     def load(self, folder: Path) -> None:
         """Reads what ``save`` wrote.
@@ -147,10 +149,12 @@ class FittedGoalClip(GoalClip):
         state: dict[str, Any] = load_state(folder, "goal_clip")
         if set(state) != {"scale", "belongs"}:
             raise UserError(f"'{folder}' holds no goal_clip of this version of robo-reward: fit it again")
-        now = self._belongs()
+        now, stored = self._belongs(), state["belongs"].pop("sha256", None)  # older folders hold none
         other = {key: value for key, value in state["belongs"].items() if now.get(key) != value}
         if other:
             raise UserError(f"this goal_clip was fitted with {other}, the configuration says otherwise: fit it again")
+        if stored is not None:
+            check_fingerprint(self.encoder.net, stored, f"architecture={self.encoder.architecture}")
         self._scale = CosineScale.of(state["scale"])
 
     def _belongs(self) -> dict[str, Any]:

@@ -24,7 +24,8 @@ class RandomWeights(UserWarning):
 def random_weights(encoder: str) -> Iterator[None]:
     """Says that ``encoder`` gets random weights, and draws them from a seed of their own."""
     warnings.warn(
-        f"{encoder} has RANDOM weights (no checkpoint was named): what it says means nothing",
+        f"{encoder} has RANDOM weights, since no checkpoint was named: as a reward it means nothing. Good for trying "
+        "things out and for timing; name a checkpoint for anything else",
         RandomWeights,
         stacklevel=3,
     )

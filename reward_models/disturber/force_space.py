@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from robo_reward.contracts import World
 from robo_reward.errors import UserError
-from robo_reward.pushing import Pushable, chosen_bodies
+from robo_reward.pushes.forces import Pushable, chosen_bodies
 
 
 @dataclass(frozen=True, slots=True)

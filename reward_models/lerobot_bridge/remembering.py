@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from robo_reward.build import save_reward_model
 from robo_reward.data.datasets import read_dataset
-from robo_reward.fitting import Episode, stopped_copies
+from robo_reward.fitting.episodes import Episode, stopped_copies
 from robo_reward.reward_models.demonstration_memory import remember
 from robo_reward.reward_models.frames import check_demonstrations
 from robo_reward.reward_models.progress import ProgressModel

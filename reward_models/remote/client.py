@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from robo_reward.contracts import Estimate, Flags, Observation, Transition
 from robo_reward.errors import UserError
 from robo_reward.reward_models.remote import messages
@@ -45,9 +47,13 @@ class RemoteReward:
 
     def estimate(self, transition: Transition) -> Estimate:
         """Estimates (N,) of the state that was reached; errors as ``begin``."""
+        return self.estimate_where(transition, np.ones(len(transition.terminated), bool))
+
+    def estimate_where(self, transition: Transition, look: Flags) -> Estimate:
+        """As ``LooksApart``; errors as ``begin``."""
         self._steps_allowed()
         self._same_server()
-        answer = self._ask(messages.pack_step(transition, self.needs.views), again=False)
+        answer = self._ask(messages.pack_step(transition, look, self.needs.views), again=False)
         return self._estimate(answer, len(transition.terminated))
 
     def estimate_episode(self, trace: Trace) -> Estimate:

@@ -41,9 +41,10 @@ def unpack_begin(message: Message) -> tuple[Observation, Flags]:
     return Observation(_frames(message), arrays["state"], _task(message)), arrays["fresh"].astype(bool)
 
 
-def pack_step(transition: Transition, views: Sequence[str]) -> Message:
-    """``RewardModel.estimate`` as a message, without the frames before the step."""
+def pack_step(transition: Transition, look: Flags, views: Sequence[str]) -> Message:
+    """``LooksApart.estimate_where`` as a message, without the frames before the step."""
     arrays = {
+        "look": np.asarray(look, bool),
         **_views(transition.after.views, views),
         "before": transition.before.state,
         "after": transition.after.state,
@@ -55,13 +56,13 @@ def pack_step(transition: Transition, views: Sequence[str]) -> Message:
     return Message("estimate", {"task": list(transition.after.task)}, arrays)
 
 
-def unpack_step(message: Message) -> Transition:
+def unpack_step(message: Message) -> tuple[Transition, Flags]:
     """Takes back what ``pack_step`` gave."""
-    a = _need(message, "before", "after", "action", "env_reward", "terminated", "truncated")
+    a = _need(message, "look", "before", "after", "action", "env_reward", "terminated", "truncated")
     task = _task(message)
     before, after = Observation(Unsent(), a["before"], task), Observation(_frames(message), a["after"], task)
     ends = a["terminated"].astype(bool), a["truncated"].astype(bool)
-    return Transition(before, a["action"], after, a["env_reward"], *ends)
+    return Transition(before, a["action"], after, a["env_reward"], *ends), a["look"].astype(bool)
 
 
 def pack_trace(trace: Trace, views: Sequence[str]) -> Message:

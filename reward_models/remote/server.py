@@ -20,6 +20,7 @@ from robo_reward.reward_models.remote import messages, wire
 from robo_reward.reward_models.remote.address import listen, parse_address, remove
 from robo_reward.reward_models.remote.replica import replicate
 from robo_reward.reward_models.remote.wire import Head, Message
+from robo_reward.separate_looks import SeparateLooks
 
 COUNTS = ("parse_failures", "fallbacks")
 """Counters of a model that answers carry to the client."""
@@ -38,11 +39,15 @@ class Served:
 
 @dataclass(slots=True)
 class _Session:
-    """One client; ``model`` is its own replica once it steps episodes."""
+    """One client; ``looks`` is at a replica of its own once it steps episodes."""
 
     sock: socket.socket
-    model: RewardModel | None = None
+    looks: SeparateLooks | None = None
     greeted: bool = False
+
+    @property
+    def model(self) -> RewardModel | None:
+        return None if self.looks is None else self.looks.model
 
 
 @dataclass(slots=True)
@@ -159,13 +164,13 @@ class RewardServer:
         if message.kind == "estimate_episode":
             return model.estimate_episode(messages.unpack_trace(message))
         if message.kind == "begin":
-            if session.model is None:
-                session.model = replicate(model)
-            return session.model.begin(*messages.unpack_begin(message))
+            if session.looks is None:
+                session.looks = SeparateLooks(replicate(model))
+            return session.looks.begin(*messages.unpack_begin(message))
         if message.kind == "estimate":
-            if session.model is None:
+            if session.looks is None:
                 raise UserError("the reward server was asked for a step of an episode that it has not seen begin")
-            return session.model.estimate(messages.unpack_step(message))
+            return session.looks.estimate_where(*messages.unpack_step(message))
         raise wire.WireError(f"a client asked for '{message.kind}', which no server of this version does")
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import UserError
 
-MAGIC, VERSION = b"RRWD", 1
+MAGIC, VERSION = b"RRWD", 2
 PREFIX = struct.Struct("!4sHIQ")
 HEADER_LIMIT = 1 << 20
 PAYLOAD_LIMIT = 4 << 30

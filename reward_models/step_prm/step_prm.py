@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from robo_reward.contracts import Estimate, Flags, Floats, Frames, Needs, Observation, Transition
 from robo_reward.errors import UserError, unknown_name
@@ -181,24 +182,29 @@ class StepPrm:
         for view, frames in now.items():
             self._start[view][fresh], self._last[view][fresh] = frames[fresh], frames[fresh]
         self._progress[fresh] = 0.0
-        seen = self._step(now, first.task)
+        seen = self._step(now, first.task, np.ones(len(fresh), bool))
         self._progress = np.where(fresh, seen.progress, self._progress)
         return seen
 
     def estimate(self, transition: Transition) -> Estimate:
         """Estimates (N,) of the state that was reached; gains since the last look."""
+        return self.estimate_where(transition, np.ones(len(transition.terminated), bool))
+
+    def estimate_where(self, transition: Transition, look: Flags) -> Estimate:
+        """As ``LooksApart``: only worlds where ``look`` (N,) is True are judged; the others' rows are 0."""
         now = self._see(transition.after)
-        seen = self._step(now, transition.after.task)
-        self._last, self._progress = now, seen.progress.copy()
+        seen = self._step(now, transition.after.task, look)
+        for view, frames in now.items():
+            self._last[view][look] = frames[look]
+        self._progress = np.where(look, seen.progress, self._progress)
         return seen
 
-    def _step(self, now: Mapping[str, Frames], task: tuple[str, ...]) -> Estimate:
-        count = len(task)
+    def _step(self, now: Mapping[str, Frames], task: tuple[str, ...], look: Flags) -> Estimate:
+        count, at = len(task), np.flatnonzero(look)
         frames = {view: np.concatenate([now[view], self._last[view], self._start[view]]) for view in now}
-        at = np.arange(count)
-        judged = self._judge(Moments(frames, at, at + count, at + 2 * count, task))
-        progress, spread = self.fusion(self._progress, judged.hops)
-        return self._estimate(judged, progress, spread)
+        judged = self._judge(Moments(frames, at, at + count, at + 2 * count, [task[k] for k in at]))
+        progress, spread = self.fusion(self._progress[at], judged.hops)
+        return _spread_out(self._estimate(judged, progress, spread), at, count)
 
     def _read(self, trace: Trace) -> Judged:
         """The hops to every kept frame of an episode, remembered while it lives."""
@@ -279,3 +285,10 @@ class StepPrm:
     def load(self, folder: Path) -> None:
         """Reads what ``save`` wrote."""
         self.load_state(load_state(folder, "reward_model"))
+
+
+def _spread_out(seen: Estimate, at: NDArray[np.int64], count: int) -> Estimate:
+    """The rows of ``seen`` at ``at`` among ``count``, zeros elsewhere."""
+    rows = np.zeros((4, count), np.float32)
+    rows[:, at] = seen.progress, seen.gain, seen.success, seen.uncertainty
+    return Estimate(*rows)

@@ -15,6 +15,6 @@ def run(cfg: DictConfig) -> None:
         UserError: refused before the arm had torque (exit code 2).
         SafetyStop: the arm was stopped (exit code 3); the run folder tells why.
     """
-    from robo_reward.arm_run import run_on_arm
+    from robo_reward.arm.policy_run import run_on_arm
 
     run_on_arm("deploy", cfg)

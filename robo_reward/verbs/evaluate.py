@@ -33,7 +33,7 @@ def run(cfg: DictConfig) -> None:
     trained, source = _trained(cfg)
     _check(cfg)
     if cfg.disturbance.kinds:
-        from robo_reward.disturbance_run import run_sweep
+        from robo_reward.pushes.sweep_run import run_sweep
 
         run_sweep(cfg, trained, source)
         return
@@ -76,7 +76,7 @@ def _on_arm(cfg: DictConfig) -> None:
     from hydra import compose
     from omegaconf import open_dict
 
-    from robo_reward.arm_run import run_on_arm
+    from robo_reward.arm.policy_run import run_on_arm
 
     if cfg.evaluation_seeds is not None or cfg.horizon is not None or cfg.view:
         raise UserError("evaluation_seeds, horizon and view are the simulator's: leave them out with robot=...")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from robo_reward.contracts import LearnedRewardModel, World
-    from robo_reward.fitting import Episode, Split
+    from robo_reward.fitting.episodes import Episode, Split
     from robo_reward.runs.folder import RunFolder
 
 NO_WORLD = "robo_reward.envs.no_env.make_world"
@@ -40,7 +40,7 @@ def run(cfg: DictConfig) -> None:
         UserError: neither env nor data, a reward model that is not learned, unknown views, unusable demonstrations.
     """
     check_bounds(cfg, LEAST)
-    from robo_reward.fit_card import pushes_only
+    from robo_reward.fitting.card import pushes_only
 
     if pushes_only(cfg):
         return
@@ -100,7 +100,7 @@ def _stepped(cfg: DictConfig) -> bool:
 def _model(cfg: DictConfig, sources: Sequence[str]) -> LearnedRewardModel:
     from robo_reward.build import build_reward_model
     from robo_reward.contracts import LearnedRewardModel
-    from robo_reward.fitting import AdaptableRewardModel
+    from robo_reward.fitting.episodes import AdaptableRewardModel
 
     if "views" in cfg.reward_model and cfg.reward_model.views is None:
         cfg.reward_model.views = _all_views(cfg, sources)
@@ -135,7 +135,7 @@ def _all_views(cfg: DictConfig, sources: Sequence[str]) -> list[str]:
 
 
 def _demonstrations(cfg: DictConfig, model: LearnedRewardModel, sources: Sequence[str]) -> list[Episode]:
-    from robo_reward.fitting import Episode
+    from robo_reward.fitting.episodes import Episode
 
     if not sources:
         return _expert(cfg, model)
@@ -151,7 +151,7 @@ def _demonstrations(cfg: DictConfig, model: LearnedRewardModel, sources: Sequenc
 def _expert(cfg: DictConfig, model: LearnedRewardModel) -> list[Episode]:
     from robo_reward.build import build_world
     from robo_reward.data.demonstrations import collect_demonstrations
-    from robo_reward.fitting import Episode
+    from robo_reward.fitting.episodes import Episode
     from robo_reward.seeding import derive_seed
 
     more = {"horizon": max(EXPERT_HORIZON, cfg.env.get("horizon") or 0)}
@@ -170,7 +170,7 @@ def _splits(
     cfg: DictConfig, model: LearnedRewardModel, demonstrations: list[Episode], folder: RunFolder
 ) -> tuple[Split, Split]:
     """Demonstrations and negatives, each split by video; copies land where the demonstrations they are made of are."""
-    from robo_reward.fitting import Split, check_demonstrations, check_pictures, read_split, split
+    from robo_reward.fitting.episodes import Split, check_demonstrations, check_pictures, read_split, split
     from robo_reward.seeding import derive_rng
 
     check_demonstrations(demonstrations)
@@ -193,7 +193,7 @@ def _splits(
 
 def _copies(cfg: DictConfig, model: LearnedRewardModel, positive: Split) -> Split:
     from robo_reward.build import build
-    from robo_reward.negative_copies import INSTRUCTED, choose_counts, make_copies
+    from robo_reward.fitting.all_copies import INSTRUCTED, choose_counts, make_copies
 
     asked = {kind: count for kind, count in cfg.negatives.items() if kind != "proposals"}
     tasks = len({e.trace.task for e in positive.fitted})
@@ -209,7 +209,7 @@ def _stepped_negatives(
     cfg: DictConfig, model: LearnedRewardModel, demonstrations: list[Any], folder: RunFolder
 ) -> list[Episode]:
     from robo_reward.build import build_world
-    from robo_reward.fitting import episode_horizon, step_negatives
+    from robo_reward.fitting.episodes import episode_horizon, step_negatives
 
     horizon = episode_horizon(cfg.env, demonstrations)
     more = {} if horizon is None else {"horizon": horizon}
@@ -229,7 +229,7 @@ def _stepped_negatives(
 
 
 def _fit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
-    from robo_reward.fitting import AdaptableRewardModel
+    from robo_reward.fitting.episodes import AdaptableRewardModel
 
     shown, failures = [e.trace for e in positive.fitted], [e.trace for e in negative.fitted]
     try:
@@ -268,7 +268,7 @@ def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative
 def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
     from robo_reward.answer_counts import note_counts
     from robo_reward.build import save_reward_model
-    from robo_reward.fit_card import env_words, write_card
+    from robo_reward.fitting.card import env_words, write_card
     from robo_reward.naming import reward_name
     from robo_reward.runs import atomic
 

@@ -42,7 +42,7 @@ def run(config: DictConfig) -> None:
         UserError: a number out of range, no list of evaluation seeds, a run folder that is taken, or what a stage says.
     """
     if config.get("arm") is not None or config.robot.get("_target_") is not None:
-        from robo_reward.arm_training import train_on_arm
+        from robo_reward.arm.training import train_on_arm
 
         train_on_arm(config)
         return

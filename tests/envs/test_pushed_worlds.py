@@ -11,7 +11,7 @@ import pytest
 
 from robo_reward.envs.mjcf_env import make_world
 from robo_reward.envs.vector_world import VectorWorld
-from robo_reward.pushing import Pushable
+from robo_reward.pushes.forces import Pushable
 
 FREE_BALL = """
 <mujoco><option gravity="0 0 0" timestep="0.01"/><worldbody>

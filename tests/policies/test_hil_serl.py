@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robo_reward.arm_episode import ArmEpisode, read_episode, write_episode
+from robo_reward.arm.episode import ArmEpisode, read_episode, write_episode
 from robo_reward.build import load_policy
 from robo_reward.contracts import Observation
 from robo_reward.errors import UserError

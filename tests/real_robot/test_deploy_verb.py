@@ -183,10 +183,10 @@ def test_a_joint_that_is_moved_by_hand_must_be_the_one_that_reads_so(tmp_path: P
 
 
 def test_evaluate_on_an_arm_is_deploy_with_a_question(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from robo_reward import arm_run
+    from robo_reward.arm import policy_run
 
     seen: list[Any] = []
-    monkeypatch.setattr(arm_run, "run_on_arm", lambda verb, cfg: seen.append((verb, cfg)))
+    monkeypatch.setattr(policy_run, "run_on_arm", lambda verb, cfg: seen.append((verb, cfg)))
     assert cli.run(["evaluate", f"run={run}", "robot=so101", "robot.port=/dev/nothing"]) == 0
     assert cli.run(["evaluate", f"run={run}", "robot=emulated_so101", "episodes=3"]) == 0
     (verb, real), (_, twin) = seen

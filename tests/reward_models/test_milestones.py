@@ -101,7 +101,7 @@ def test_worlds_that_are_stepped_walk_as_whole_episodes_do(rows: list[list[float
     tracker.begin(torch.zeros(3, 1), np.ones(3, bool))
     for frame, row in enumerate(hops, 1):
         assert tracker.references[:, 0].tolist() == [3 * ((frame - 1) // 3)] * 3
-        tracker.advance(row, torch.full((3, 1), float(frame)))
+        tracker.advance(row, torch.full((3, 1), float(frame)), np.ones(3, bool))
     for world in range(3):
         whole = milestone_progress(lambda i, j, w=world: float(hops[j - 1, w]), len(hops) + 1, interval=3, rule=rule)  # type: ignore[misc]
         assert tracker.progress()[world] == pytest.approx(whole[-1], abs=1e-6)

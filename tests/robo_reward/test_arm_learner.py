@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from robo_reward.arm_learner import Line, serve
-from robo_reward.arm_learner_process import LearnerProcess
+from robo_reward.arm.json_lines import JsonLines
+from robo_reward.arm.learner_process import LearnerProcess
+from robo_reward.arm.learner_work import serve
 from robo_reward.errors import UserError
 
 
@@ -42,10 +43,10 @@ def ends() -> Any:
     """The line's two ends and what serves it."""
     down, up = os.pipe(), os.pipe()
     work = Work()
-    thread = threading.Thread(target=serve, args=(work, Line(down[0], up[1])), daemon=True)
+    thread = threading.Thread(target=serve, args=(work, JsonLines(down[0], up[1])), daemon=True)
     thread.start()
     process = LearnerProcess(Path("run"), None)
-    process._line = Line(up[0], down[1])
+    process._line = JsonLines(up[0], down[1])
     yield SimpleNamespace(work=work, process=process, thread=thread, close=lambda: os.close(down[1]))
     os.close(up[0])
 
@@ -85,7 +86,7 @@ def test_it_ends_when_the_other_side_is_gone(ends: Any) -> None:
 
 def test_chatter_is_not_taken_for_words_and_halves_are_waited_for() -> None:
     incoming, outgoing = os.pipe()
-    line = Line(incoming, outgoing)
+    line = JsonLines(incoming, outgoing)
     os.write(outgoing, b'loading weights ...\n{"a": 1}\n{"b":')
     assert line.read(1.0) == [{"a": 1}]
     os.write(outgoing, b" 2}\n")
@@ -99,7 +100,7 @@ def test_chatter_is_not_taken_for_words_and_halves_are_waited_for() -> None:
 def test_an_error_of_the_learner_is_the_users_to_read() -> None:
     incoming, outgoing = os.pipe()
     process = LearnerProcess(Path("run"), None)
-    process._line = Line(incoming, outgoing)
+    process._line = JsonLines(incoming, outgoing)
     os.write(outgoing, json.dumps({"error": "no demonstration succeeded"}).encode() + b"\n")
     with pytest.raises(UserError, match="no demonstration succeeded"):
         process.listen()

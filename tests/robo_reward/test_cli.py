@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from robo_reward import cli, cli_completion, cli_help
+from robo_reward import cli
+from robo_reward.cli import completion, help_pages
 from robo_reward.errors import Interrupted, UserError
 
 PROGRAM = [sys.executable, "-m", "robo_reward.cli"]
@@ -23,7 +24,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], None]], N
     """Puts a function in the place of the verb doctor."""
 
     def put(run: Callable[[Any], None]) -> None:
-        monkeypatch.setattr(cli, "_load", lambda name: run)
+        monkeypatch.setattr(cli.program, "_load", lambda name: run)
 
     return put
 
@@ -35,7 +36,7 @@ def raises(error: BaseException) -> Callable[[Any], None]:
     return run
 
 
-@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in cli_help.verbs())], ids=" ".join)
+@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in help_pages.verbs())], ids=" ".join)
 def test_help_is_printed(words: list[str]) -> None:
     done = subprocess.run([*PROGRAM, *words], capture_output=True, text=True, check=True)
     assert "Usage: robo-reward" in done.stdout
@@ -55,7 +56,7 @@ def test_a_constructor_that_fails_is_a_fault_of_ours(
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in cli_help.verbs())], ids=" ".join)
+@pytest.mark.parametrize("words", [["--help"], *([verb, "--help"] for verb in help_pages.verbs())], ids=" ".join)
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (
         f"import sys; from robo_reward import cli; cli.run({words});"
@@ -66,15 +67,15 @@ def test_help_imports_nothing_heavy(words: list[str]) -> None:
 
 
 def test_verb_help_names_keys_defaults_and_comments() -> None:
-    text = cli_help.verb_help("doctor")
+    text = help_pages.verb_help("doctor")
     assert "json=false" in text
     assert "prints the findings as JSON" in text
     assert "--config-dir" in text
 
 
 def test_every_verb_of_the_help_has_a_summary() -> None:
-    assert "doctor" in cli_help.verbs()
-    assert all(cli_help.summary(verb) for verb in cli_help.verbs())
+    assert "doctor" in help_pages.verbs()
+    assert all(help_pages.summary(verb) for verb in help_pages.verbs())
 
 
 @pytest.mark.parametrize(
@@ -248,11 +249,20 @@ def test_cfg_shows_the_composed_configuration(capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_completion_knows_verbs_and_their_keys(line: str, words: list[str]) -> None:
-    assert cli_completion.complete(line) == words
+    assert completion.complete(line) == words
+
+
+@pytest.mark.parametrize("program", ["robo_reward", "robo_reward.cli"])
+def test_a_reader_of_the_help_may_stop_reading(program: str) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([sys.executable, "-m", program, "--help"], stdout=write, stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_bash_script_completes() -> None:
-    script = cli_completion.SCRIPTS["bash"].replace("robo-reward completion", " ".join(PROGRAM) + " completion")
+    script = completion.SCRIPTS["bash"].replace("robo-reward completion", " ".join(PROGRAM) + " completion")
     line = "robo-reward doctor js"
     ask = f'{script}\nCOMP_LINE="{line}"; COMP_POINT={len(line)}; _robo_reward; echo "${{COMPREPLY[@]}}"'
     done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from robo_reward.contract_tests import moving_square
-from robo_reward.copied_negatives import copies, score
-from robo_reward.counterfactuals import counterfactuals, different, perturbed, proposals, words
 from robo_reward.errors import UserError
-from robo_reward.fitting import Episode
+from robo_reward.fitting.copied_negatives import copies, score
+from robo_reward.fitting.counterfactuals import counterfactuals, different, perturbed, proposals, words
+from robo_reward.fitting.episodes import Episode
 
 STEPS = 40  # success from 80% of the way on: 32 frames before it, of which a copy shows 28
 

@@ -11,7 +11,7 @@ import pytest
 from robo_reward.contracts import Observation
 from robo_reward.errors import UserError
 from robo_reward.explorers import ReplayPolicy
-from robo_reward.fitting import HOLLOW_NOISE, step_negatives
+from robo_reward.fitting.episodes import HOLLOW_NOISE, step_negatives
 from robo_reward.line_world import LineWorld
 from robo_reward.rollout import rollout
 from robo_reward.trace import Trace

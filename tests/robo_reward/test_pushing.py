@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from robo_reward.disturbance_sweep import Curve, Forces, Point, bisect, inside_band, point_of, sweep
 from robo_reward.errors import UserError
 from robo_reward.evaluation import wilson
 from robo_reward.line_world import LineWorld
-from robo_reward.push_patterns import Kind, Schedule, directions
-from robo_reward.push_trial import Trial
-from robo_reward.pushing import chosen_bodies, disturbs
+from robo_reward.pushes.forces import chosen_bodies, disturbs
+from robo_reward.pushes.patterns import Kind, Schedule, directions
+from robo_reward.pushes.sweep import Curve, Forces, Point, bisect, inside_band, point_of, sweep
+from robo_reward.pushes.trial import Trial
 
 
 class Threshold:

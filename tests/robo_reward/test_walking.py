@@ -14,7 +14,7 @@ from robo_reward.build import build_test_world
 from robo_reward.contracts import Flags, Floats, Observation, Transition
 from robo_reward.data.demonstrations import collect_demonstrations
 from robo_reward.errors import UserError
-from robo_reward.fitting import episode_horizon
+from robo_reward.fitting.episodes import episode_horizon
 from robo_reward.rollout import rollout
 from robo_reward.sealed_log import Outcome, SealedLog
 from robo_reward.walking import about_starts, number_of_tasks

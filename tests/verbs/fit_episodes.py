@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from robo_reward import cli
-from robo_reward.fitting import Episode
+from robo_reward.fitting.episodes import Episode
 from robo_reward.trace import Trace
 
 QUICK = ["reward_model.fit.steps=60", "reward_model.refit_steps=20", "reward_model.members=2"]

@@ -14,8 +14,8 @@ from fit_episodes import STEPS, demonstration, episodes, fit
 from robo_reward import cli
 from robo_reward.build import load_reward_model
 from robo_reward.errors import UserError
-from robo_reward.fitting import Episode, Split, check_demonstrations, read_split, split
-from robo_reward.negative_copies import choose_counts, make_copies
+from robo_reward.fitting.all_copies import choose_counts, make_copies
+from robo_reward.fitting.episodes import Episode, Split, check_demonstrations, read_split, split
 
 
 def test_copies_of_one_video_land_on_one_side() -> None:

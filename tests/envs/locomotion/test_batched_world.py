@@ -9,7 +9,7 @@ from robo_reward.contracts import Flags, Floats, World
 from robo_reward.envs.locomotion.batched_world import BatchedWorld
 from robo_reward.envs.locomotion.make_quadruped import make_world
 from robo_reward.errors import UserError
-from robo_reward.pushing import Pushable
+from robo_reward.pushes.forces import Pushable
 from robo_reward.views import StaleView
 
 

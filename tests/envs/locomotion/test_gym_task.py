@@ -12,7 +12,7 @@ import pytest
 from robo_reward.contracts import World
 from robo_reward.envs.locomotion.make_gym import make_world
 from robo_reward.errors import UserError
-from robo_reward.pushing import Pushable
+from robo_reward.pushes.forces import Pushable
 
 TASKS = ["Ant-v5", "Humanoid-v5"]
 

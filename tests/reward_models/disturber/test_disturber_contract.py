@@ -12,7 +12,7 @@ from omegaconf import open_dict
 
 from robo_reward.build import build
 from robo_reward.contracts import Estimate, Step
-from robo_reward.pushing import Disturber, disturbs
+from robo_reward.pushes.forces import Disturber, disturbs
 
 CONFIGS = Path(hydra.utils.get_object("robo_reward.configs").__file__).parent
 

@@ -11,13 +11,13 @@ from pushed_point import PushedPoint, Still  # type: ignore[import-not-found]
 
 from robo_reward.contracts import Estimate, Step
 from robo_reward.errors import UserError
-from robo_reward.pushing import Adversary, Disturber
+from robo_reward.pushes.forces import Adversary, Disturber
+from robo_reward.pushes.worst_case import Practice, train_worst_case
 from robo_reward.reward_models.disturber.adversary_update import Batch, UpdateSettings, force_loss
 from robo_reward.reward_models.disturber.curriculum import Curriculum
 from robo_reward.reward_models.disturber.experience import advantages
 from robo_reward.reward_models.disturber.learned_disturber import LearnedDisturber, towards
 from robo_reward.reward_models.disturber.multiplier import DualSettings, Multiplier
-from robo_reward.worst_case import Practice, train_worst_case
 
 BODIES = ("point",)
 

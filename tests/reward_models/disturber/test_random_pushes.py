@@ -8,7 +8,7 @@ from pushed_point import PushedPoint  # type: ignore[import-not-found]
 
 from robo_reward.contracts import Estimate, Step
 from robo_reward.errors import UserError
-from robo_reward.pushing import Disturber
+from robo_reward.pushes.forces import Disturber
 from robo_reward.reward_models.disturber.curriculum import Curriculum
 from robo_reward.reward_models.disturber.random_pushes import RandomPushes
 

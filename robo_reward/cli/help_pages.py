@@ -44,7 +44,7 @@ def configs_folder() -> Path:
 
 def verbs() -> list[str]:
     """The verbs that exist: a module in ``verbs/`` and a yaml of the same name."""
-    here = Path(__file__).parent / "verbs"
+    here = Path(__file__).parent.parent / "verbs"
     return sorted(path.stem for path in configs_folder().glob("*.yaml") if (here / f"{path.stem}.py").exists())
 
 

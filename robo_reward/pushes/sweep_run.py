@@ -11,14 +11,14 @@ import numpy as np
 
 from robo_reward.build import build, check_policy_fits, load_policy, load_world
 from robo_reward.contracts import Flags, Policy, Transition, World
-from robo_reward.disturbance_sweep import Curve, Forces, sweep
 from robo_reward.errors import UserError, unknown_name
-from robo_reward.push_patterns import KINDS, Kind, Schedule
-from robo_reward.push_trial import PushTrials
-from robo_reward.pushing import Adversary, chosen_bodies
+from robo_reward.pushes.forces import Adversary, chosen_bodies
+from robo_reward.pushes.patterns import KINDS, Kind, Schedule
+from robo_reward.pushes.sweep import Curve, Forces, sweep
+from robo_reward.pushes.trial import PushTrials
+from robo_reward.pushes.worst_case import Practice, train_worst_case
 from robo_reward.runs import atomic
 from robo_reward.runs.folder import RunFolder
-from robo_reward.worst_case import Practice, train_worst_case
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.contracts import Flags, Observation, Policy, Transition, World
-from robo_reward.push_patterns import Array, Kind, Schedule, directions
-from robo_reward.pushing import Adversary, Pushable
+from robo_reward.pushes.forces import Adversary, Pushable
+from robo_reward.pushes.patterns import Array, Kind, Schedule, directions
 from robo_reward.seeding import derive_seed
 
 OnTrialStep = Callable[[Flags, Transition], None]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import UserError
-from robo_reward.pushing import disturbs
+from robo_reward.pushes.forces import disturbs
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

@@ -9,7 +9,7 @@ import numpy as np
 
 from robo_reward.contracts import Estimate, Policy, Step, World
 from robo_reward.errors import UserError
-from robo_reward.pushing import Adversary, Pushable
+from robo_reward.pushes.forces import Adversary, Pushable
 from robo_reward.seeding import derive_seed
 
 GAMMA = 0.99

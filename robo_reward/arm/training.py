@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from robo_reward.arm_episode import ArmEpisode, read_episode, write_episode
-from robo_reward.arm_learner import DEMONSTRATIONS, PRACTICE, WEIGHTS, episode_path, stored
-from robo_reward.arm_learner_process import LearnerProcess
+from robo_reward.arm.direction import BACK, Direction
+from robo_reward.arm.episode import DEMONSTRATIONS, PRACTICE, read_episode
 from robo_reward.errors import UserError
 from robo_reward.runs import atomic
 from robo_reward.seeding import derive_seed
@@ -20,12 +16,9 @@ from robo_reward.seeding import derive_seed
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from robo_reward.contracts import Policy
     from robo_reward.runs.folder import RunFolder
 
 LEAST = {"seed": 0, "threads": 1, "demos": 1, "rollouts": 1, "episodes": 0, "arm.behind": 0, "arm.checkpoint_every": 1}
-LEAD = 3
-"""Periods by which goals that were sent lie behind those that were asked for, in datasets that hold only the former."""
 DROPPED = 3
 """So many demonstrations in a row may fail."""
 
@@ -58,13 +51,18 @@ def train_on_arm(cfg: DictConfig) -> None:
 
 
 class ArmTraining:
-    """One run. ``practice`` is the arm, ``learner`` the process beside it; the twin's verdicts reach neither."""
+    """One run. ``practice`` is the arm, each of ``ways`` has a learner beside it; the twin's verdicts reach neither.
+
+    With ``arm.back`` there are two ways and no resets (RoboFuME, Yang et al. 2023, arXiv 2310.15145): an episode that
+    does the task and one that undoes it, each with its own demonstrations, reward and learner, take turns.
+    """
 
     def __init__(self, cfg: DictConfig, folder: RunFolder) -> None:
         from robo_reward.build import build
 
         self.cfg, self.folder = cfg, folder
-        self.learner = LearnerProcess(folder.path, folder.latest_checkpoint())
+        self.ways = _directions(cfg, folder)
+        self.first = self.ways[0]
         self.schedule = build(cfg.learner)
         self.practice: Any = None
 
@@ -81,24 +79,27 @@ class ArmTraining:
             try:
                 print(f"the arm: {self.practice.close(clean)}", flush=True)
             finally:
-                self.learner.close()
+                for way in self.ways:
+                    way.learner.close()
                 build(self.cfg.arm.ending)(self.practice.deployment.robot)
 
     def _learn(self) -> None:
         self._prepare()
-        if self._missing() == 0:  # learned from before the arm is powered
-            self.learner.start()
+        for way in self.ways:
+            if not way.missing:  # learned from before the arm is powered
+                way.learner.start()
         self.practice.open()
-        if self._missing():
-            self._demonstrations()
-            self.folder.log(0, {"practice/demonstrations": float(self.cfg.demos or 10)})  # from now on the run is kept
-            self.learner.start()
+        for way in self.ways:
+            if way.missing:
+                self._demonstrations(way)
+                self.folder.log(0, {"practice/demonstrations": float(way.shown)})  # from now on the run is kept
+                way.learner.start()
         before = self._once("before", "prior")
         self._practise()
-        self.learner.catch_up(int(self.cfg.rollouts), 0)
-        self.learner.save(self.folder.path, "finish")
-        self.practice.interface.save(self.folder.path / "policy")
-        kept = getattr(self._newest(None, 0), "mode", "average")
+        for number, way in enumerate(self.ways):
+            way.learner.catch_up(len(range(number, int(self.cfg.rollouts), len(self.ways))), 0)
+            way.finish(self.practice.interface)
+        kept = getattr(self.first.newest(None, 0), "mode", "average")
         found = {"prior": self._once("imitation", "prior")}
         if self.schedule.corrects:
             found["average"] = self._once("corrected", "average")
@@ -108,41 +109,29 @@ class ArmTraining:
 
     def _prepare(self) -> None:
         """What can be refused before the arm has torque."""
-        if self.cfg.data is not None:
-            if not stored(self.folder.path, DEMONSTRATIONS):
-                self._read()
-        elif not self.practice.demonstrates:
-            raise UserError(
-                "an arm learns from demonstrations: robo-reward collect robot=... teleop=so101_leader demos=10, then "
-                "data=FOLDER here"
-            )
-
-    def _read(self) -> None:
-        from robo_reward.data.datasets import read_dataset
-
-        traces = read_dataset(self.cfg.data)[: self.cfg.demos]
-        joints = len(self.practice.interface.joints)
-        for number, trace in enumerate(traces):
-            if trace.action.shape[1] != joints or set(self.practice.interface.views) - set(trace.frames):
+        interface = self.practice.interface
+        for way in self.ways:
+            if way.data is None and not self.practice.demonstrates:
+                where = "arm.back.data=FOLDER" if way.back else "data=FOLDER"
                 raise UserError(
-                    f"'{self.cfg.data}' was not recorded on this arm: its actions have {trace.action.shape[1]} numbers "
-                    f"and its cameras are {sorted(trace.frames)}; the arm has {joints} joints and "
-                    f"{list(self.practice.interface.views)}"
+                    "an arm learns from demonstrations: robo-reward collect robot=... teleop=so101_leader demos=10, "
+                    f"then {where} here"
                 )
-            asked = trace.action[np.minimum(np.arange(len(trace)) + LEAD, len(trace) - 1)]
-            self._keep(DEMONSTRATIONS, number, ArmEpisode(trace, asked, np.ones(len(trace), bool), "demonstration"))
+            self._turn(way)
+            way.read(interface.joints, interface.views, self.cfg.demos)
 
-    def _missing(self) -> int:
-        """Demonstrations that are still to be shown."""
-        kept = len(stored(self.folder.path, DEMONSTRATIONS))
-        return 0 if self.cfg.data is not None else max(0, int(self.cfg.demos or 10) - kept)
+    def _turn(self, way: Direction) -> None:
+        """What is done from now on; nothing to say where there is one direction only."""
+        if len(self.ways) > 1:
+            self.practice.turn(way.task, way.back)
 
-    def _demonstrations(self) -> None:
+    def _demonstrations(self, way: Direction) -> None:
         """A simulated operator shows what is still missing; what did not succeed in its eyes is dropped."""
-        tried = 0
-        while self._missing():
-            kept = len(stored(self.folder.path, DEMONSTRATIONS))
-            outcome = self._play("demonstration", kept, None, derive_seed(self.cfg.seed, "demonstration", kept, tried))
+        self._turn(way)
+        tried, named = 0, "demonstration back" if way.back else "demonstration"
+        while way.missing:
+            kept = way.shown
+            outcome = self._play("demonstration", kept, None, derive_seed(self.cfg.seed, named, kept, tried))
             shown = outcome.episode
             if shown is None or shown.trace.success is None or not shown.trace.success.any():
                 tried += 1
@@ -150,49 +139,46 @@ class ArmTraining:
                     raise UserError(f"{DROPPED} demonstrations in a row did not succeed ({outcome.reason})")
                 continue
             trace = replace(shown.trace, source="demonstration")
-            self._keep(DEMONSTRATIONS, kept, replace(shown, trace=trace, kind="demonstration"))
+            way.keep(DEMONSTRATIONS, kept, replace(shown, trace=trace, kind="demonstration"))
             tried = 0
 
     # --- practice ----------------------------------------------------------------------------------------------------
 
     def _practise(self) -> None:
-        """The loop: an episode by the newest weights, handed over, and the next one."""
-        cfg = self.cfg
-        done = len(stored(self.folder.path, PRACTICE))
-        for number in range(done, int(cfg.rollouts)):
-            self.learner.catch_up(number, int(cfg.arm.behind))
+        """The loop: an episode by the newest weights, handed over, and the next one, back and forth if it is without
+        resets.
+        """
+        cfg, ways = self.cfg, len(self.ways)
+        done = sum(len(way.practised) for way in self.ways)
+        for turn in range(done, int(cfg.rollouts)):
+            way, number = self.ways[turn % ways], turn // ways
+            way.learner.catch_up(number, int(cfg.arm.behind))
             mode = self.schedule.mode(number)
-            policy = self._newest(mode, derive_seed(cfg.seed, "explore", number))
-            outcome = self._play("practice", number, policy, derive_seed(cfg.seed, "practice", number), mode)
+            policy = way.newest(mode, derive_seed(cfg.seed, "explore", turn))
+            self._turn(way)
+            fresh = ways == 1 or turn == done
+            outcome = self._play("practice", number, policy, derive_seed(cfg.seed, "practice", turn), mode, way, fresh)
             if outcome.episode is not None:
-                self._keep(PRACTICE, number, outcome.episode)
-                self.learner.tell(number)
-            if (number + 1) % cfg.arm.checkpoint_every == 0:
-                with self.folder.checkpoint(number + 1) as place:
-                    self.learner.save(place)
-
-    def _newest(self, mode: str | None, seed: int) -> Policy:
-        """The policy of the learner's newest weights, told how to act; None: as it was saved."""
-        from robo_reward.build import load_policy
-
-        policy: Any = load_policy(self.learner.listen())
-        if mode is not None:
-            policy.practise(seed, mode)
-        learned: Policy = policy
-        return learned
+                way.keep(PRACTICE, number, outcome.episode)
+                way.learner.tell(number)
+            if (turn + 1) % cfg.arm.checkpoint_every == 0:
+                with self.folder.checkpoint(turn + 1) as place:
+                    for each in self.ways:
+                        each.checkpoint(place)
 
     def _once(self, name: str, mode: str | None) -> list[bool]:
         """Evaluation episodes, nobody takes over; read where a resumed run has them. The same places each time.
 
         The twin says what succeeded; of a real arm, a person does.
         """
-        from robo_reward.arm_run import asked
+        from robo_reward.arm.policy_run import asked
 
         file = self.folder.path / f"{name}.json"
         if not file.exists():
+            self._turn(self.first)
             found = []
             for number in range(int(self.cfg.episodes)):
-                policy = self._newest(mode, derive_seed(self.cfg.seed, name, number))
+                policy = self.first.newest(mode, derive_seed(self.cfg.seed, name, number))
                 seed = derive_seed(self.cfg.seed, "arm evaluation", number)
                 outcome = self._play("evaluation", number, policy, seed, name)
                 found.append(outcome.success if self.practice.twin is not None else asked(number))
@@ -200,49 +186,70 @@ class ArmTraining:
         held: list[bool] = [bool(value) for value in json.loads(file.read_text()) if value is not None]
         return held
 
-    def _play(self, role: str, number: int, policy: Any, seed: int, how: str = "") -> Any:
-        outcome = self.practice.play(role, number, policy, seed)
-        line = {"role": role, "how": how, **outcome.line()}
+    def _play(
+        self,
+        role: str,
+        number: int,
+        policy: Any,
+        seed: int,
+        how: str = "",
+        way: Direction | None = None,
+        fresh: bool = True,
+    ) -> Any:
+        """``fresh``: an emulated arm's things are put somewhere first."""
+        outcome = self.practice.play(role, number, policy, seed, fresh)
+        back = way is not None and way.back
+        line = {"role": role, "how": how, "back": back, **outcome.line()}
         episode = outcome.episode
         if episode is not None:
             line |= {"interventions": episode.interventions, "steps_by_hand": int(episode.by_hand.sum())}
         with open(self.folder.path / "episodes.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line, default=str) + "\n")
-        self._tell(role, number, how, line)
+        self._tell(role, number, f"{how} back" if back else how, line, way)
         self.practice.deployment.raise_if_stopped(outcome)
         return outcome
 
-    def _tell(self, role: str, number: int, how: str, line: dict[str, Any]) -> None:
+    def _tell(self, role: str, number: int, how: str, line: dict[str, Any], way: Direction | None) -> None:
         taken = line.get("interventions", 0)
         print(
             f"{role} {number} {how}: {line['reason']}" + (f", {taken} interventions" if role == "practice" else ""),
             flush=True,
         )
-        if role == "practice":
-            told, self.learner.metrics = self.learner.metrics, {}
-            by_hand = {"practice/interventions": float(taken), "practice/steps_by_hand": float(line["steps_by_hand"])}
-            timing = {f"timing/{key}": float(value) for key, value in told.items()}
-            self.folder.log(number, {**by_hand, **timing})
-
-    def _keep(self, folder: str, number: int, episode: ArmEpisode) -> None:
-        (self.folder.path / folder).mkdir(exist_ok=True)
-        write_episode(episode_path(self.folder.path, folder, number), episode)
+        if way is not None:
+            told, way.learner.metrics = way.learner.metrics, {}
+            led = {"interventions": float(taken), "steps_by_hand": float(line.get("steps_by_hand", 0))}
+            group, timing = ("back", "timing/back") if way.back else ("practice", "timing")
+            counted = {f"{group}/{key}": value for key, value in led.items()}
+            self.folder.log(number, {**counted, **{f"{timing}/{key}": float(value) for key, value in told.items()}})
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
     def _end(self, before: list[bool], after: list[bool], found: dict[str, list[bool]]) -> None:
         """Dataset and summary; what only a resume needs is deleted."""
-        from robo_reward.arm_summary import summarise
+        from robo_reward.arm.summary import summarise
         from robo_reward.data.dataset_writer import write_dataset
 
         path = self.folder.path
-        episodes = [read_episode(place) for place in stored(path, PRACTICE)]
+        episodes = [read_episode(place) for way in self.ways for place in way.practised]
         traces = [replace(episode.trace, success=None) for episode in episodes]
         if traces and not (path / "episodes").exists():
             write_dataset(traces, path / "episodes", robot_type=self.practice.deployment.robot.name)
         summarise(self.folder, self.cfg, episodes, before, after, found)
-        for part in (PRACTICE, WEIGHTS):
-            shutil.rmtree(path / part, ignore_errors=True)
+        if len(self.ways) > 1:
+            self.folder.summary.notes["put_back"] = self.practice.put_back
+        for way in self.ways:
+            way.clear()
+
+
+def _directions(cfg: DictConfig, folder: RunFolder) -> list[Direction]:
+    """One, or with ``arm.back`` two: practice without resets. Raises UserError."""
+    checkpoint, back = folder.latest_checkpoint(), cfg.arm.get("back")
+    there = Direction(folder.path, checkpoint, cfg, cfg.arm.task, cfg.data)
+    if back is None:
+        return [there]
+    if not back.get("task"):
+        raise UserError("arm.back needs the words of what brings things back: 'arm.back={task: push the cube back}'")
+    return [there, Direction(folder.path / BACK, checkpoint, cfg, back.task, back.get("data"), back=True)]
 
 
 def _practice(cfg: DictConfig, folder: Path) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from robo_reward import cli_help
+from robo_reward.cli import help_pages
 from robo_reward.errors import UserError, unknown_name
 
 SCRIPTS = {
@@ -51,8 +51,8 @@ def complete(line: str) -> list[str]:
     _, _, rest = line.lstrip().partition(" ")
     verb, space, overrides = rest.lstrip().partition(" ")
     if not space:
-        return [name for name in [*cli_help.verbs(), "completion"] if name.startswith(verb)]
-    return _hydra_words(verb, overrides) if verb in cli_help.verbs() else []
+        return [name for name in [*help_pages.verbs(), "completion"] if name.startswith(verb)]
+    return _hydra_words(verb, overrides) if verb in help_pages.verbs() else []
 
 
 def _hydra_words(verb: str, overrides: str) -> list[str]:

@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from robo_reward.arm_learner import WEIGHTS, Line
+from robo_reward.arm.json_lines import JsonLines
+from robo_reward.arm.learner_work import WEIGHTS
 from robo_reward.errors import UserError
 
 START_SECONDS, SAVE_SECONDS = 900.0, 300.0
@@ -26,12 +27,12 @@ class LearnerProcess:
 
     def start(self) -> None:
         """Waits until demonstrations and reward are learned. UserError where they cannot be."""
-        command = [sys.executable, "-m", "robo_reward.arm_learner", str(self._run)]
+        command = [sys.executable, "-m", "robo_reward.arm.learner_work", str(self._run)]
         command += [] if self._checkpoint is None else [str(self._checkpoint)]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._line = Line(self._process.stdout.fileno(), self._process.stdin.fileno())
+        self._line = JsonLines(self._process.stdout.fileno(), self._process.stdin.fileno())
         self._wait(lambda: self.version > 0, START_SECONDS, "to learn the demonstrations")
 
     def tell(self, number: int) -> None:

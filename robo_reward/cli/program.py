@@ -9,7 +9,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from robo_reward import cli_help
+from robo_reward.cli import help_pages
+from robo_reward.cli.plain_warnings import plain_warnings
 from robo_reward.errors import Interrupted, unknown_name
 from robo_reward.runs import signals
 
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run(argv: list[str]) -> int:
     """Runs one command line and returns its exit code: 0, 1, 2, 75 or 130, or a verb's own."""
     try:
-        with signals.stop_signals():
+        with signals.stop_signals(), plain_warnings():
             return _dispatch(argv)
     except _JobEnded as ended:
         return _report(ended.cause, argv[0])
@@ -48,8 +49,7 @@ def run(argv: list[str]) -> int:
 
 def _dispatch(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
-        print(cli_help.program_help())
-        return 0
+        return _show(help_pages.program_help())
     if argv[0] == "--version":
         from importlib.metadata import version
 
@@ -57,15 +57,23 @@ def _dispatch(argv: list[str]) -> int:
         return 0
     verb, *rest = argv
     if verb == "completion":
-        from robo_reward import cli_completion
+        from robo_reward.cli import completion
 
-        return cli_completion.run(rest)
-    if verb not in cli_help.verbs():
-        raise unknown_name("verb", verb, [*cli_help.verbs(), "completion"])
+        return completion.run(rest)
+    if verb not in help_pages.verbs():
+        raise unknown_name("verb", verb, [*help_pages.verbs(), "completion"])
     if any(word in ("-h", "--help") for word in rest):
-        print(cli_help.verb_help(verb))
-        return 0
+        return _show(help_pages.verb_help(verb))
     _run_hydra(verb, rest)
+    return 0
+
+
+def _show(page: str) -> int:
+    """Prints ``page``; a reader who has seen enough (``robo-reward --help | head``) is no error."""
+    try:
+        print(page, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else the flush at exit raises it again
     return 0
 
 
@@ -155,11 +163,11 @@ def _exit_code(ended: SystemExit) -> int:
 
 def _report(error: BaseException, verb: str) -> int:
     """Prints what the user needs to know about ``error`` on stderr and returns the exit code."""
-    from robo_reward import cli_errors
+    from robo_reward.cli import error_messages
 
     if os.environ.get("ROBO_REWARD_TRACEBACK") == "1":
         traceback.print_exception(error)
-    told = cli_errors.explain(error, verb)
+    told = error_messages.explain(error, verb)
     if told is None:
         if os.environ.get("ROBO_REWARD_TRACEBACK") != "1":
             traceback.print_exception(error)

@@ -1,67 +1,31 @@
-"""What learns beside an arm: the protocol of such learners, and the process in which one works while the arm moves.
+"""The process in which a learner works while the arm moves.
 
-Transitions flow one way, as files that the arm's loop wrote whole; weights flow the other way, as folders. What is said
-between the two is one line of JSON at a time.
+Transitions flow one way, as files that the arm's loop wrote whole; weights flow the other way, as folders.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import select
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from robo_reward.arm_episode import ArmEpisode, read_episode
-from robo_reward.contracts import Policy
-from robo_reward.reward_stack import RewardStack
+from robo_reward.arm.episode import DEMONSTRATIONS, PRACTICE, episode_path, read_episode, stored
+from robo_reward.arm.json_lines import JsonLines
+from robo_reward.arm.learner import ArmLearner
 from robo_reward.runs import atomic
 from robo_reward.runs.checkpoint import load_state, save_state
 
-DEMONSTRATIONS, PRACTICE, WEIGHTS = "demonstrations", "practice", "weights"
-"""Folders of the run."""
+WEIGHTS = "weights"
+"""Folder of the run."""
 PUBLISH_SECONDS = 2.0
 KEPT = 3
 """Weights that are not deleted yet: the arm's loop may be reading the last but one."""
 NICE = 5
 """Below the loop and the arm server, which must keep their beat."""
-
-
-class ArmLearner(Protocol):
-    """Takes episodes of an arm, works a little whenever it is asked to, and gives a policy at any time."""
-
-    def begin(self, demonstrations: Sequence[ArmEpisode], stack: RewardStack, seed: int) -> None: ...
-
-    def prepare(self) -> Mapping[str, float]: ...
-
-    def hear(self, episode: ArmEpisode) -> None: ...
-
-    def work(self) -> Mapping[str, float] | None: ...
-
-    @property
-    def corrects(self) -> bool: ...
-
-    def mode(self, number: int) -> str: ...
-
-    def acting(self, mode: Any) -> Policy: ...
-
-    def state(self) -> dict[str, Any]: ...
-
-    def load(self, state: Mapping[str, Any], episodes: Sequence[ArmEpisode]) -> None: ...
-
-
-def episode_path(run: Path, folder: str, number: int) -> Path:
-    """Where an episode of a run lies, without endings."""
-    return run / folder / f"{number:06d}"
-
-
-def stored(run: Path, folder: str) -> list[Path]:
-    """The whole episodes of a run, in order."""
-    return [path.with_suffix("") for path in sorted((run / folder).glob("*.json"))]
 
 
 class LearnerWork:
@@ -132,31 +96,7 @@ class LearnerWork:
             getattr(self.stack.model, what)(folder)
 
 
-class Line:
-    """JSON lines in both directions; ``ask`` never waits longer than it is told."""
-
-    def __init__(self, incoming: int, outgoing: int) -> None:
-        self._in, self._out, self._rest = incoming, outgoing, b""
-        self.closed = False
-
-    def read(self, seconds: float) -> list[dict[str, Any]]:
-        """What has come, waited for at most so long; ``closed`` once the other side is gone."""
-        if b"\n" not in self._rest and not self.closed and select.select([self._in], [], [], seconds)[0]:
-            more = os.read(self._in, 1 << 16)
-            self.closed = not more
-            self._rest += more
-        *lines, self._rest = self._rest.split(b"\n")
-        return [json.loads(line) for line in lines if line.startswith(b"{")]
-
-    def write(self, said: Mapping[str, Any]) -> None:
-        """One line; nothing happens where the other side is gone, which ``read`` then says."""
-        try:
-            os.write(self._out, json.dumps(said).encode() + b"\n")
-        except BrokenPipeError:
-            self.closed = True
-
-
-def serve(work: LearnerWork, line: Line) -> None:
+def serve(work: LearnerWork, line: JsonLines) -> None:
     """Works until the other side is gone: episodes, weights and requests between two slices of work."""
     line.write({"ready": True, **work.publish(idle=False)})
     published, new = time.monotonic(), False
@@ -172,7 +112,7 @@ def serve(work: LearnerWork, line: Line) -> None:
             published, new = time.monotonic(), busy
 
 
-def _answer(work: LearnerWork, line: Line, asked: Mapping[str, Any]) -> None:
+def _answer(work: LearnerWork, line: JsonLines, asked: Mapping[str, Any]) -> None:
     if asked["do"] == "hear":
         work.hear(int(asked["number"]))
     elif asked["do"] in ("save", "finish"):
@@ -181,7 +121,7 @@ def _answer(work: LearnerWork, line: Line, asked: Mapping[str, Any]) -> None:
 
 
 def main() -> int:
-    """``python -m robo_reward.arm_learner RUN [CHECKPOINT]``."""
+    """``python -m robo_reward.arm.learner_work RUN [CHECKPOINT]``."""
     import signal
 
     from omegaconf import OmegaConf
@@ -192,7 +132,7 @@ def main() -> int:
     outgoing = os.dup(1)
     os.dup2(2, 1)  # libraries chatter
     os.nice(NICE)
-    run, line = Path(sys.argv[1]), Line(0, outgoing)
+    run, line = Path(sys.argv[1]), JsonLines(0, outgoing)
     try:
         import torch
 

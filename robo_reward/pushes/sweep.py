@@ -10,8 +10,8 @@ import numpy as np
 
 from robo_reward.errors import UserError
 from robo_reward.evaluation import wilson
-from robo_reward.push_patterns import Kind
-from robo_reward.push_trial import PushTrials, Trial
+from robo_reward.pushes.patterns import Kind
+from robo_reward.pushes.trial import PushTrials, Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from robo_reward.arm_episode import ArmEpisode
+from robo_reward.arm.episode import ArmEpisode
 from robo_reward.evaluation import wilson
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from robo_reward.errors import UserError
-from robo_reward.fitting import Episode
+from robo_reward.fitting.episodes import Episode
 
 Propose = Callable[[str, Sequence[str]], Sequence[str]]
 """(the video's instruction, all instructions) -> instructions that the video does not fulfil."""

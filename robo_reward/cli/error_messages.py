@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from robo_reward import cli_help
+from robo_reward.cli import help_pages
 from robo_reward.errors import Interrupted, UserError, unknown_name
 from robo_reward.runs import signals
 
@@ -104,9 +104,9 @@ def _bad_override(error: Exception, verb: str) -> str:
     cause = error.__cause__
     said = str(error).strip() or str(cause)
     unused = re.match(r"Could not override '([^']+)'\.\s+No match in the defaults list", said)
-    if unused and verb in cli_help.verbs():
-        known = [group for group, _ in cli_help.chosen_groups(verb)]
-        known += [key.name for key in cli_help.top_level_keys(verb)]
+    if unused and verb in help_pages.verbs():
+        known = [group for group, _ in help_pages.chosen_groups(verb)]
+        known += [key.name for key in help_pages.top_level_keys(verb)]
         return str(unknown_name(f"key or group of the verb {verb}:", unused[1], known))
     parent, key = getattr(cause, "parent_node", None), getattr(cause, "key", None)
     if parent is not None and key is not None and hasattr(parent, "keys"):

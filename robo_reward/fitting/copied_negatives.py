@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.fitting import Episode
+from robo_reward.fitting.episodes import Episode
 from robo_reward.trace import Trace
 
 Order = Callable[[int, np.random.Generator], NDArray[np.int64]]

@@ -15,6 +15,8 @@ from robo_reward.trace import Trace
 
 Kind = Literal["demonstration", "practice", "evaluation"]
 UNPRICED = ("estimate", "reward")
+DEMONSTRATIONS, PRACTICE = "demonstrations", "practice"
+"""Folders of the run."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -59,3 +61,13 @@ def read_episode(path: Path) -> ArmEpisode:
     """Reads what ``write_episode`` wrote. UserError where it is missing or damaged."""
     state = load_state(path.parent, path.name)
     return ArmEpisode(Trace(**state["trace"]), state["asked"], state["by_hand"], state["kind"])
+
+
+def episode_path(run: Path, folder: str, number: int) -> Path:
+    """Where an episode of a run lies, without endings."""
+    return run / folder / f"{number:06d}"
+
+
+def stored(run: Path, folder: str) -> list[Path]:
+    """The whole episodes of a run, in order."""
+    return [path.with_suffix("") for path in sorted((run / folder).glob("*.json"))]

@@ -1,0 +1,121 @@
+"""The shaping study's table and figure."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cells import Row
+
+from robo_reward.evaluation import wilson
+
+COLUMNS = (
+    "runs",
+    "failed",
+    "median",
+    "worst",
+    "gain_over_clone",
+    "reached_90",
+    "rollouts_to_90_median",
+    "hacked_share",
+    "return_vs_success",
+)
+
+
+def digest(rows: Sequence[Row]) -> Row:
+    """The numbers of one line of the table; what no run defined is null."""
+    known = [row for row in rows if row["learned_success_rate"] is not None]
+    rates = [row["learned_success_rate"] for row in known]
+    gains = [row["learned_success_rate"] - row["cloned_success_rate"] for row in known]
+    reached = [row["rollouts_to_90"] for row in rows if row["rollouts_to_90"] is not None]
+    hacked = [row["hacked"] for row in rows if row["hacked"] is not None]
+    agree = [row["learned_return_vs_success"] for row in rows if row["learned_return_vs_success"] is not None]
+    return {
+        "runs": len(rows),
+        "failed": sum(row["status"] != "done" for row in rows),
+        "median": statistics.median(rates) if rates else None,
+        "worst": min(rates, default=None),
+        "gain_over_clone": statistics.median(gains) if gains else None,
+        "reached_90": len(reached),
+        "rollouts_to_90_median": statistics.median(reached) if reached else None,
+        "hacked_share": sum(hacked) / len(hacked) if hacked else None,
+        "return_vs_success": statistics.median(agree) if agree else None,
+        "base_reward": sorted({row["base_reward"] for row in rows if row["base_reward"]}),
+    }
+
+
+def summarise(rows: Sequence[Row]) -> Row:
+    """One entry for every variant over all tasks, and one for every variant and task."""
+    summary: Row = {}
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        mine = [row for row in rows if row["variant"] == variant]
+        summary[variant] = digest(mine)
+        for task in dict.fromkeys(row["task"] for row in mine):
+            summary[f"{variant} {task}"] = digest([row for row in mine if row["task"] == task])
+    return summary
+
+
+def print_table(summary: Row) -> None:
+    """A line for every variant over all tasks, then one for every variant and task."""
+    print("| variant | " + " | ".join(COLUMNS) + " |\n|" + "---|" * (len(COLUMNS) + 1))
+    names = [name for name in summary if name != "rewards"]
+    for name in sorted(names, key=lambda name: " " in name):
+        print(f"| {name} | " + " | ".join(_shown(summary[name][column]) for column in COLUMNS) + " |")
+
+
+def draw(rows: Sequence[Row], file: Path) -> None:
+    """Above, success of the learned policies (95% Wilson) beside the clones' (dashed); below, it over the training."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    variants = list(dict.fromkeys(row["variant"] for row in rows))
+    figure, panels = plt.subplots(2, len(tasks), figsize=(4.6 * len(tasks), 6.4), sharey="row", squeeze=False)
+    colours = {variant: f"C{k}" for k, variant in enumerate(variants)}
+    for task, (rates, curves) in zip(tasks, panels.T, strict=True):
+        mine = [row for row in rows if row["task"] == task]
+        _rates(rates, mine, variants, colours)
+        _curves(curves, mine, colours)
+        rates.set(
+            title=f"{task}, {len({row['seed'] for row in mine})} seed(s)", xlim=(-0.02, 1.02), xlabel="success rate"
+        )
+    panels[0][0].set_yticks(range(len(variants)), variants)
+    panels[0][0].invert_yaxis()
+    panels[1][0].set_ylabel("success rate (20 episodes)")
+    figure.tight_layout()
+    figure.savefig(file, dpi=90)
+
+
+def _rates(panel: Any, rows: Sequence[Row], variants: Sequence[str], colours: dict[str, str]) -> None:
+    seeds = sorted({row["seed"] for row in rows})
+    for row in rows:
+        rate, episodes = row["learned_success_rate"], row["learned_episodes"]
+        if rate is not None:
+            y = variants.index(row["variant"]) + 0.22 * (seeds.index(row["seed"]) - (len(seeds) - 1) / 2)
+            low, high = wilson(round(rate * episodes), episodes)
+            panel.plot([low, high], [y, y], color=colours[row["variant"]], linewidth=1)
+            filled = "none" if row["hacked"] else colours[row["variant"]]
+            panel.plot(rate, y, "o", color=colours[row["variant"]], markerfacecolor=filled)
+    for seed in seeds:
+        clones = [r["cloned_success_rate"] for r in rows if r["seed"] == seed and r["cloned_success_rate"] is not None]
+        panel.axvline(statistics.median(clones), linestyle="--", linewidth=0.8, color="grey")
+
+
+def _curves(panel: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
+    for variant, colour in colours.items():
+        points: dict[int, list[float]] = {}
+        for row in rows:
+            for rollouts, rate in row["evaluations"] if row["variant"] == variant else []:
+                points.setdefault(rollouts, []).append(rate)
+        if points:
+            at = sorted(points)
+            panel.plot(at, [statistics.median(points[k]) for k in at], color=colour, label=variant)
+    panel.set(xlabel="rollouts", ylim=(-0.02, 1.02))
+
+
+def _shown(value: Any) -> str:
+    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,5 @@
+"""``python -m robo_reward`` is ``robo-reward``."""
+
+from robo_reward.cli.program import main
+
+main()

@@ -1,0 +1,1 @@
+"""What reward models are fitted on: demonstrations, negatives stepped or made of them, what is held out, the card."""

@@ -1,0 +1,1 @@
+"""Robustness of policies to pushes: forces, their patterns, trials of a frozen policy, the sweep over magnitudes."""
