@@ -85,6 +85,11 @@ class FeetechArm:
 
     def _check_file(self) -> None:
         missing = sorted(set(self.names) - set(self.robot.calibration))
+        if missing and self.robot.id is None:
+            raise ArmRefused(
+                "robot.id is not set, and there is no calibration without one: give the robot.id under which this arm "
+                "was calibrated (lerobot-calibrate)"
+            )
         if missing:
             raise ArmRefused(
                 f"calibration file '{self.robot.calibration_fpath}' is absent or lacks {missing}: run "

@@ -83,14 +83,24 @@ class GuardedRobot(Robot):  # type: ignore[misc]
     def connect(self, calibrate: bool = True) -> None:
         """Cameras first, then the server, then arming. Raises UserError or SafetyStop and leaves nothing open."""
         try:
-            for camera in self.cameras.values():
-                camera.connect()
+            self.open_cameras()
             self._reach_server()
             self._check_joints()
             self._arm()
         except BaseException:
             self.disconnect()
             raise
+
+    def open_cameras(self) -> None:
+        """Raises UserError for one that is not there or does not give what is asked of it."""
+        for name, camera in self.cameras.items():
+            try:
+                camera.connect()
+            except Exception as error:  # LeRobot's cameras raise what they like
+                raise UserError(
+                    f"camera '{name}' cannot be opened: {error} (`lerobot-find-cameras` lists those there are; mend "
+                    f"robot.cameras.{name})"
+                ) from error
 
     def _reach_server(self) -> None:
         try:

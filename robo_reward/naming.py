@@ -1,8 +1,10 @@
-"""What reports and summaries call a reward model or a transform: the word that the command line knows it by."""
+"""What reports, summaries and run folders call things: the words that the command line knows them by."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 SUFFIXES = ("Model", "Reward")
@@ -17,6 +19,14 @@ def reward_name(model: Any) -> str:
     for suffix in SUFFIXES:
         bare = bare.removesuffix(suffix) or bare
     return snake_case(bare)
+
+
+def world_name(env: Mapping[str, Any]) -> str:
+    """For a run folder: suite and task, id, terrain or file of a world's settings, what there is of them."""
+    words = [str(env[key]) for key in ("suite", "task", "id", "terrain") if env.get(key) is not None]
+    if env.get("xml") is not None:
+        words.append(Path(str(env["xml"])).stem)
+    return "-".join(words) or "run"
 
 
 def snake_case(name: str) -> str:

@@ -127,6 +127,7 @@ def test_every_target_of_the_yaml_files_exists(target: str) -> None:
 def test_every_yaml_file_says_what_it_is_for(path: Path) -> None:
     text = path.read_text("utf-8")
     yaml.safe_load(text)
+    assert not re.search(r": \{\}", text), "hydra seals an empty mapping: nobody could fill it; write null"
     first = next(line for line in text.splitlines() if not line.startswith("# @"))
     assert re.match(r"# .{8,}", first), "the first comment of a yaml file is its help text"
 

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from robo_reward.envs.libero.catalogue import LiberoTask, shipped_states
+from robo_reward.envs.libero.other_tasks import answered, facts_of
 from robo_reward.envs.libero.pictures import Meshes, ScenePictures
 from robo_reward.envs.libero.places import places
 from robo_reward.envs.libero.scatter import Scatter, scatter
@@ -101,6 +102,11 @@ class LiberoEnv(SimEnv):
     def places(self) -> Vector:
         """(6,) float32 metres: where what the task moves is, and where it belongs; for auxiliary losses only."""
         return places(self.sim)
+
+    def other_places(self) -> list[tuple[str, Vector]]:
+        """Instructions of the other tasks that the present scene answers too, with what ``places`` tells of each."""
+        found = answered(self.sim.task, self.tasks)
+        return [(task.instruction, places(self.sim, facts_of(task))) for task in found]
 
     def rearrange(self, seed: int) -> Vector:
         """The state (S,) of a scene whose things and arm are set aside at random; the episode is not meant to go on."""

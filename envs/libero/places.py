@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.envs.libero.facts import Facts
 from robo_reward.envs.libero.sim import LiberoSim
 
 if TYPE_CHECKING:
     import mujoco
 
 
-def places(sim: LiberoSim) -> NDArray[np.float32]:
+def places(sim: LiberoSim, facts: Facts | None = None) -> NDArray[np.float32]:
     """(6,) metres, world axes: what the goal's first predicate moves, and where that belongs.
 
     Of several goals the first that does not hold, else the last. A goal without a destination (open, turn on) has the
-    same place twice.
+    same place twice. ``facts``: of the task that is asked about, whose things must be in the scene; None: its own.
     """
-    waiting = [goal for goal in sim.facts.goals if not sim.robosuite._eval_predicate(list(goal))]
-    names = (waiting or sim.facts.goals[-1:])[0][1:3]
+    goals = (facts or sim.facts).goals
+    waiting = [goal for goal in goals if not sim.robosuite._eval_predicate(list(goal))]
+    names = (waiting or goals[-1:])[0][1:3]
     found = [_place(sim.model, sim.data, name) for name in names]
     return np.concatenate([found[0], found[-1]]).astype(np.float32)
 

@@ -26,7 +26,7 @@ class Scatter:
     """
 
     target: float = 0.08
-    others: float = 0.03
+    others: float = 0.05
     near: float = 0.5
     aside: float = 0.03
     high: float = 0.18

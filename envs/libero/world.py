@@ -63,6 +63,11 @@ class LiberoWorld(VectorWorld):
         """(N, 6) float32 metres: where what a task moves is now, and where it belongs. Never for a policy to see."""
         return np.stack(self._vec.env_method("places"))
 
+    def other_places(self) -> list[tuple[str, Floats]]:
+        """The same of the first world for other tasks' instructions that its scene answers too, beside each."""
+        found: list[tuple[str, Floats]] = self._vec.env_method("other_places", indices=[0])[0]
+        return found
+
     def rearrange(self, seed: int) -> Observation:
         """The present scenes with things and arm set aside at random, world i by (seed, i); nothing is to move on."""
         seeds = [int(np.random.SeedSequence((seed, i)).generate_state(1)[0]) for i in range(self.num_worlds)]

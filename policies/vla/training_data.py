@@ -90,13 +90,14 @@ def add_scenes(
     if not getattr(policy.config, "places_weight", 0):
         raise UserError("learner.scenes teaches cameras where things are: set policy.places_weight=3 (policy=nano_vla)")
     if isinstance(scenes, int):
-        from robo_reward.data.scenes import collect_scenes
+        from robo_reward.data.scenes import draw_scenes
 
-        traces = collect_scenes(world, scenes, derive_seed(seed, "sft scenes"), views)
-    else:
-        from robo_reward.data.datasets import read_dataset
+        for trace in draw_scenes(world, scenes, derive_seed(seed, "sft scenes"), views):
+            frames.add([trace], acted=False)  # one by one: small before the next are drawn
+        return
+    from robo_reward.data.datasets import read_dataset
 
-        traces = read_dataset(scenes, views=views)
+    traces = read_dataset(scenes, views=views)
     if any(trace.places is None for trace in traces):
         raise UserError(f"dataset '{scenes}' tells no places: robo-reward collect scenes=300 writes one that does")
     frames.add(traces, acted=False)

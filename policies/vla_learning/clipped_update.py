@@ -26,8 +26,8 @@ class UpdateSettings:
     ``dual``: bound of a bad decision's loss in units of its advantage. ``epochs`` over the decisions in batches of
     ``batch``; they stop early once the divergence from the policy that acted passes ``kl_stop``. ``lr`` of Adam;
     ``grad_clip``: bound of the gradient's norm. ``train``: all weights that the policy trains, or its action head.
-    ``way``: ``clipped``, or ``forward`` (``ForwardUpdate``, of flows), whose ``strength`` says how far an advantage of 1
-    pulls, on ``draws`` noisy points of every decision.
+    ``way``: ``clipped``, or ``forward`` (``ForwardUpdate``, of flows), whose ``strength`` says how far an advantage
+    of 1 pulls, on ``draws`` noisy points of every decision.
     """
 
     lr: float = 1e-5

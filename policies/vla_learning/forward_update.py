@@ -1,4 +1,4 @@
-"""The regression step of flow policies: chunks of better episodes draw the velocity their way, worse ones push it off."""
+"""The regression step of flow policies: better episodes draw the velocity towards their chunks, worse ones push it."""
 
 from __future__ import annotations
 

@@ -86,8 +86,7 @@ class Deployment:
     def _open_dry(self) -> None:
         self.arm = DryArm(self.robot.spec())
         try:
-            for camera in self.robot.cameras.values():
-                camera.connect()
+            self.robot.open_cameras()
             self.arm.connect()
             self.arm.arm()
         except BaseException:

@@ -162,7 +162,7 @@ HOVERING = ReplayProbe(
 PROBES: tuple[Probe, ...] = (
     ReplayProbe("frozen_robot", "a robot that does not move makes no progress", stay, final=0.3),
     ReplayProbe("oscillation", "trembling on the spot earns nothing", tremble),
-    ReplayProbe("clock", "time alone is no progress", loiter),
+    ReplayProbe("clock", "time alone is no progress", loiter, excess=0.1),
     ReplayProbe("reversed_video", "undoing the task undoes the progress", backwards, excess=0.3, called=1.0, final=0.6),
     WrongInstruction(),
     CameraProbe("occluded_view", "a covered camera shows no progress", covers),

@@ -50,7 +50,7 @@ BOUNDS: Mapping[str, Bound] = {
     "epic": Bound(0.6, 0.75, False, "EPIC distance to the simulator's reward"),
     "false_success": Bound(0.2, 0.5, False, "false successes among what the reward likes best under attack"),
 }
-"""Figure -> bound; change one in yaml with ``card.bounds.NAME=[CARE, REFUSE]``."""
+"""Figure -> bound; change some with ``card.bounds={NAME: [CARE, REFUSE]}``."""
 
 
 def adjusted(changes: Mapping[str, Sequence[float]]) -> dict[str, Bound]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -31,12 +32,13 @@ class UpdateSettings:
     hold: int = 10
 
     def __post_init__(self) -> None:
-        if min(self.learning_rate, self.clip, self.initial_std) <= 0 or min(self.epochs, self.batch, self.hold) < 1:
+        sizes = (self.learning_rate, self.clip, self.initial_std)
+        if not all(0.0 < size < math.inf for size in sizes) or min(self.epochs, self.batch, self.hold) < 1:
             raise UserError(
                 f"hook.update: learning_rate={self.learning_rate}, clip={self.clip} and initial_std={self.initial_std} "
                 f"must be above 0, epochs={self.epochs}, batch={self.batch} and hold={self.hold} 1 or more"
             )
-        if not 0.0 <= self.gae_lambda <= 1.0 or self.entropy < 0.0:
+        if not 0.0 <= self.gae_lambda <= 1.0 or not 0.0 <= self.entropy < math.inf:
             raise UserError(
                 f"hook.update: gae_lambda={self.gae_lambda} must lie in [0, 1], entropy={self.entropy} be 0 or more"
             )

@@ -47,7 +47,7 @@ class ForceSpace:
 
 def force_space(world: World, bodies: tuple[str, ...] | None, vertical: bool, lever: float) -> ForceSpace:
     """The space for a world. UserError for unknown bodies or a negative lever."""
-    if lever < 0:
+    if not 0.0 <= lever < np.inf:
         raise UserError(f"hook.lever={lever} m must be 0 (no torques) or more")
     chosen = chosen_bodies(world, bodies)
     assert isinstance(world, Pushable)
@@ -58,4 +58,7 @@ def pushed_worlds(world: World, unpushed: float) -> NDArray[np.bool_]:
     """(N,) False in the first worlds, the share ``unpushed`` of all, where the policy goes on walking undisturbed."""
     if not 0.0 <= unpushed < 1.0:
         raise UserError(f"hook.unpushed={unpushed} must be a share of the worlds, 0 or more and below 1")
-    return np.arange(world.num_worlds) >= round(unpushed * world.num_worlds)
+    left = round(unpushed * world.num_worlds)
+    if left == world.num_worlds:
+        raise UserError(f"hook.unpushed={unpushed} leaves none of {left} worlds to push: lower it, or use more worlds")
+    return np.arange(world.num_worlds) >= left

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from robo_reward.errors import UserError
@@ -16,9 +17,9 @@ class DualSettings:
     most: float = 10.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.start <= self.most or self.rate <= 0.0:
+        if not 0.0 <= self.start <= self.most < math.inf or not 0.0 < self.rate < math.inf:
             raise UserError(
-                f"hook.dual: start={self.start} must lie within 0 and most={self.most}, and rate={self.rate} above 0"
+                f"hook.dual: start={self.start} must lie within 0 and most={self.most}, and rate={self.rate} be above 0"
             )
 
 

@@ -35,7 +35,7 @@ class RandomPushes:
         unpushed: float = 0.0,
         max_nan_resets: int | None = None,
     ) -> None:
-        if seconds <= 0 or every < 0:
+        if not 0 < seconds < np.inf or not 0 <= every < np.inf:
             raise UserError(f"hook.seconds={seconds} must be above 0 and hook.every={every} 0 or more seconds")
         self.curriculum, self._seconds, self._every = curriculum, seconds, every
         self._bodies = None if bodies is None else tuple(bodies)

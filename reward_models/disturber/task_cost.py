@@ -26,8 +26,8 @@ class TaskCost:
         """``reward_bound``: r_max per step; None takes the world's. ``fall_steps`` None: 1 / (1 - gamma)."""
         if reward_bound is not None and not 0.0 < reward_bound < np.inf:
             raise UserError(f"hook.reward_bound={reward_bound} must be above 0: the most that the task pays in a step")
-        if fall_steps is not None and fall_steps < 0.0:
-            raise UserError(f"hook.fall_steps={fall_steps} must be 0 or more")
+        if fall_steps is not None and not 0.0 <= fall_steps < np.inf:
+            raise UserError(f"hook.fall_steps={fall_steps} must be 0 or more steps of full cost; null: 1 / (1 - gamma)")
         self._given, self.fall_steps = reward_bound, fall_steps
         self.bound, self.above, self._own, self._nan_resets = 0.0, 0, False, 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -11,12 +11,14 @@ import numpy as np
 from robo_reward.contracts import Floats, Frames, Observation, World
 from robo_reward.data.recording import KnowsPlaces
 from robo_reward.errors import UserError, unknown_name
-from robo_reward.seeding import derive_seed
+from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Trace
 from robo_reward.walking import begin_at, number_of_tasks
 
 SCENES_PER_START = 25
 """Pictures of a scene from one reset, which alone places fixtures anew."""
+ALSO = 2
+"""Instructions of other tasks that a scene is labelled with too: labels cost nothing, pictures do."""
 
 
 @runtime_checkable
@@ -28,12 +30,31 @@ class Rearranges(Protocol):
         ...
 
 
-def collect_scenes(world: World, count: int, seed: int, views: Sequence[str] | None = None) -> list[Trace]:
-    """``count`` rearranged scenes of each task, as one trace of still pictures each: places (count, P), no success.
+@runtime_checkable
+class AnswersOthers(Protocol):
+    """A simulated world whose scene other instructions than its own have a meaning in."""
 
-    Actions are zero and mean nothing: learners must not imitate them. The last scene of a trace is there twice, since
-    a trace has one state more than it has actions. ``views``: cameras to keep, None: all. The same seed gives the same
-    scenes.
+    def other_places(self) -> list[tuple[str, Floats]]:
+        """Such instructions, each with its places (P,)."""
+        ...
+
+
+def collect_scenes(
+    world: World, count: int, seed: int, views: Sequence[str] | None = None, also: int = ALSO
+) -> list[Trace]:
+    """All that ``draw_scenes`` yields."""
+    return list(draw_scenes(world, count, seed, views, also))
+
+
+def draw_scenes(
+    world: World, count: int, seed: int, views: Sequence[str] | None = None, also: int = ALSO
+) -> Iterator[Trace]:
+    """``count`` rearranged scenes of each task, as traces of still pictures: places (count, P), no success.
+
+    A scene also counts for up to ``also`` instructions of the world's other tasks that have a meaning in it: one
+    more trace for each. Actions are zero and mean nothing: learners must not imitate them. The last scene of a trace is
+    there twice, since a trace has one state more than it has actions. ``views``: cameras to keep, None: all. The same
+    seed gives the same scenes.
 
     Raises:
         UserError: ``count`` below 1, an unknown view, more than one world, or a world that cannot rearrange its scene.
@@ -48,8 +69,17 @@ def collect_scenes(world: World, count: int, seed: int, views: Sequence[str] | N
         if view not in world.view_names:
             raise unknown_name("view", view, world.view_names)
     chosen = world.view_names if views is None else tuple(views)
-    slides = _Slides(world, world, world, chosen)
-    return [slides.of_task(task, count, seed) for task in range(number_of_tasks(world))]
+    slides = _Slides(world, world, world, chosen, also)
+    return (trace for task in range(number_of_tasks(world)) for trace in slides.of_task(task, count, seed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Slide:
+    """One scene: state (S,), pictures, and the places (P,) of each instruction, its own first."""
+
+    state: Floats
+    frames: Mapping[str, Frames]
+    told: Mapping[str, Floats]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,40 +90,40 @@ class _Slides:
     scenes: Rearranges
     known: KnowsPlaces
     views: tuple[str, ...]
+    also: int
 
-    def of_task(self, task: int, count: int, seed: int) -> Trace:
-        """The scenes of one task."""
-        frames: dict[str, list[Frames]] = {view: [] for view in self.views}
-        states, places, instruction = list[Floats](), list[Floats](), ""
-        for scene in range(count):
-            if scene % SCENES_PER_START == 0:
-                begin_at(self.world, task + number_of_tasks(self.world) * (scene // SCENES_PER_START))
-                self.world.reset(derive_seed(seed, "scenes", task, scene))
-            now = self.scenes.rearrange(derive_seed(seed, "scene", task, scene))
-            instruction = now.task[0]
-            states.append(now.state[0].copy())
-            places.append(self.known.places()[0].copy())
-            for view, shown in frames.items():
-                shown.append(np.array(now.views[view][0], np.uint8))
-        actions = np.zeros((count, *self.world.action_space.shape), np.float32)
-        return _still(instruction, states, actions, frames, places, self.world.fps)
+    def of_task(self, task: int, count: int, seed: int) -> Iterator[Trace]:
+        """The scenes of one task, by instruction."""
+        slides = [self._slide(task, scene, seed) for scene in range(count)]
+        size = self.world.action_space.shape
+        for instruction in dict.fromkeys(words for slide in slides for words in slide.told):
+            answering = [slide for slide in slides if instruction in slide.told]
+            yield _still(instruction, answering, size, self.world.fps)
+
+    def _slide(self, task: int, scene: int, seed: int) -> _Slide:
+        if scene % SCENES_PER_START == 0:
+            begin_at(self.world, task + number_of_tasks(self.world) * (scene // SCENES_PER_START))
+            self.world.reset(derive_seed(seed, "scenes", task, scene))
+        now = self.scenes.rearrange(derive_seed(seed, "scene", task, scene))
+        told = {now.task[0]: np.array(self.known.places()[0], np.float32)}
+        if self.also and isinstance(self.world, AnswersOthers):
+            others = self.world.other_places()
+            rng = derive_rng(seed, "other instructions", task, scene)
+            told |= dict(others[k] for k in rng.permutation(len(others))[: self.also])
+        frames = {view: np.array(now.views[view][0], np.uint8) for view in self.views}
+        return _Slide(now.state[0].copy(), frames, told)
 
 
-def _still(
-    task: str,
-    states: list[Floats],
-    actions: Floats,
-    frames: Mapping[str, list[Frames]],
-    places: list[Floats],
-    fps: float,
-) -> Trace:
+def _still(instruction: str, slides: Sequence[_Slide], size: tuple[int, ...], fps: float) -> Trace:
+    """The trace of slides that answer an instruction; ``size``: an action's shape."""
+    twice = [*slides, slides[-1]]
     return Trace(
-        task=task,
-        state=np.stack([*states, states[-1]]),
-        action=actions,
-        frames={view: np.stack(shown) for view, shown in frames.items()},
-        frame_steps=np.arange(len(actions), dtype=np.int64),
+        task=instruction,
+        state=np.stack([slide.state for slide in twice]),
+        action=np.zeros((len(slides), *size), np.float32),
+        frames={view: np.stack([slide.frames[view] for slide in slides]) for view in slides[0].frames},
+        frame_steps=np.arange(len(slides), dtype=np.int64),
         fps=fps,
         source="dataset",
-        places=np.stack([*places, places[-1]]),
+        places=np.stack([slide.told[instruction] for slide in twice]),
     )

@@ -29,7 +29,8 @@ class Schedule:
     hertz: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.settle < 0 or self.seconds <= self.settle or self.sudden <= 0 or self.hertz <= 0:
+        times = 0.0 <= self.settle < self.seconds < np.inf
+        if not (times and 0.0 < self.sudden < np.inf and 0.0 < self.hertz < np.inf):
             raise UserError(
                 f"disturbance: settle={self.settle} must be 0 or more, seconds={self.seconds} longer than that, "
                 f"sudden={self.sudden} and hertz={self.hertz} above 0"

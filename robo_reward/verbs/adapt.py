@@ -145,7 +145,7 @@ def _session(cfg: DictConfig, folder: RunFolder, stack: RewardStack, check: Chec
     from robo_reward.contracts import Budget
     from robo_reward.session import Session
 
-    test: Any = OmegaConf.to_container(cfg.test, resolve=True)
+    test: Any = OmegaConf.to_container(cfg.test, resolve=True) if cfg.test else {}
     # whatever a hook reaches through its session is blind
     world = blinded(build_world(cfg.env, oracle="none"))
     tested = blinded(build_test_world(cfg.env, oracle="none", **test))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from robo_reward.answer_counts import note_counts
 from robo_reward.bounds import check_bounds
 from robo_reward.errors import UserError
-from robo_reward.naming import reward_name
+from robo_reward.naming import reward_name, world_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -125,7 +125,9 @@ def _card(cfg: DictConfig) -> Any:
 
 
 def _name(cfg: DictConfig, folder: Path | None) -> str:
-    return str(cfg.env.get("task") or cfg.env.get("id") or (folder.parent.name if folder is not None else "reward"))
+    if _stepped(cfg):
+        return world_name(cfg.env)
+    return folder.parent.name if folder is not None else "reward"
 
 
 def _audit(cfg: DictConfig, card: Any, model: RewardModel) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from robo_reward.bounds import check_bounds
 from robo_reward.errors import UserError
+from robo_reward.naming import world_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -53,8 +54,8 @@ def run(cfg: DictConfig) -> None:
 
     torch.set_num_threads(cfg.threads)
     model = _model(cfg, sources)
-    name = cfg.env.get("task") or cfg.env.get("id") or (Path(sources[0]).name if sources else "mjcf")
-    with RunFolder.create("fit", str(name), cfg, cfg.run_dir, tensorboard=False) as folder:
+    name = Path(sources[0]).name if sources else world_name(cfg.env)
+    with RunFolder.create("fit", name, cfg, cfg.run_dir, tensorboard=False) as folder:
         demonstrations = _demonstrations(cfg, model, sources)
         print(f"run folder: {folder.path}\n{len(demonstrations)} demonstration(s)", flush=True)
         positive, negative = _splits(cfg, model, demonstrations, folder)

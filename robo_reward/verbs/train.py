@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from robo_reward.bounds import check_bounds, check_seeds
+from robo_reward.naming import world_name
 from robo_reward.runs.folder import RunFolder, check_same, is_finished
 
 LEAST = {
@@ -60,8 +61,7 @@ def run(config: DictConfig) -> None:
         print(f"'{config.run_dir}' is finished: there is nothing to resume (give another run_dir to train again)")
         return
     torch.set_num_threads(config.threads)
-    name = f"{config.env.get('task') or config.env.get('id') or 'mjcf'}"
-    with RunFolder.create("train", name, config, config.run_dir, config.resume) as folder:
+    with RunFolder.create("train", world_name(config.env), config, config.run_dir, config.resume) as folder:
         job = Job(config, folder)
         print(f"run folder: {folder.path}", flush=True)
         job.gather_demonstrations()

@@ -134,7 +134,7 @@ def test_both_checkers_pass(control: Any) -> None:
         sb3_check(twin(control=control))
 
 
-@pytest.mark.parametrize(("task", "least"), [("reach", 5), ("push", 4), ("pick-and-place", 4)])
+@pytest.mark.parametrize(("task", "least"), [("reach", 5), ("push", 4), ("push-back", 4), ("pick-and-place", 4)])
 def test_experts_solve_their_tasks(task: str, least: int) -> None:
     env, solved = So101Env(task, Camerawork(("front",)), Clock(170)), 0
     for seed in range(5):
@@ -144,7 +144,7 @@ def test_experts_solve_their_tasks(task: str, least: int) -> None:
 
 
 def test_nothing_succeeds_by_itself_and_a_pushed_cube_is_not_placed() -> None:
-    for task in ("reach", "push", "pick-and-place"):
+    for task in ("reach", "push", "push-back", "pick-and-place"):
         env = twin(task)
         for seed in range(4):
             env.reset(seed=seed)

@@ -63,6 +63,23 @@ def test_an_arm_practises_is_interrupted_goes_on_and_is_deployed(tmp_path: Path)
     assert json.loads((out / "summary.json").read_text())["notes"]["counts"]["sent"] > 10
 
 
+def test_practice_without_resets_goes_there_and_back(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = ["arm.name=push", "arm.task=push it there", "arm.back={task: push it back}", "arm.seconds=8"]
+    small = [*SMALL, "demos=1", "rollouts=2", "episodes=0", "arm.checkpoint_every=2"]
+    assert cli.run(["train", f"run_dir={run}", *small, *words, *LENIENT]) == 0
+    played = [(line["role"], line["back"]) for line in lines(run) if line["role"] == "practice"]
+    assert played == [("practice", False), ("practice", True)]
+    assert [line["role"] for line in lines(run)].count("demonstration") >= 2, "one of each direction"
+    from robo_reward.data.datasets import read_dataset
+
+    assert {trace.task for trace in read_dataset(run / "episodes")} == {"push it there", "push it back"}
+    for folder, task in ((run, "push it there"), (run / "back", "push it back")):
+        assert json.loads((folder / "policy" / "interface.json").read_text())["task"] == task
+        assert (folder / "reward_model" / "model.yaml").exists()
+    assert json.loads((run / "summary.json").read_text())["notes"]["put_back"] in (0, 1)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -72,6 +89,8 @@ def test_an_arm_practises_is_interrupted_goes_on_and_is_deployed(tmp_path: Path)
         (["robot=so101"], "learner=hil_serl"),
         (["learner=hil_serl", "~arm.start.gripper"], "arm.start must give a value"),
         (["learner=hil_serl", "learner.scale=9"], "learner.demonstration_share"),
+        (["learner=hil_serl", "arm.back={task: go back}"], "no task undoes 'reach'"),
+        (["learner=hil_serl", "arm.back={}"], "needs the words"),
         (["learner=hil_serl", "arm.behind=-1"], "arm.behind=-1"),
         (["learner=hil_serl", "arm.pause=-1"], "arm.pause=-1"),
     ],

@@ -234,3 +234,16 @@ def test_the_yaml_makes_the_same_robot(tmp_path: Path) -> None:
     assert made.config.workspace.speed == 0.25
     with pytest.raises(UserError, match="velocty"):
         build(group, port="/dev/nothing", calibration_dir=str(tmp_path), limits={"velocty": 1})
+
+
+def test_a_camera_that_is_not_there_is_refused_before_the_server(emulated: Any, tmp_path: Path) -> None:
+    import lerobot.cameras.opencv  # noqa: F401 - registers opencv
+    from lerobot.robots.utils import make_robot_from_config
+
+    asked = config(emulated, tmp_path)
+    absent = {"type": "opencv", "index_or_path": str(tmp_path / "none"), "width": 64, "height": 48, "fps": 30}
+    asked.inner["cameras"] = {"front": absent}
+    with pytest.raises(UserError, match="camera 'front' cannot be opened"):
+        make_robot_from_config(asked).connect()
+    assert not any(emulated.torque().values())
+    assert not (tmp_path / "arm.sock").exists()

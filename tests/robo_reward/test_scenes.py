@@ -83,3 +83,29 @@ def test_what_cannot_be_is_refused() -> None:
     two.num_worlds = 2  # type: ignore[misc]
     with pytest.raises(UserError, match="one world"):
         collect(3, world=two)
+
+
+class Answering(Shelf):
+    """Each scene of the left task has a meaning for two further instructions, whose places follow from its own."""
+
+    def other_places(self) -> list[tuple[str, np.ndarray]]:
+        told = [("above", self._place + 1), ("below", self._place + 2)] if self._number % 2 == 0 else []
+        return [(words, np.array([place, 0.0], np.float32)) for words, place in told]
+
+
+def test_a_scene_counts_for_the_other_instructions_that_it_answers() -> None:
+    traces = {trace.task: trace for trace in collect(5, world=Answering())}
+    assert set(traces) == {"left", "right", "above", "below"}
+    own = traces["left"].places[:, 0]
+    np.testing.assert_array_equal(traces["above"].places[:, 0], own + 1)
+    np.testing.assert_array_equal(traces["below"].places[:, 0], own + 2)
+    np.testing.assert_array_equal(traces["below"].frames["top"], traces["left"].frames["top"])
+    np.testing.assert_array_equal(traces["left"].places, collect(5)[0].places)
+
+
+def test_no_more_of_them_than_asked_for() -> None:
+    shelf: Any = Answering()
+    traces = {trace.task: len(trace) for trace in collect_scenes(shelf, 8, 0, also=1)}
+    assert traces["above"] + traces["below"] == traces["left"] == 8
+    assert min(traces["above"], traces["below"]) > 0
+    assert {trace.task for trace in collect_scenes(shelf, 3, 0, also=0)} == {"left", "right"}

@@ -120,6 +120,21 @@ def test_leaving_out_what_is_out_of_sight_changes_no_picture(sim_of: SimOf, came
     whole.close()
 
 
+def test_lighter_meshes_are_few_and_hardly_another_picture(sim_of: SimOf) -> None:
+    sim = sim_of("libero_object", 6)
+    sim.reset(0)
+    before, drawn = sim.model.mesh_facenum.copy(), {}
+    for meshes in ("light", "lighter"):
+        pictures = ScenePictures(sim.model, sim.data, SIZE, SIZE, meshes=meshes)  # type: ignore[arg-type]
+        with pictures._lightened():
+            faces = int(sim.model.mesh_facenum.sum())
+        drawn[meshes] = (faces, pictures.render("agentview").astype(float))
+        pictures.close()
+    np.testing.assert_array_equal(sim.model.mesh_facenum, before)
+    assert drawn["lighter"][0] < 0.5 * drawn["light"][0]
+    assert 0 < np.abs(drawn["lighter"][1] - drawn["light"][1]).mean() < 2
+
+
 def test_light_meshes_are_the_robots_alone(sim_of: SimOf) -> None:
     sim = sim_of("libero_object", 0)
     faces = sim.model.mesh_facenum.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -24,9 +25,14 @@ from robo_reward.reward_models.disturber.multiplier import DualSettings
         ({"constraint": "ratoi"}, "did you mean 'ratio'"),
         ({"mean_force": 2.0}, "hook.mean_force"),
         ({"reward_bound": 0.0}, "hook.reward_bound"),
+        ({"eta": math.nan}, "hook.eta=nan"),
         ({"fall_steps": -1.0}, "hook.fall_steps"),
+        ({"fall_steps": math.nan}, "hook.fall_steps=nan"),
+        ({"fall_steps": math.inf}, "hook.fall_steps=inf"),
+        ({"lever": math.nan}, "hook.lever=nan"),
         ({"lever": -1.0}, "hook.lever"),
         ({"unpushed": 1.0}, "hook.unpushed=1.0"),
+        ({"unpushed": 0.9}, "hook.unpushed=0.9 leaves none"),
         ({"max_nan_resets": -1}, "hook.max_nan_resets"),
     ],
 )
@@ -41,9 +47,16 @@ def test_bad_curricula_and_updates_say_what_is_wrong() -> None:
     for wrong in ({"limit": 0.0}, {"limit": -5.0}, {"limit": 1.0, "first": 0.0}, {"limit": 1.0, "warmup": -1}):
         with pytest.raises(UserError, match=r"hook\.curriculum"):
             Curriculum(**wrong)
-    for settings in ({"clip": 0.0}, {"epochs": 0}, {"gae_lambda": 2.0}, {"hold": 0}):
+    for settings in (
+        {"clip": 0.0},
+        {"epochs": 0},
+        {"gae_lambda": 2.0},
+        {"hold": 0},
+        {"entropy": math.nan},
+        {"clip": math.nan},
+    ):
         with pytest.raises(UserError, match=r"hook\.update"):
             UpdateSettings(**settings)  # type: ignore[arg-type]
-    for dual in ({"start": 20.0}, {"rate": 0.0}):
+    for dual in ({"start": 20.0}, {"rate": 0.0}, {"rate": math.nan}, {"most": math.inf}, {"start": math.nan}):
         with pytest.raises(UserError, match=r"hook\.dual"):
             DualSettings(**dual)

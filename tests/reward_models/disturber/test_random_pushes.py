@@ -74,6 +74,8 @@ def test_the_policy_is_left_alone_and_progress_is_kept() -> None:
 def test_impossible_times_are_refused() -> None:
     with pytest.raises(UserError, match=r"hook\.seconds=0"):
         RandomPushes(Curriculum(1.0), seconds=0)
+    with pytest.raises(UserError, match="every=nan"):
+        RandomPushes(Curriculum(1.0), every=float("nan"))
 
 
 def test_some_worlds_are_never_pushed() -> None:
