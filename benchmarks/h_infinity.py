@@ -40,7 +40,7 @@ KINDS = ("constant", "sudden", "periodic", "worst")
 COMMON = ["experiment=quadruped", "env.threads=1", "video=false", "report=false"]
 GOES_ON = ["learner.checkpoint_every=10_000_000", "learner.learning_rate=2e-4"]
 """The rate that the start's training ended with; as at its beginning, a larger one would undo it."""
-TRACED = ("ratio", "lambda", "cost", "force_newtons", "bound_newtons")
+TRACED = ("ratio", "lambda", "cost", "falls", "force_newtons", "bound_newtons")
 
 
 def start() -> Path:

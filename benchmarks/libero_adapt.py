@@ -1,11 +1,12 @@
 """Tuning of a weakly trained nano_vla on LIBERO: adaptation by learned progress beside oracle GRPO and SRPO.
 
 Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified,oracle] [--task 6] [--horizon 200]
-[--updates 8] [--worlds 4] [--groups 3] [--episodes 30] [--lr 1e-5] [--starts shipped,moved] [--seeds 0] [--jobs 1].
+[--updates 4] [--worlds 1] [--groups 4] [--episodes 30] [--starts shipped,moved] [--shift 0.0] [--seeds 0] [--jobs 1].
 ``--start``: the folder of a train run (learner=sft) to go on from; its world, and its tasks unless one is named.
 ``--reward``: a fitted reward. The ways: ``verified``, the success that reward_model=verified_progress sees, paid once
 an episode by its maximum; ``evolve`` and ``uniform`` (no growing horizon, no end by progress) with the final progress;
-``oracle`` (GRPO by the simulator's success: marked), ``srpo``. Success before and after is measured on the same starts.
+``oracle`` (by the simulator's success: marked), ``grpo`` (the same by the clipped update with episodes' advantages),
+``srpo``. ``--shift``: metres by which targets are displaced while it learns. Success before and after is measured on the same starts.
 ``reward_auroc`` is how well the rewards of the episodes that were learned from told successes apart, read from the
 sealed log when all is over. Pictures are as the assets draw them (``stand_in_visuals``).
 """
@@ -24,7 +25,7 @@ from pathlib import Path
 from cells import RESULTS, Row, run_cells, run_folder, write_result
 
 CLAIM = "libero_adapt"
-WAYS = ("verified", "evolve", "uniform", "oracle", "srpo")
+WAYS = ("verified", "evolve", "uniform", "oracle", "grpo", "srpo")
 
 
 def robo_reward(verb: str, folder: Path, overrides: Sequence[str]) -> Row:
@@ -53,7 +54,7 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "start": Path(asked.start).name,
         "task": asked.task,
         "horizon": asked.horizon,
-        "lr": asked.lr,
+        "shift": asked.shift,
         "updates": summary["updates"],
         "rollouts": summary["rollouts"],
         "env_steps": summary["env_steps"],
@@ -70,41 +71,43 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
 
 def _name(way: str, seed: int, asked: argparse.Namespace) -> str:
     task = "" if asked.task is None else f"-task{asked.task}"
-    return f"{Path(asked.start).name}{task}-{way}-{asked.updates}-lr{asked.lr:g}-seed{seed}"
+    shift = f"-shift{asked.shift:g}" if asked.shift else ""
+    return f"{Path(asked.start).name}{task}-{way}-{asked.updates}x{asked.groups}{shift}-seed{seed}"
 
 
 def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tuple[str, Path, list[str]]:
-    group = [("groups", asked.groups), ("size", 8), ("most", asked.groups + 1)]
+    group = [("groups", asked.groups), ("size", 8), ("most", asked.groups)]
     # measured afterwards, on the same starts for every way
     count = [f"seed={seed}", "episodes=1", "evaluation_seeds=[1]", "report=false"]
     suite, tasks = _world_of(Path(asked.start))
     world = ["env=libero", f"env.suite={suite}", f"env.task={tasks if asked.task is None else asked.task}"]
     world += ["env.meshes=light", f"env.num_worlds={asked.worlds}", f"env.horizon={asked.horizon}"]
+    world += ["env.joint_noise=0.02", f"env.target_shift={asked.shift}"]
     if way in ("verified", "evolve", "uniform"):
-        still = [] if way == "evolve" else ["adaptation.stop=null", "adaptation.stages=[1.0]"]
-        still += ["transform=success", "adaptation.group.pays=max"] if way == "verified" else []
+        still = [] if way == "evolve" else ["adaptation.stages=[1.0]"]
+        still += ["adaptation.stop=null"] if way == "uniform" else []
+        verified = ["transform=success", "adaptation.group.pays=max", "adaptation.stop_by=success"]
+        still += verified if way == "verified" else []
         words = [
             *(f"adaptation.group.{key}={value}" for key, value in group),
-            f"adaptation.update.lr={asked.lr}",
             f"bounds.rounds={asked.updates}",
             "checkpoint_every=1",
             f"run={asked.start}",
             f"reward_model.path={asked.reward}",
         ]
         return "adapt", folder, [*world, *count, *words, *still]
-    oracle = ["learner=grpo", "reward_model=env_sparse", "transform=none"]
-    own = ["learner=srpo", f"reward_model.path={asked.reward}"]
+    learner = {"oracle": "vla_credit", "grpo": "grpo", "srpo": "srpo"}[way]
+    own = [f"reward_model.path={asked.reward}"] if way == "srpo" else ["reward_model=env_sparse", "transform=none"]
     words = [
         *world,
         "policy=nano_vla",
         f"policy.path={asked.start}",
         *(f"learner.group.{key}={value}" for key, value in group),
-        f"learner.update.lr={asked.lr}",
         f"learner.updates={asked.updates}",
         "learner.checkpoint_every=1",
         "video=false",
     ]
-    return "train", folder, [*(oracle if way == "oracle" else own), *count, *words]
+    return "train", folder, [f"learner={learner}", *own, *count, *words]
 
 
 def _world_of(start: Path) -> tuple[str, str]:
@@ -142,11 +145,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task", type=int)
     parser.add_argument("--horizon", type=int, default=280)
     parser.add_argument("--starts", default="shipped,moved")
-    parser.add_argument("--updates", type=int, default=8)
-    parser.add_argument("--worlds", type=int, default=4)
-    parser.add_argument("--groups", type=int, default=3)
+    parser.add_argument("--updates", type=int, default=4)
+    parser.add_argument("--worlds", type=int, default=1)
+    parser.add_argument("--groups", type=int, default=4)
     parser.add_argument("--episodes", type=int, default=30)
-    parser.add_argument("--lr", type=float, default=1e-5)
+    parser.add_argument("--shift", type=float, default=0.0)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)

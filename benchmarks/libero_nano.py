@@ -1,14 +1,13 @@
 """nano_vla, supervised, on LIBERO: success on shipped and on moved states, each beside its blind twin's.
 
 Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|all] [--demos 40] [--seeds 0]
-[--updates 12000] [--batch 16] [--starts 10] [--shift 0.06] [--scenes 400] [--eyes seeing,blind] [--take 10]
-[--execute 4] [--jobs 1]. First ``collect``: the scripted expert demonstrates from seeded resets (arm's joints +
-N(0, 0.02 rad), target displaced by up to ``--shift`` metres, pushes). Every cell is ``train`` on that, and on
-``--scenes`` rearranged scenes a task (the last weights count; the evaluation in it is on shipped states), then
-``evaluate`` on moved states, each in its own process. ``blind`` is the same policy trained on the same demonstrations
-without pictures. ``--take``: only the first so many demonstrations of each task. ``--eyes=``: collects only.
-``--starts``: evaluation episodes a task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says
-whether these are the published ones.
+[--updates 12000] [--batch 16] [--starts 10] [--shift 0.06] [--scenes 400] [--eyes seeing,blind] [--data
+FOLDER] [--execute 4] [--jobs 1]. Every cell is ``train`` (the scripted expert demonstrates from seeded resets: arm's
+joints + N(0, 0.02 rad), target displaced by up to ``--shift`` metres, pushes; with them ``--scenes`` rearranged scenes
+a task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved states, each in its
+own process. ``blind`` is the same policy trained on the same demonstrations without pictures. ``--starts``: evaluation
+episodes a task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says whether these are the
+published ones.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -33,13 +31,10 @@ CLAIM = "libero_nano"
 EYES = ("seeing", "blind")
 MEASURED = 1
 """The evaluation seed: fixtures, displacements and the arm's joints follow from it."""
-SETTINGS = ("suite", "tasks", "demos", "take", "shift", "scenes", "updates", "batch", "seed", "eyes")
+SETTINGS = ("suite", "tasks", "demos", "shift", "scenes", "updates", "batch", "seed", "eyes")
 SAVED = "policy/pretrained_model/config.json"
-RECORDED = [
-    *("env=libero", "env.meshes=lighter"),
-    *("recording.pushes=0.08", "recording.every=4", "recording.places=true"),
-]
-"""What experiment=libero_sft says of demonstrations."""
+MESHES = "lighter"
+"""What is drawn of the meshes, in training and evaluation."""
 BLIND = ["policy.blind=true", "policy.crop=null", "learner.scenes=null"]
 
 
@@ -56,19 +51,12 @@ class Cell:
     batch: int
     seed: int
     eyes: str
-    take: int | None = None
-
-    @property
-    def data(self) -> str:
-        """What it learns from."""
-        return f"{self.suite}-{self.tasks.replace(',', '+')}-{self.demos}demos-shift{self.shift:g}"
 
     @property
     def name(self) -> str:
         """Name of the cell."""
-        taken = "" if self.take is None else f"-take{self.take}"
-        learns = f"{self.scenes}scenes-{self.updates}x{self.batch}-{self.eyes}"
-        return f"{self.data}{taken}-{learns}-seed{self.seed}"
+        data = f"{self.tasks.replace(',', '+')}-{self.demos}demos-shift{self.shift:g}-{self.scenes}scenes"
+        return f"{self.suite}-{data}-{self.updates}x{self.batch}-{self.eyes}-seed{self.seed}"
 
     @property
     def env(self) -> list[str]:
@@ -85,29 +73,11 @@ def robo_reward(verb: str, overrides: Sequence[str]) -> None:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
 
 
-def collected(cell: Cell) -> Row:
-    """Demonstrations of a cell's tasks, in a folder that its policies share."""
-    folder = data_folder(cell)
-    if folder.exists():
-        raise SystemExit(f"{folder} is there without its cell's file: delete it, it may be half done")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    asked = [f"demos={cell.demos}", f"env.target_shift={cell.shift}", f"seed={cell.seed}"]
-    robo_reward("collect", [*cell.env, *RECORDED, *asked, f"data_dir={folder}"])
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"data": cell.data, "seed": cell.seed, "cpu_minutes_collecting": round(seconds / 60, 1)}
-
-
-def data_folder(cell: Cell) -> Path:
-    """Where the demonstrations lie."""
-    return run_folder(CLAIM, f"data-{cell.data}-seed{cell.seed}")
-
-
-def learned(cell: Cell, starts: int) -> Row:
+def learned(cell: Cell, starts: int, data: str | None) -> Row:
     """Trains a policy, which is evaluated on shipped states, and evaluates it on moved ones; what is there is kept."""
     run, there = run_folder(CLAIM, cell.name), run_folder(CLAIM, f"{cell.name}-moved")
     if finished(run) is None:
-        summary = train(run, settings(cell, starts))
+        summary = train(run, [*settings(cell, starts), *([] if data is None else [f"data={data}"])])
         if summary["status"] != "done":
             raise SystemExit(f"{cell.name} failed: {summary.get('error')}")
     if finished(there) is None:
@@ -118,6 +88,7 @@ def learned(cell: Cell, starts: int) -> Row:
     return {
         **{key: getattr(cell, key) for key in SETTINGS},
         "n_action_steps": json.loads((run / SAVED).read_text())["n_action_steps"],
+        "meshes": MESHES,
         "samples": shipped["notes"]["samples"],
         "parameters": shipped["notes"]["parameters"],
         "minutes_training": round(training_seconds(run, cell.batch) / 60, 1),
@@ -150,8 +121,8 @@ def settings(cell: Cell, starts: int) -> list[str]:
     return [
         "experiment=libero_sft",
         *cell.env,
-        f"data={data_folder(cell)}",
-        f"demos={cell.take or cell.demos}",
+        f"env.meshes={MESHES}",
+        f"demos={cell.demos}",
         f"env.target_shift={cell.shift}",
         f"seed={cell.seed}",
         f"learner.updates={cell.updates}",
@@ -205,8 +176,6 @@ def summary(rows: Sequence[Row]) -> Row:
     table: Row = {}
     for row in rows:
         told = f"{row['suite']} tasks {row['tasks']}, {row['demos']} demos, shift {row['shift']}"
-        if row.get("take"):
-            told += f", {row['take']} of them"
         key = f"{told}, {row.get('scenes', 0)} scenes, {row['updates']} updates of {row.get('batch', 64)}"
         key += f", {row.get('n_action_steps', 8)} actions a chunk"
         for starts in ("shipped", "moved"):
@@ -236,25 +205,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--eyes", default=",".join(EYES))
-    parser.add_argument("--take", type=int, help="learn from only so many of each task's demonstrations")
+    parser.add_argument(
+        "--data", help="demonstrations of these tasks that robo-reward collect wrote: in place of new ones"
+    )
     parser.add_argument("--execute", type=int, help="train nothing: evaluate again with so many actions of each chunk")
     parser.add_argument("--starts", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)
     grid = product(asked.suites.split(","), asked.demos.split(","), asked.seeds.split(","), asked.eyes.split(","))
     learns = (asked.shift, asked.scenes, asked.updates, asked.batch)
-    cells = [
-        Cell(suite, asked.tasks, int(demos), *learns, int(seed), eye, asked.take) for suite, demos, seed, eye in grid
-    ]
+    cells = [Cell(suite, asked.tasks, int(demos), *learns, int(seed), eye) for suite, demos, seed, eye in grid]
     if asked.execute is None:
-        run_cells(CLAIM, {data_folder(cell).name: partial(collected, cell) for cell in cells}, asked.jobs)
-        cells = [cell for cell in cells if cell.eyes]
-        run_cells(CLAIM, {cell.name: partial(learned, cell, asked.starts) for cell in cells}, asked.jobs)
+        run_cells(CLAIM, {cell.name: partial(learned, cell, asked.starts, asked.data) for cell in cells}, asked.jobs)
     else:
         names = {cell: f"{cell.name}-execute{asked.execute}" for cell in cells}
         run_cells(CLAIM, {names[cell]: partial(again, cell, asked.execute) for cell in cells}, asked.jobs)
     rows = run_cells(CLAIM, known(RESULTS / "cells" / CLAIM), 0)
-    found = {"policies": summary([row for row in rows if "eyes" in row])}
+    found = {"policies": summary(rows)}
     write_result(CLAIM, "python benchmarks/libero_nano.py", rows, found, sorted({row["seed"] for row in rows}))
     print(json.dumps(found, indent=1))
 

@@ -4,7 +4,7 @@ Run: python benchmarks/quadruped.py [SEEDS]. Each seed trains with ``robo-reward
 in one thread; then 256 robots on flat ground, with commands spread evenly over 0.3 to 0.8 m/s, walk for 20 s with the
 policy's mean actions. Survival: no fall in 20 s. Error: distance of the trunk's planar velocity from the command at
 each step, averaged over the episode, falls included up to the fall. Beside it, in the same episodes: a robot that
-stands still.
+stands still. Starts: the same policy from 2048 starts with commands drawn as in training, and who falls within 2 s.
 ORACLE: the reward is hand-written.
 """
 
@@ -28,6 +28,7 @@ from robo_reward.evaluation import wilson
 CLAIM = "quadruped"
 SEEDS = (120, 121, 122)
 ROBOTS, STEPS = 256, 1000
+STARTS, START_STEPS = 2048, 100
 MEASURED = 77
 """The seed of the measured episodes; those of training are derived from other seeds."""
 Act = Callable[[Observation], Floats]
@@ -77,10 +78,33 @@ def cell(seed: int) -> Row:
     return row | measure(lambda seen: policy.act(seen)[:, 0])
 
 
+def starts(seed: int) -> Row:
+    """Where in the gait's clock, and at which commands, a trained robot falls over its own start."""
+    policy = load_policy(Path(run_folder(CLAIM, str(seed))) / "policy")
+    world = make_world(num_worlds=STARTS, horizon=START_STEPS + 1)
+    seen = world.reset(MEASURED)
+    command, clock = world.task.memory["command"][:, 0].copy(), world.task.memory["phase"].copy()
+    fall = np.full(STARTS, START_STEPS)
+    for step in range(START_STEPS):
+        transition = world.step(policy.act(seen)[:, 0])
+        fall = np.where(transition.terminated & (fall == START_STEPS), step, fall)
+        seen = world.observe()
+    world.close()
+    fallen = np.flatnonzero(fall < START_STEPS)
+    told = [{"seconds": fall[i] / 50, "command": command[i], "clock": clock[i]} for i in fallen]
+    return {
+        "starts_of_seed": seed,
+        "starts": STARTS,
+        "fallen_within_2_s": len(fallen),
+        "fallen": [{key: round(float(value), 2) for key, value in one.items()} for one in told],
+    }
+
+
 def main() -> None:
     """All seeds, one after another, and the standing robot."""
     seeds = [int(word) for word in sys.argv[1:]] or list(SEEDS)
     cells: dict[str, Callable[[], Row]] = {str(seed): partial(cell, seed) for seed in seeds}
+    cells |= {f"starts-{seed}": partial(starts, seed) for seed in seeds}
     cells["standing"] = lambda: {"seed": None, **measure(lambda seen: np.zeros((ROBOTS, 12), np.float32))}
     *rows, standing = run_cells(CLAIM, cells, jobs=1)
     done = [row for row in rows if "survival" in row]
@@ -90,6 +114,7 @@ def main() -> None:
         "worst_seed_error": max((row["mean_error"] for row in done), default=None),
         "worst_seed_survival": min((row["survival"] for row in done), default=None),
         "longest_training_minutes": max((row["train_wall_seconds"] / 60 for row in done), default=None),
+        "fallen_starts": {row["starts_of_seed"]: row["fallen_within_2_s"] for row in rows if "starts" in row},
         "standing_error": standing["mean_error"],
         "oracle": True,
     }

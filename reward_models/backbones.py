@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from robo_reward.errors import MissingExtra, UserError
-from robo_reward.reward_models.clip.weights import load_open_clip, random_weights, weights_at_hand
+from robo_reward.reward_models.clip.weights import INSTEAD, load_open_clip, random_weights, weights_at_hand
 
 CHANNELS = 3
 RANDOM = "random"
@@ -120,7 +120,7 @@ def _load_open_clip(name: str) -> _Loaded:
         raise UserError(f"encoder=open_clip:{name} names no checkpoint: use open_clip:{architecture}/<checkpoint>")
     asked = f"encoder=open_clip:{name}"
     chosen = None if checkpoint == RANDOM else checkpoint
-    visual: Any = load_open_clip(architecture, chosen, asked, "encoder=conv needs none").visual
+    visual: Any = load_open_clip(architecture, chosen, asked, INSTEAD).visual
     size = visual.image_size
     pixels = int(size[0] if isinstance(size, tuple | list) else size)
     mean, std = tuple(visual.image_mean), tuple(visual.image_std)

@@ -38,7 +38,7 @@ def check_fingerprint(net: nn.Module, stored: str | None, name: str) -> None:
 
 
 def trained_weights(net: nn.Module) -> dict[str, Any]:
-    """``net``: name -> weights without those of pretrained parts that a name restores; ``frozen``: name and hash of these.
+    """``net``: weights by name, without pretrained parts that a name restores; ``frozen``: name and hash of these.
 
     Random weights, and weights that an older folder held although their name means others today, count as trained.
     """

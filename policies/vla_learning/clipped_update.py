@@ -15,8 +15,8 @@ from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.exploring import Decision, gathered, prepared
 from robo_reward.policies.vla_learning.likelihood import Likelihood, joined
 
-Way = Literal["clipped", "forward"]
-WAYS: tuple[Way, ...] = ("clipped", "forward")
+Way = Literal["clipped", "shift"]
+WAYS: tuple[Way, ...] = ("clipped", "shift")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,9 @@ class UpdateSettings:
     ``dual``: bound of a bad decision's loss in units of its advantage. ``epochs`` over the decisions in batches of
     ``batch``; they stop early once the divergence from the policy that acted passes ``kl_stop``. ``lr`` of Adam;
     ``grad_clip``: bound of the gradient's norm. ``train``: all weights that the policy trains, or its action head.
-    ``way``: ``clipped``, or ``forward`` (``ForwardUpdate``, of flows), whose ``strength`` says how far an advantage
-    of 1 pulls, on ``draws`` noisy points of every decision.
+    ``way``: ``clipped``, or ``shift`` (``ShiftUpdate``, of flows; ``epochs``, ``lr`` and ``batch`` are of its
+    regression), with ``draws`` noisy points of every decision, a ``ridge``, a ``strength`` and a bound, ``reach``, of
+    how far normalised actions are shifted on average (root mean square).
     """
 
     lr: float = 1e-5
@@ -40,8 +41,10 @@ class UpdateSettings:
     grad_clip: float = 1.0
     train: str = "all"
     way: Way = "clipped"
-    strength: float = 1.0
     draws: int = 4
+    ridge: float = 0.01
+    strength: float = 1.0
+    reach: float = 0.2
 
     def __post_init__(self) -> None:
         for name, least in (("batch", 1), ("epochs", 1), ("draws", 1)):
@@ -58,8 +61,10 @@ class UpdateSettings:
             raise UserError(f"update.train={self.train}: all weights that the policy trains, or its action 'head'")
         if self.way not in WAYS:
             raise unknown_name("learner.update.way", self.way, WAYS)
-        if self.strength <= 0:
-            raise UserError(f"update.strength={self.strength} must be above 0: at 0 nothing is learned")
+        if min(self.ridge, self.strength, self.reach) <= 0:
+            raise UserError(
+                f"update.ridge={self.ridge}, strength={self.strength} and reach={self.reach} must be above 0"
+            )
 
 
 def executed_mask(decisions: Sequence[Decision], chunk: int) -> Tensor:

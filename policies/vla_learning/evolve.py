@@ -12,7 +12,13 @@ from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
 from robo_reward.policies.vla_learning.group_tuning import GroupSettings, GroupTuner
-from robo_reward.policies.vla_learning.progress_stop import ProgressStop, check_stages, episode_end, horizon_at
+from robo_reward.policies.vla_learning.progress_stop import (
+    ProgressStop,
+    StopsBy,
+    check_stages,
+    episode_end,
+    horizon_at,
+)
 
 
 class Evolve:
@@ -20,7 +26,7 @@ class Evolve:
 
     The estimator is the run's reward model (head=milestones accumulates over interval milestones, as in the paper).
     ``stages``: shares of the horizon; equally many rounds each. ``stop``: progress above which an episode ends, None:
-    never. All episodes of a group have the same horizon, else their rewards could not be compared.
+    never; ``stop_by="success"``: p(success) in its place. All episodes of a group have the same horizon, else their rewards could not be compared.
     """
 
     def __init__(
@@ -30,10 +36,12 @@ class Evolve:
         noise: FlowNoise | None = None,
         stop: float | None = 0.95,
         consecutive: int = 2,
+        stop_by: StopsBy = "progress",
         stages: Sequence[float] = (0.5, 0.75, 1.0),
     ) -> None:
         self._group, self._update = group or GroupSettings(), update or UpdateSettings()
         self._noise, self._stop, self._consecutive = noise or FlowNoise(), stop, consecutive
+        self._stop_by: StopsBy = stop_by
         self._stages = check_stages(stages)
         self._tuner: GroupTuner | None = None
         self._rounds = 1
@@ -58,7 +66,7 @@ class Evolve:
         world = ground.world.horizon
         horizon = horizon_at(self._stages, self.tuner.updates, self._rounds, world)
         model = ground.session.stack.model
-        stop = None if self._stop is None else ProgressStop(model, self._stop, self._consecutive)
+        stop = None if self._stop is None else ProgressStop(model, self._stop, self._consecutive, self._stop_by)
         return self.tuner.round(ground, episode_end(horizon, world, stop)) | {"horizon": float(horizon)}
 
     def drift(self) -> float:

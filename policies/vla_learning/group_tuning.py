@@ -17,9 +17,10 @@ from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, UpdateSettings
 from robo_reward.policies.vla_learning.exploring import Decision, ExploringPolicy
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
-from robo_reward.policies.vla_learning.forward_update import ForwardUpdate
 from robo_reward.policies.vla_learning.group_advantages import EpisodePricer, Pays, group_advantages, spread_of
 from robo_reward.policies.vla_learning.likelihood import likelihood_of
+from robo_reward.policies.vla_learning.outcome_critic import CriticSettings, OutcomeCritic
+from robo_reward.policies.vla_learning.shift_update import ShiftUpdate
 from robo_reward.rollout import Stopper
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
@@ -30,7 +31,8 @@ class GroupSettings:
     """``groups`` kept groups an update, of ``size`` episodes each from one start; at most ``most`` are played for them.
 
     Groups whose rewards lie less than ``min_spread`` apart are skipped and counted. ``pays``: how an episode's reward
-    is told from its steps (``EpisodePricer``).
+    is told from its steps (``EpisodePricer``). ``critic``: an episode's decisions share its reward by what each of them
+    changed (``OutcomeCritic``), over all groups that were played; None: they all have the episode's advantage.
     """
 
     groups: int = 4
@@ -39,6 +41,7 @@ class GroupSettings:
     min_spread: float = 0.05
     pays: Pays = "auto"
     temperature: float = 1.6
+    critic: CriticSettings | None = None
 
     def __post_init__(self) -> None:
         if self.size < 2:
@@ -72,9 +75,10 @@ class GroupTuner:
     ) -> None:
         self.policy, self.settings, self.seed = policy, group, seed
         self.likelihood = likelihood_of(policy, noise, group.temperature)
-        kind = ForwardUpdate if update.way == "forward" else ClippedUpdate
+        kind = ShiftUpdate if update.way == "shift" else ClippedUpdate
         self.update = kind(policy, self.likelihood, update)
         self.explorer = ExploringPolicy(policy, self.likelihood)
+        self.critic = None if group.critic is None else OutcomeCritic(policy, group.critic, seed)
         self.played = self.skipped = self.updates = 0
         self.first = self.values()
         self._recent: list[Decision] = []
@@ -100,7 +104,7 @@ class GroupTuner:
 
     def improve(self, kept: list[Group]) -> dict[str, float]:
         """One clipped update by groups that differ."""
-        decisions, advantages = flattened(kept)
+        decisions, advantages = flattened(kept) if self.critic is None else credited(kept, self.critic)
         self.remember(decisions)
         seed = derive_seed(self.seed, "update", self.updates)
         return self.update.run(decisions, advantages, seed)
@@ -120,11 +124,18 @@ class GroupTuner:
                 rewards, traces = pricer.price([g.traces for g in played])
             for group, earned, priced in zip(played, rewards, traces, strict=True):
                 group.rewards, group.traces = earned, priced
-            kept = [g for g in played if spread_of(g.rewards) > self.settings.min_spread]
+            kept = self._telling(played)
         self.skipped += len(played) - len(kept)
         for group in played:
             ground.pay(group.traces, group.rewards.tolist())
         return kept, played
+
+    def _telling(self, played: list[Group]) -> list[Group]:
+        """The groups that say anything: those with spread, or with a critic all, if there is spread among them."""
+        least = self.settings.min_spread
+        if self.critic is None:
+            return [g for g in played if spread_of(g.rewards) > least]
+        return played if spread_of(np.concatenate([g.rewards for g in played])) > least else []
 
     def play(self, ground: Playground, stopper: Stopper | None = None) -> Group:
         """The next group."""
@@ -159,6 +170,7 @@ class GroupTuner:
             "first": dict(self.first),
             "update": self.update.state(),
             "counts": [self.played, self.skipped, self.updates],
+            "critic": {} if self.critic is None else self.critic.state(),
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -166,6 +178,8 @@ class GroupTuner:
         self.put(state["weights"])
         self.first = dict(state["first"])
         self.update.load(state["update"])
+        if self.critic is not None and state["critic"]:
+            self.critic.load(state["critic"])
         self.played, self.skipped, self.updates = (int(n) for n in state["counts"])
 
     def go_back(self, state: Mapping[str, Any]) -> None:
@@ -198,3 +212,11 @@ def flattened(groups: list[Group]) -> tuple[list[Decision], torch.Tensor]:
             decisions += kept
             advantages += [float(advantage)] * len(kept)
     return decisions, torch.tensor(advantages)
+
+
+def credited(groups: list[Group], critic: OutcomeCritic) -> tuple[list[Decision], torch.Tensor]:
+    """The same, each with what it changed itself."""
+    episodes = [[d for d in episode if d.executed > 0] for group in groups for episode in group.decisions]
+    rewards = np.concatenate([group.rewards for group in groups])
+    advantages = np.concatenate(critic.credit(episodes, rewards))
+    return [d for episode in episodes for d in episode], torch.from_numpy(advantages).float()

@@ -21,7 +21,14 @@ from robo_reward.policies.vla_learning.given_policy import GivenPolicy
 from robo_reward.policies.vla_learning.group_tuning import GroupSettings, GroupTuner
 from robo_reward.policies.vla_learning.ppo_tuning import PpoSettings, PpoTuner
 from robo_reward.policies.vla_learning.preferences import PreferenceSettings, PreferenceTuner
-from robo_reward.policies.vla_learning.progress_stop import ProgressStop, check_stages, episode_end, horizon_at
+from robo_reward.policies.vla_learning.progress_stop import (
+    OracleStop,
+    ProgressStop,
+    StopsBy,
+    check_stages,
+    episode_end,
+    horizon_at,
+)
 from robo_reward.rollout import Stopper
 from robo_reward.session import Session
 from robo_reward.trace import Trace
@@ -30,11 +37,12 @@ from robo_reward.trace import Trace
 class GrpoLearner(GivenPolicy):
     """Group-relative policy optimisation over chunks (SimpleVLA-RL, SRPO, EVOLVE-VLA), without a value network.
 
-    ``updates``; ``group``, ``update``, ``noise``: how is played, stepped and explored. ``stop``: learned progress above
-    which episodes end, None: never. ``stages``: shares of the horizon, growing in equal stages. ``preferences``: DPO on
-    the groups' better and worse episodes in place of GRPO. ``ppo``: PPO with a value head on episodes from starts of
-    their own in place of groups. ``evaluate_every`` and ``checkpoint_every`` count updates. ``remember``: last episodes
-    kept for the report. The run's budget (``rollouts``, ``steps``) may end it earlier.
+    ``updates``; ``group``, ``update``, ``noise``: how is played, stepped and explored. ``stop``: learned progress (with
+    ``stop_by="success"`` p(success)) above which episodes end, None: never; where the simulator's success is the reward
+    they end with it. ``stages``: shares of the horizon, growing in equal stages. ``preferences``: DPO on the groups'
+    better and worse episodes in place of GRPO. ``ppo``: PPO with a value head on episodes from starts of their own in
+    place of groups. ``evaluate_every`` and ``checkpoint_every`` count updates. ``remember``: last episodes kept for the
+    report. The run's budget (``rollouts``, ``steps``) may end it earlier.
     """
 
     needs_demonstrations = False
@@ -47,6 +55,7 @@ class GrpoLearner(GivenPolicy):
         noise: FlowNoise | None = None,
         stop: float | None = None,
         consecutive: int = 2,
+        stop_by: StopsBy = "progress",
         stages: Sequence[float] = (1.0,),
         evaluate_every: int | None = None,
         checkpoint_every: int = 10,
@@ -65,6 +74,7 @@ class GrpoLearner(GivenPolicy):
             raise UserError("learner.preferences and learner.ppo are two ways of learning: give one of them")
         self.name, self._ppo = name, ppo
         self._updates, self._stop, self._consecutive = updates, stop, consecutive
+        self._stop_by: StopsBy = stop_by
         self._stages = check_stages(stages)
         self._group, self._update = group or GroupSettings(), update or UpdateSettings()
         self._noise, self._preferences = noise or FlowNoise(), preferences
@@ -89,7 +99,7 @@ class GrpoLearner(GivenPolicy):
         if restored is not None and restored.get("stage") == stage:
             tuner.load(restored["tuner"])
             done = int(restored["done"])
-        stop = None if self._stop is None else ProgressStop(session.stack.model, self._stop, self._consecutive)
+        stop = self._stopper(session)
         for update in range(done, self._updates):
             if not session.left():
                 break
@@ -103,6 +113,13 @@ class GrpoLearner(GivenPolicy):
         }
         policy.policy.eval()
         return policy
+
+    def _stopper(self, session: Session) -> Stopper | None:
+        if session.stack.model.needs.oracle == "success":
+            return OracleStop()
+        if self._stop is None:
+            return None
+        return ProgressStop(session.stack.model, self._stop, self._consecutive, self._stop_by)
 
     def _tuner(self, policy: LeRobotPolicy) -> GroupTuner:
         given = (policy, self._group, self._update, self._noise, self._seed)

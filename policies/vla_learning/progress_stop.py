@@ -4,30 +4,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.contracts import Flags, Needs, Observation, RewardModel, Transition
-from robo_reward.errors import UserError
+from robo_reward.errors import UserError, unknown_name
 from robo_reward.playground import HorizonStop
 from robo_reward.rollout import Stopper
+
+StopsBy = Literal["progress", "success"]
+STOPS_BY: tuple[StopsBy, ...] = ("progress", "success")
 
 
 class ProgressStop:
     """Ends an episode at the ``consecutive``-th look in a row with progress above ``threshold``; no simulator is asked.
 
     The paper (arXiv 2512.14666) ends at the first check; one noisy check would cut off a good episode, so two are the
-    default. Looks are the reward model's own stride apart.
+    default. Looks are the reward model's own stride apart. ``by``: what is looked at, ``progress`` or ``success``.
     """
 
-    def __init__(self, model: RewardModel, threshold: float = 0.95, consecutive: int = 2) -> None:
+    def __init__(
+        self, model: RewardModel, threshold: float = 0.95, consecutive: int = 2, by: StopsBy = "progress"
+    ) -> None:
         """Raises UserError for a threshold outside (0, 1), fewer than 1 look, or a model of whole episodes."""
+        if by not in STOPS_BY:
+            raise unknown_name("stop_by", by, STOPS_BY)
         if not 0 < threshold < 1 or consecutive < 1:
             raise UserError(f"stop={threshold} must be above 0 and below 1 and consecutive={consecutive} 1 or more")
         if model.needs.episode:
             raise UserError("this reward model prices whole episodes, so its progress can end none: set stop=null")
         self._model, self._threshold, self._consecutive = model, threshold, consecutive
+        self._by: StopsBy = by
         self.needs: Needs = model.needs
         self._run: NDArray[np.int64] = np.zeros(0, np.int64)
         self._age: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -45,9 +54,26 @@ class ProgressStop:
         look: Flags = self._age % self.needs.stride == 0
         if not look.any():
             return look
-        above = np.asarray(self._model.estimate(transition).progress) > self._threshold
+        estimate = self._model.estimate(transition)
+        above = np.asarray(estimate.progress if self._by == "progress" else estimate.success) > self._threshold
         self._run = np.where(look, np.where(above, self._run + 1, 0), self._run)
         return np.asarray(look & (self._run >= self._consecutive))
+
+
+class OracleStop:
+    """Ends an episode where the simulator calls it a success: for runs whose reward asks it anyway, and are marked so.
+
+    What a policy does afterwards earned nothing, and is learned from otherwise.
+    """
+
+    needs = Needs()
+
+    def begin(self, first: Observation, fresh: Flags) -> None:
+        """Nothing is remembered."""
+
+    def stops(self, transition: Transition) -> Flags:
+        """(N,) the episodes that this step ends."""
+        return np.asarray(transition.env_reward > 0)
 
 
 def check_stages(stages: Sequence[float]) -> tuple[float, ...]:

@@ -16,6 +16,9 @@ RANDOM_SEED = 0
 """Random weights are the same every time, so that a model that was saved prices as before."""
 
 
+INSTEAD = "reward_model=progress with encoder=conv needs none"
+
+
 class RandomWeights(UserWarning):
     """An encoder has random weights: good for tests and timing, meaningless as a reward."""
 
@@ -35,7 +38,7 @@ def random_weights(encoder: str) -> Iterator[None]:
 
 
 @contextmanager
-def weights_at_hand(encoder: str, instead: str = "encoder=conv needs none", source: str = "") -> Iterator[None]:
+def weights_at_hand(encoder: str, instead: str = INSTEAD, source: str = "") -> Iterator[None]:
     """Turns what the hub's client says about weights that it cannot get into a user's error.
 
     ``instead``: what can be used without them; ``source``: where they are to be had.

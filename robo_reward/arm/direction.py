@@ -27,7 +27,10 @@ BACK = "back"
 
 
 class Direction:
-    """``path``: where its files lie. ``task``: its words. ``wanted``: demonstrations, None: those of ``data``."""
+    """``path``: where its files lie. ``task``: its words. ``data``: a dataset of its demonstrations, None: shown here.
+
+    ``back``: it undoes what the first one did.
+    """
 
     def __init__(
         self, path: Path, checkpoint: Path | None, config: Any, task: str, data: str | None, back: bool = False

@@ -17,10 +17,10 @@ from typing import Any, Self
 
 from robo_reward.errors import Interrupted, UserError
 from robo_reward.runs import atomic, signals
-from robo_reward.runs.metrics import EventFile, MetricsLog, Value
+from robo_reward.runs.metrics import EventFile, MetricsLog, Mirror, Value
 from robo_reward.runs.summary import Status, Summary, git_commit, installed_versions
 
-MAY_CHANGE = ("resume", "run_dir", "rollouts", "steps", "device", "video", "report")
+MAY_CHANGE = ("resume", "run_dir", "rollouts", "steps", "device", "video", "report", "wandb")
 """Config keys in which a resumed run may differ from the one it resumes."""
 
 
@@ -65,6 +65,7 @@ class RunFolder:
         """
         plain = _resolved(config)
         path = _choose(verb, name, run_dir, resume)
+        mirrors = _mirrors(path, plain, tensorboard)
         path.mkdir(parents=True, exist_ok=True)
         new = not (path / "config.yaml").exists()
         if not new:
@@ -73,9 +74,8 @@ class RunFolder:
             atomic.write_text(path / "config.yaml", _yaml(plain))
         seed = plain.get("seed")
         summary = Summary(verb=verb, seed=seed, versions=installed_versions(), git_commit=git_commit())
-        events = EventFile(path) if tensorboard else None
-        run = cls(path, summary, MetricsLog(path / "metrics.jsonl", events), keep)
-        run._open(events)
+        run = cls(path, summary, MetricsLog(path / "metrics.jsonl", mirrors), keep)
+        run._open()
         run._new = new
         return run
 
@@ -135,7 +135,7 @@ class RunFolder:
         where = "" if self.latest_checkpoint() is None else f": resume it with run_dir='{self.path}' resume=true"
         error.add_note(f"the run folder is '{self.path}'{where}")
 
-    def _open(self, events: EventFile | None) -> None:
+    def _open(self) -> None:
         (self.path / "summary.json").unlink(missing_ok=True)
         folder = self.path / "checkpoints"
         if folder.exists():
@@ -151,8 +151,7 @@ class RunFolder:
         for path in self._checkpoints():
             if int(path.name) > self.step:  # saved, but never named as the latest: its metrics are gone
                 shutil.rmtree(path)
-        if events is not None:
-            events.restart(self.step)
+        self._metrics.restart(self.step)
 
     def _checkpoints(self) -> list[Path]:
         return [p for p in (self.path / "checkpoints").iterdir() if p.is_dir() and p.name.isdigit()]
@@ -160,6 +159,16 @@ class RunFolder:
     def _seconds(self) -> tuple[float, float]:
         wall, cpu = time.monotonic() - self._start[0], _cpu_seconds() - self._start[1]
         return round(self._earlier[0] + wall, 3), round(self._earlier[1] + cpu, 3)
+
+
+def _mirrors(path: Path, config: Mapping[str, Any], tensorboard: bool) -> list[Mirror]:
+    """TensorBoard's event file, and Weights & Biases where the config has ``wandb=offline|online``."""
+    mirrors: list[Mirror] = [EventFile(path)] if tensorboard else []
+    if config.get("wandb") is not None:
+        from robo_reward.runs.wandb_mirror import WandbMirror
+
+        mirrors.append(WandbMirror(path, str(config["wandb"]), config))
+    return mirrors
 
 
 def is_finished(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The numbers of a run over time: ``metrics.jsonl`` (same seed, same bytes) and its TensorBoard mirror."""
+"""The numbers of a run over time: ``metrics.jsonl`` (same seed, same bytes) and its mirrors, such as TensorBoard's."""
 
 from __future__ import annotations
 
@@ -7,21 +7,37 @@ import math
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 Value = float | int | str | bool | None
 
 _TIMED = re.compile(r"(seconds|_ms|fps|per_second|time)$")
 
 
+class Mirror(Protocol):
+    """Shows the rows elsewhere too; ``metrics.jsonl`` alone counts."""
+
+    def scalars(self, step: int, row: Mapping[str, Value]) -> None:
+        """Takes over the numbers of a row."""
+        ...
+
+    def restart(self, step: int) -> None:
+        """An unfinished run goes on from ``step``: what came after it is void."""
+        ...
+
+    def close(self) -> None:
+        """Closes; a second call does nothing."""
+        ...
+
+
 class MetricsLog:
     """Appends rows to ``metrics.jsonl``; a row is in the file whole or not at all."""
 
-    def __init__(self, path: Path, events: EventFile | None = None) -> None:
+    def __init__(self, path: Path, mirrors: Sequence[Mirror] = ()) -> None:
         self._path = path
-        self._events = events
+        self._mirrors = tuple(mirrors)
         self._file: BinaryIO | None = None
 
     def open(self, keep_bytes: int | None = None) -> None:
@@ -43,16 +59,21 @@ class MetricsLog:
         """
         row = {"step": int(step)} | {key: _plain(key, values[key]) for key in sorted(values)}
         self._append((json.dumps(row, allow_nan=False) + "\n").encode("utf-8"))
-        if self._events is not None:
-            self._events.scalars(step, row)
+        for mirror in self._mirrors:
+            mirror.scalars(step, row)
+
+    def restart(self, step: int) -> None:
+        """Tells the mirrors that rows after ``step`` are void."""
+        for mirror in self._mirrors:
+            mirror.restart(step)
 
     def close(self) -> None:
         """Closes the files; a second call does nothing."""
         if self._file is not None:
             self._file.close()
             self._file = None
-        if self._events is not None:
-            self._events.close()
+        for mirror in self._mirrors:
+            mirror.close()
 
     def _append(self, line: bytes) -> None:
         if self._file is None:

@@ -84,6 +84,10 @@ def _model(cfg: DictConfig, folder: Path | None) -> RewardModel:
 
     with open_dict(cfg.reward_model):
         cfg.reward_model.path = None if folder is None else str(folder)
+    if folder is None and cfg.data is not None and "views" in cfg.reward_model and cfg.reward_model.views is None:
+        from robo_reward.data.dataset_source import open_dataset
+
+        cfg.reward_model.views = list(open_dataset(str(cfg.data)).image_keys())
     model = build_reward_model(cfg.reward_model)
     if folder is None and isinstance(model, LearnedRewardModel):
         raise UserError(

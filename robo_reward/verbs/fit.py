@@ -103,8 +103,12 @@ def _model(cfg: DictConfig, sources: Sequence[str]) -> LearnedRewardModel:
     from robo_reward.contracts import LearnedRewardModel
     from robo_reward.fitting.episodes import AdaptableRewardModel
 
-    if "views" in cfg.reward_model and cfg.reward_model.views is None:
-        cfg.reward_model.views = _all_views(cfg, sources)
+    members = (cfg.reward_model.get("models") or {}).values()  # of an ensemble
+    unsaid = [m for m in (cfg.reward_model, *members) if m is not None and "views" in m and m.views is None]
+    if unsaid:
+        views = _all_views(cfg, sources)
+        for part in unsaid:
+            part.views = views
     model = build_reward_model(cfg.reward_model)
     if not isinstance(model, LearnedRewardModel):
         raise UserError(f"{type(model).__name__} is not learned, so there is nothing to fit: use reward_model=progress")
@@ -239,7 +243,7 @@ def _fit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: 
         else:
             losses = model.fit(shown, failures, cfg.seed)
     except UserError as error:
-        if not _stepped(cfg):
+        if not _stepped(cfg) and "random episodes" in str(error):
             error.add_note(
                 "this fit had no simulator (env=none), so no random episodes: name one with "
                 "env=metaworld env.task=NAME, or use reward_model=progress, which can do without"

@@ -1,4 +1,4 @@
-"""Pretrained encoders are named and hashed, not copied, into a saved reward; others than those of the fit are refused."""
+"""Pretrained encoders are named and hashed in a saved reward, not copied; others than those of the fit are refused."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_other_weights_under_the_same_name_are_refused(encoder: str, tmp_path: P
 def test_another_encoder_is_refused_by_name(encoder: str, tmp_path: Path) -> None:
     progress(encoder).save(tmp_path / "saved")
     other = write_checkpoint(tmp_path / "other.safetensors", 1)
-    with pytest.raises(UserError, match="was fitted with encoder=open_clip:tiny_clip/.*clip.safetensors"):
+    with pytest.raises(UserError, match=r"was fitted with encoder=open_clip:tiny_clip/.*clip\.safetensors"):
         progress(other, tmp_path / "saved")
 
 

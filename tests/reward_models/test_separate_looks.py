@@ -19,9 +19,9 @@ from robo_reward.reward_models.remote.client import connect_remote
 from robo_reward.reward_models.step_prm.hop_training import HopFit
 from robo_reward.reward_models.step_prm.step_prm import StepPrm
 from robo_reward.reward_models.success_classifier import SuccessClassifier
+from robo_reward.reward_models.transforms.level import Level
 from robo_reward.reward_stack import RewardStack
 from robo_reward.separate_looks import LooksApart, SeparateLooks
-from robo_reward.reward_models.transforms.level import Level
 from robo_reward.trace import Trace
 
 from .reward_server import serving

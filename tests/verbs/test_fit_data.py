@@ -132,3 +132,21 @@ def test_the_hub_is_asked_and_its_refusal_told(right: Path, tmp_path: Path, caps
     (tmp_path / "model.yaml").write_text("_target_: none")
     assert cli.run(["fit", f"reward_model.path={tmp_path}", "push_to_hub=me/mine"]) == 2
     assert "is saved, but was not pushed to 'me/mine'" in capsys.readouterr().err
+
+
+def test_members_of_an_ensemble_read_all_views_of_the_data_unless_they_say_otherwise(
+    right: Path, tmp_path: Path
+) -> None:
+    words = [
+        f"data={right}",
+        "reward_model=ensemble",
+        "~reward_model.models.second",
+        "+reward_model@reward_model.models.third=success_classifier",
+        "reward_model.models.first.fit.steps=8",
+        "reward_model.models.third.fit.steps=8",
+        "reward_model.models.third.views=[front]",
+    ]
+    assert cli.run(["fit", *words, f"run_dir={tmp_path / 'run'}"]) == 0
+    model: Any = load_reward_model(tmp_path / "run")
+    assert set(model.members["first"].needs.views) == {"front", "top"}
+    assert model.members["third"].needs.views == ("front",)
