@@ -6,7 +6,8 @@ Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified
 ``--reward``: a fitted reward. The ways: ``verified``, the success that reward_model=verified_progress sees, paid once
 an episode by its maximum; ``evolve`` and ``uniform`` (no growing horizon, no end by progress) with the final progress;
 ``oracle`` (by the simulator's success: marked), ``grpo`` (the same by the clipped update with episodes' advantages),
-``srpo``. ``--shift``: metres by which targets are displaced while it learns. Success before and after is measured on the same starts.
+``srpo``. ``--shift``: metres by which targets are displaced while it learns. Success before and after is measured on
+the same starts.
 ``reward_auroc`` is how well the rewards of the episodes that were learned from told successes apart, read from the
 sealed log when all is over. Pictures are as the assets draw them (``stand_in_visuals``).
 """

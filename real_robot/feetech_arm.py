@@ -60,7 +60,10 @@ class FeetechArm:
             raise
         except Exception as error:  # the SDK and pyserial raise RuntimeError, OSError, termios.error, ...
             self.close()
-            raise ArmRefused(f"the arm on '{self.bus.port}' does not answer as it should: {error}") from error
+            raise ArmRefused(
+                f"the arm on '{self.bus.port}' does not answer as it should: {error}\nCheck its supply, the cables from "
+                "the first motor that is missing, and that port and kind are this arm's; lerobot-setup-motors sets ids"
+            ) from error
         return self._ranges()
 
     def _connect(self) -> None:

@@ -29,12 +29,21 @@ def guarded_robot(
     from robo_reward.real_robot.guarded_robot import GuardedRobot
 
     whole = {**inner, "port": str(port), **({"cameras": dict(cameras)} if cameras else {})}
-    given = {key: value for key, value in settings.items() if value is not None}
+    given = _set(settings)
     try:
         config = draccus.decode(GuardedRobotConfig, {**given, "inner": whole})
     except (draccus.utils.DraccusException, TypeError, ValueError) as error:
         raise UserError(f"the robot's settings cannot be read: {error}") from error
     return GuardedRobot(config)
+
+
+def _set(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is null, at any depth: it keeps its default."""
+    return {
+        key: _set(value) if isinstance(value, Mapping) else value
+        for key, value in settings.items()
+        if value is not None
+    }
 
 
 def _register() -> None:

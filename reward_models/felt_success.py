@@ -2,92 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from robo_reward.errors import UserError
-from robo_reward.networks import mlp
-from robo_reward.reward_models.frames import settled_step, task_vector
-from robo_reward.reward_models.instruction import SIZE as TASK_SIZE
+from robo_reward.reward_models.frames import settled_step
 from robo_reward.trace import Trace
 
+Array = NDArray[np.float64]
 LEAST_SPREAD = 1e-3
-STEPS, BATCH, NOISE = 400, 64, 0.3
-"""Updates, episodes' moments in one of them, and the noise on what was felt, in its own deviations."""
+LATE = 0.9
+"""Replays tell what failing feels like from this share of the demonstrations' time to success on."""
+STEEP = 6.0
 
 
-class FeltSuccess(nn.Module):
-    """p(success) from the state vectors at the last ``looks`` priced frames (W = looks * S numbers) and the words.
+class FeltSuccess:
+    """p(success) by how near the last ``looks`` state vectors (W = looks * S numbers) are to a demonstrated success's.
 
-    Demonstrated frames of success against the other frames of the demonstrations and those of failures. It sees where
-    the arm is and what its joints tell of forces, never the simulator: a policy reads the same numbers.
+    Nearness is one-sided: moments unlike any demonstrated success are none, whatever they are, so that a policy cannot
+    earn by what neither demonstrations nor failures show. Numbers of a window count by how well they tell demonstrated
+    successes from failures of the very same motion (Fisher's ratio of their means' distance to their spread): with
+    ``negatives.hollow`` those are the fingers. p is 1/2 at twice the distance at which nine of ten demonstrations lie
+    from the others. It sees the arm's state, as the policy does, and never the simulator's.
     """
 
-    def __init__(self, looks: int, states: int) -> None:
-        super().__init__()
+    def __init__(self, looks: int) -> None:
+        """Raises UserError for fewer than 1 look."""
         if looks < 1:
             raise UserError(f"reward_model.feels={looks} must be 1 or more looks, or 0 to judge by pictures alone")
         self.looks = looks
-        self.net = mlp(looks * states + TASK_SIZE, 1, 64, depth=2)
-        self.register_buffer("mean", torch.zeros(looks * states))
-        self.register_buffer("spread", torch.ones(looks * states))
+        self._known: dict[str, Array] = {}
+        self._weights: dict[str, Array] = {}
+        self._reach = 1.0
 
-    def fit(self, demonstrations: Sequence[Trace], failures: Sequence[Trace], settle: int, hard_after: int) -> float:
-        """Trains anew; the last loss. Frames of ``failures`` that are replays count from step ``hard_after`` on."""
-        good, bad = [], []
-        for trace in demonstrations:
-            felt, first = self.windows(trace), trace.success_step
-            assert first is not None  # check_demonstrations ran before
-            good.append(felt[trace.frame_steps >= settled_step(trace, settle)])
-            bad.append(felt[trace.frame_steps < first])
-        for trace in failures:
-            late = trace.frame_steps >= (hard_after if trace.source == "replay" else 0)
-            bad.append(self.windows(trace)[late])
-        ends = sum(len(part) for part in bad[: len(demonstrations)])
-        positive, early, failed = torch.cat(good), torch.cat(bad)[:ends], torch.cat(bad)[ends:]
-        self._scale(torch.cat([positive, early, failed])[:, :-TASK_SIZE])
-        optimizer = torch.optim.AdamW(self.net.parameters(), 2e-3, weight_decay=0.01)
-        loss = torch.zeros(())
-        pools = [(positive, 1.0), (early, 0.0), (failed, 0.0)] if len(failed) else [(positive, 1.0), (early, 0.0)]
-        for _ in range(STEPS):
-            each = []
-            for pool, label in pools:
-                logit = self._logit(pool[torch.randint(len(pool), (BATCH,))], NOISE)
-                each.append(nn.functional.binary_cross_entropy_with_logits(logit, torch.full_like(logit, label)))
-            loss = each[0] + torch.stack(each[1:]).mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        return float(loss.detach())
+    def fit(self, demonstrations: Sequence[Trace], failures: Sequence[Trace], settle: int) -> float:
+        """Remembers demonstrated successes; the distance at which p is 1/2.
 
-    def windows(self, trace: Trace) -> Tensor:
-        """(F, W + 32): at each kept frame what was felt at it and before it, newest first, and the instruction."""
-        states = torch.from_numpy(np.asarray(trace.state[trace.frame_steps], np.float32))
-        rows = (torch.arange(len(states))[:, None] - torch.arange(self.looks)).clamp(min=0)
-        return torch.cat([states[rows].flatten(1), task_vector(trace.task).expand(len(states), -1)], -1)
+        Raises:
+            UserError: no replays among ``failures``, or a single demonstration of every task.
+        """
+        replays = [trace for trace in failures if trace.source == "replay"]
+        if not replays:
+            raise UserError("reward_model.feels learns from replays that failed: set negatives.hollow=30, or feels=0")
+        tasks = sorted({trace.task for trace in demonstrations})
+        parts = {task: [self._ended(t, settle) for t in demonstrations if t.task == task] for task in tasks}
+        self._known = {task: np.concatenate(rows) for task, rows in parts.items()}
+        for task in tasks:
+            late = LATE * min(step for t in demonstrations if t.task == task and (step := t.success_step) is not None)
+            same = [trace for trace in replays if trace.task == task] or replays
+            failed = np.concatenate([self.windows(t)[t.frame_steps >= late] for t in same])
+            self._weights[task] = _weights(self._known[task], failed)
+        apart = [
+            _nearest(rows[k], np.concatenate(rows[:k] + rows[k + 1 :]), self._weights[task]).min()
+            for task, rows in parts.items()
+            for k in range(len(rows))
+            if len(rows) > 1
+        ]
+        if not apart:
+            raise UserError("reward_model.feels needs 2 demonstrations or more of a task to know how alike they are")
+        self._reach = max(2 * float(np.quantile(apart, 0.9)), LEAST_SPREAD)
+        return self._reach
 
-    @torch.no_grad()
-    def probability(self, windows: Tensor) -> NDArray[np.float32]:
-        """(F,) in [0, 1] of ``windows`` (F, W + 32)."""
-        out: NDArray[np.float32] = torch.sigmoid(self._logit(windows, 0.0)).numpy()
+    def windows(self, trace: Trace) -> Array:
+        """(F, W): at each kept frame what was felt at it and at the kept frames before it, newest first."""
+        states = np.asarray(trace.state[trace.frame_steps], np.float64)
+        rows = np.maximum(np.arange(len(states))[:, None] - np.arange(self.looks), 0)
+        return states[rows].reshape(len(states), -1)
+
+    def probability(self, windows: Array, tasks: Sequence[str]) -> NDArray[np.float32]:
+        """(N,) in [0, 1] of ``windows`` (N, W) under instructions; of a task never shown by the nearest known one's."""
+        if not self._known:
+            raise UserError("this reward is not fitted: run robo-reward fit, or give reward_model.path=FOLDER")
+        distance = np.empty(len(windows))
+        for task in dict.fromkeys(tasks):
+            mine = np.asarray([t == task for t in tasks])
+            asked = [task] if task in self._known else list(self._known)
+            each = [_nearest(windows[mine], self._known[name], self._weights[name]) for name in asked]
+            distance[mine] = np.min(each, 0)
+        out: NDArray[np.float32] = (1 / (1 + np.exp(STEEP * (distance / self._reach - 1)))).astype(np.float32)
         return out
 
-    def _logit(self, windows: Tensor, noise: float) -> Tensor:
-        felt = (windows[:, :-TASK_SIZE] - self.get_buffer("mean")) / self.get_buffer("spread")
-        felt = felt.clamp(-5, 5)
-        if noise:
-            felt = felt + noise * torch.randn_like(felt)
-        logit: Tensor = self.net(torch.cat([felt, windows[:, -TASK_SIZE:]], -1))[:, 0]
-        return logit
+    def state(self) -> dict[str, Any]:
+        """For saving."""
+        return {"known": dict(self._known), "weights": dict(self._weights), "reach": self._reach}
 
-    def _scale(self, felt: Tensor) -> None:
-        self.get_buffer("mean").copy_(felt.mean(0))
-        self.get_buffer("spread").copy_(felt.std(0).clamp(min=LEAST_SPREAD))
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Takes back what ``state`` gave."""
+        self._known, self._weights = (
+            {task: np.asarray(rows, np.float64) for task, rows in state[name].items()} for name in ("known", "weights")
+        )
+        self._reach = float(state["reach"])
+
+    def _ended(self, trace: Trace, settle: int) -> Array:
+        return self.windows(trace)[trace.frame_steps >= settled_step(trace, settle)]
 
 
 class Feeling:
@@ -95,21 +105,34 @@ class Feeling:
 
     def __init__(self, looks: int) -> None:
         self._looks = looks
-        self._held = torch.zeros(0, 0, 0)
+        self._held = np.zeros((0, looks, 0))
 
-    def begin(self, state: Any, fresh: NDArray[np.bool_]) -> None:
+    def begin(self, state: NDArray[Any], fresh: NDArray[np.bool_]) -> None:
         """The worlds where ``fresh`` (N,) is True have felt nothing but their first state (N, S)."""
-        first = torch.from_numpy(np.asarray(state, np.float32))[:, None].repeat(1, self._looks, 1)
+        first = np.repeat(np.asarray(state, np.float64)[:, None], self._looks, 1)
         if len(self._held) != len(first):
             self._held = first
-        self._held[torch.from_numpy(fresh)] = first[torch.from_numpy(fresh)]
+        self._held[fresh] = first[fresh]
 
-    def look(self, state: Any, where: NDArray[np.bool_]) -> None:
+    def look(self, state: NDArray[Any], where: NDArray[np.bool_]) -> None:
         """Adds the states (N, S) of the worlds where ``where`` (N,) is True."""
-        chosen = torch.from_numpy(where)
-        newest = torch.from_numpy(np.asarray(state, np.float32))[chosen][:, None]
-        self._held[chosen] = torch.cat([newest, self._held[chosen][:, :-1]], 1)
+        newest = np.asarray(state, np.float64)[where][:, None]
+        self._held[where] = np.concatenate([newest, self._held[where][:, :-1]], 1)
 
-    def windows(self, task: Tensor) -> Tensor:
-        """(N, W + 32), with the instructions (N, 32)."""
-        return torch.cat([self._held.flatten(1), task], -1)
+    def windows(self) -> Array:
+        """(N, W)."""
+        return self._held.reshape(len(self._held), -1)
+
+
+def _weights(good: Array, bad: Array) -> Array:
+    """(W,): the share of each number in a squared distance, already in units of its spread."""
+    spread = np.maximum(np.concatenate([good, bad]).std(0), LEAST_SPREAD)
+    least = (0.05 * spread) ** 2  # what never varied in a few demonstrations is not known to a hair
+    ratio = (good.mean(0) - bad.mean(0)) ** 2 / (good.var(0) + bad.var(0) + 2 * least)
+    return np.asarray(ratio / max(ratio.sum(), 1e-12) / spread**2)
+
+
+def _nearest(windows: Array, known: Array, weights: Array) -> Array:
+    """(N,) the weighed distance of each window to the nearest known one."""
+    off = (windows[:, None] - known[None]) ** 2
+    return np.asarray(np.sqrt((off * weights).sum(-1)).min(1))

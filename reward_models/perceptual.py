@@ -15,9 +15,9 @@ from torch import Tensor
 from robo_reward.contracts import Estimate, Flags, Floats, Needs, Observation, Transition
 from robo_reward.errors import UserError
 from robo_reward.reward_models.backbones import Backbone
+from robo_reward.reward_models.fingerprint import check_fingerprint, fingerprint
 from robo_reward.reward_models.frame_gains import FrameGains
 from robo_reward.reward_models.frames import check_demonstrations
-from robo_reward.reward_models.frozen_weights import check_fingerprint, fingerprint
 from robo_reward.reward_models.image_encoder import stack_views
 from robo_reward.reward_models.perceptual_steps import (
     Array,
@@ -209,7 +209,7 @@ class PerceptualModel:
         if state["belongs"] != now:
             raise UserError(f"this perceptual reward was fitted with {state['belongs']}, the configuration says {now}")
         if stored is not None:
-            check_fingerprint(self.backbone, stored, f"encoder={self._encoder}")
+            check_fingerprint(fingerprint(self.backbone), stored, f"encoder={self._encoder}")
         self._mean, self._std = state["mean"], state["std"]
         self._steps = [Step(**step) for step in state["steps"]]
         self._calibration = Calibration(**state["calibration"])

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from robo_reward.contracts import Estimate, Flags, Floats, Observation, Transition
 from robo_reward.errors import UserError
-from robo_reward.reward_models.felt_success import Feeling, FeltSuccess
+from robo_reward.reward_models.felt_success import Array, Feeling, FeltSuccess
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.reward_models.progress_net import ProgressNet, make_encoder
 from robo_reward.trace import Trace
@@ -30,7 +31,7 @@ class VerifiedProgress(ProgressModel):
 
     ``size``: larger pictures are averaged by a whole factor to no fewer pixels a side before encoder=conv reads them,
     which makes fitting cheap; None: as they are. ``feels``: so many priced frames back the state vector is read too,
-    and p(success) is the product of what was seen and what was felt (``FeltSuccess``); 0: pictures alone.
+    and p(success) is the geometric mean of what was seen and what was felt (``FeltSuccess``); 0: pictures alone.
     ``settings``: those of ``ProgressModel``.
     """
 
@@ -44,7 +45,7 @@ class VerifiedProgress(ProgressModel):
             raise UserError(f"reward_model.feels={feels} must be 0 (pictures alone) or more")
         self._size, self._feels = size, feels
         self._felt: FeltSuccess | None = None
-        self._feeling = Feeling(feels)
+        self._feeling = Feeling(max(feels, 1))
         super().__init__(views, stride, **settings)
 
     def fit(
@@ -57,32 +58,33 @@ class VerifiedProgress(ProgressModel):
         """As the progress model's; then what success feels like, by the same frames."""
         losses = dict(super().fit(demonstrations, negatives, seed, own))
         if self._felt is not None:
-            first = min(step for d in demonstrations if (step := d.success_step) is not None)
-            losses["fit/felt"] = self._felt.fit(demonstrations, negatives, self._settle, int(0.35 * first))
+            losses["fit/felt_reach"] = self._felt.fit(demonstrations, negatives, self._settle)
         return losses
 
     def estimate_episode(self, trace: Trace) -> Estimate:
         """Estimates (F,) at the trace's kept frames, in one batch."""
         seen = super().estimate_episode(trace)
-        return seen if self._felt is None else self._both(seen, self._felt.windows(trace))
+        return (
+            seen
+            if self._felt is None
+            else self._both(seen, self._felt.windows(trace), [trace.task] * len(seen.success))
+        )
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Remembers the first frame of fresh episodes; estimates (N,)."""
         seen = super().begin(first, fresh)
         self._feeling.begin(first.state, fresh)
-        return seen if self._felt is None else self._both(seen, self._feeling.windows(self._tasks(first)))
+        return self._both(seen, self._feeling.windows(), first.task)
 
     def estimate_where(self, transition: Transition, look: Flags) -> Estimate:
         """As ``LooksApart``."""
         seen = super().estimate_where(transition, look)
-        if self._felt is None:
-            return seen
         self._feeling.look(transition.after.state, look)
-        return self._both(seen, self._feeling.windows(self._tasks(transition.after)))
+        return self._both(seen, self._feeling.windows(), transition.after.task)
 
     def state(self) -> dict[str, Any]:
         """The progress model's, with what success feels like."""
-        return super().state() | ({} if self._felt is None else {"felt": self._felt.state_dict()})
+        return super().state() | ({} if self._felt is None else {"felt": self._felt.state()})
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Takes back what ``state`` gave. UserError without what this one is set to feel."""
@@ -91,17 +93,17 @@ class VerifiedProgress(ProgressModel):
             return
         if "felt" not in state:
             raise UserError(f"this reward was fitted without reward_model.feels={self._feels}: fit it again, or set 0")
-        self._felt.load_state_dict(state["felt"])
+        self._felt.load(state["felt"])
 
-    def _both(self, seen: Estimate, windows: Tensor) -> Estimate:
+    def _both(self, seen: Estimate, windows: Array, tasks: Sequence[str]) -> Estimate:
         """What was seen and felt; where progress alone tells success (``threshold``) nothing is felt."""
         if self._felt is None or self._threshold is not None:
             return seen
-        return replace(seen, success=seen.success * self._felt.probability(windows))
+        return replace(seen, success=np.sqrt(seen.success * self._felt.probability(windows, tasks)))
 
     def _make_net(self) -> None:
         super()._make_net()
-        self._felt = FeltSuccess(self._feels, self._shape["states"]) if self._feels else None
+        self._felt = FeltSuccess(self._feels) if self._feels else None
         height, width = self._shape["height"], self._shape["width"]
         factor = 1 if self._size is None else min(height, width) // self._size
         if self._encoder_name != "conv" or factor < 2:

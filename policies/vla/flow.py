@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from robo_reward.errors import UserError
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
@@ -18,12 +18,14 @@ class FlowField(Protocol):
     """LeRobot's convention: t from 1 (noise) to 0 (action), x_t = t noise + (1 - t) action, velocity noise - action.
 
     ``shape``: (K, D) of a noisy chunk; of its D numbers the first ``actions`` mean something, the others are padding.
-    ``steps``: Euler steps that the policy itself takes.
+    ``steps``: Euler steps that the policy itself takes. ``readout``: the layer that says the velocity, of whole chunks
+    or of each of their actions.
     """
 
     shape: tuple[int, int]
     actions: int
     steps: int
+    readout: nn.Module
 
     def encode(self, batch: Mapping[str, Any]) -> Any:
         """What ``velocity`` needs of preprocessed observations, computed once; gradients flow where enabled."""
@@ -56,6 +58,7 @@ class _NanoFlow:
         self._policy = policy
         self.shape = (policy.config.chunk_size, policy.config.action_feature.shape[0])
         self.actions, self.steps = self.shape[1], policy.config.num_steps
+        self.readout: nn.Module = policy.head.out
 
     def encode(self, batch: Mapping[str, Any]) -> Any:
         return self._policy.encode(batch).float()
@@ -81,6 +84,7 @@ class _SmolVlaFlow:
         config = policy.config
         self.shape = (config.chunk_size, config.max_action_dim)
         self.actions, self.steps = config.action_feature.shape[0], config.num_steps
+        self.readout: nn.Module = policy.model.action_out_proj
 
     def encode(self, batch: Mapping[str, Any]) -> Any:
         import torch
@@ -126,6 +130,7 @@ class _PiFlow:
         config = policy.config
         self.shape = (config.chunk_size, config.max_action_dim)
         self.actions, self.steps = config.action_feature.shape[0], config.num_inference_steps
+        self.readout: nn.Module = policy.model.action_out_proj
 
     def encode(self, batch: Mapping[str, Any]) -> Any:
         import torch

@@ -26,9 +26,9 @@ class UpdateSettings:
     ``dual``: bound of a bad decision's loss in units of its advantage. ``epochs`` over the decisions in batches of
     ``batch``; they stop early once the divergence from the policy that acted passes ``kl_stop``. ``lr`` of Adam;
     ``grad_clip``: bound of the gradient's norm. ``train``: all weights that the policy trains, or its action head.
-    ``way``: ``clipped``, or ``shift`` (``ShiftUpdate``, of flows; ``epochs``, ``lr`` and ``batch`` are of its
-    regression), with ``draws`` noisy points of every decision, a ``ridge``, a ``strength`` and a bound, ``reach``, of
-    how far normalised actions are shifted on average (root mean square).
+    ``way``: ``clipped``, or ``shift`` (``ShiftUpdate``, of flows), which reads ``batch`` and what follows alone:
+    ``draws`` noisy points of every decision, a ``ridge`` (share of the features' size), a ``strength``, and ``reach``,
+    a bound of how far normalised actions are shifted (root mean square).
     """
 
     lr: float = 1e-5
@@ -42,9 +42,9 @@ class UpdateSettings:
     train: str = "all"
     way: Way = "clipped"
     draws: int = 4
-    ridge: float = 0.01
-    strength: float = 1.0
-    reach: float = 0.2
+    ridge: float = 0.002
+    strength: float = 2.0
+    reach: float = 0.15
 
     def __post_init__(self) -> None:
         for name, least in (("batch", 1), ("epochs", 1), ("draws", 1)):

@@ -25,8 +25,9 @@ class Evolve:
     """arXiv 2512.14666: groups from one start, rewards are final progress, episodes end by progress or horizon.
 
     The estimator is the run's reward model (head=milestones accumulates over interval milestones, as in the paper).
-    ``stages``: shares of the horizon; equally many rounds each. ``stop``: progress above which an episode ends, None:
-    never; ``stop_by="success"``: p(success) in its place. All episodes of a group have the same horizon, else their rewards could not be compared.
+    ``stages``: shares of the horizon; equally many rounds each. ``stop``: progress (with ``stop_by="success"``
+    p(success)) above which an episode ends, None: never. All episodes of a group have the same horizon, else their
+    rewards could not be compared.
     """
 
     def __init__(

@@ -2,131 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.flow import FlowField
-from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, executed_mask
+from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, UpdateSettings, executed_mask
 from robo_reward.policies.vla_learning.exploring import Decision, gathered, prepared
-from robo_reward.policies.vla_learning.likelihood import FlowLikelihood, joined
+from robo_reward.policies.vla_learning.likelihood import FlowLikelihood, Likelihood, joined
 
 NEAR = 0.2
 """Residuals are told from noisier points than this: nearer to the chunk the velocity has seen most of it already."""
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """Of B decisions ``noisy`` chunks and what the policy that acted said there (both (B, N, K, D)), at ``t`` (B, N).
-
-    ``residual`` (B, K, A): what each chunk said otherwise, averaged over the N, 0 where it was not executed.
-    ``features`` (B, F): what the policy knew. ``seen``: encodings (B, H) if they are vectors and are not trained.
-    """
-
-    noisy: Tensor
-    said: Tensor
-    t: Tensor
-    residual: Tensor
-    features: Tensor
-    seen: Tensor | None
-
-
 class ShiftUpdate(ClippedUpdate):
-    """Regression in place of likelihoods: velocities go to v' + D, v' being those of the policy that acted.
+    """One ridge regression in place of gradient steps on likelihoods; of the policy its last layer is moved, in full.
 
-    A chunk with advantage A deviates from what was expected by r = noise - chunk - v'. Drawing v to v' + A r is
-    DiffusionNFT's loss (arXiv 2509.16117, Eq. 5, multiplied out), but with some hundred episodes a network learns
-    these noisy targets by heart: it gains on them and on others loses. So D is the ridge regression of A r on what the
-    policy knew (its state and encoding), which has few enough numbers to be told, scaled to ``reach`` at most, and the
-    network then learns v' + D, in which there is no noise.
+    A chunk with advantage A deviates from what the policy expected by r = noise - chunk - v. To draw v to v + A r is
+    DiffusionNFT's loss (arXiv 2509.16117, Eq. 5, multiplied out): better chunks pull, worse ones push, what says
+    nothing holds. A head that is trained on it learns some hundred episodes by heart: it gains on them and not on
+    others. So A r is regressed on what enters the last layer, with a ``ridge``, and the layer gets ``strength`` times
+    the result, at most so much that chunks are shifted by ``reach`` (root mean square).
     """
 
-    def run(self, decisions: Sequence[Decision], advantages: Tensor, seed: int) -> dict[str, float]:
-        """``epochs`` over ``decisions`` with ``advantages`` (B,), in an order that follows from ``seed``."""
-        settings, generator = self.settings, torch.Generator().manual_seed(seed)
-        self._policy.policy.eval()
-        drawn = self._drawn(decisions, generator)
-        weight = advantages.to(drawn.residual) / advantages.std().clamp(min=1e-6)
-        shift, reached = shift_of(drawn, weight, settings.ridge, settings.strength, settings.reach)
-        sums, passes = {"loss": 0.0, "gradient": 0.0}, 0
-        for _ in range(settings.epochs):
-            order = torch.randperm(len(decisions), generator=generator).tolist()
-            for first in range(0, len(order), settings.batch):
-                loss = self._distance(decisions, drawn, shift, order[first : first + settings.batch])
-                row = {"loss": loss.item(), "gradient": self.step(loss)}
-                passes += 1
-                sums = {key: sums[key] + row[key] for key in sums}
-        with torch.no_grad():
-            log_ratio, random = self.log_ratio(decisions[:: max(1, len(decisions) // settings.batch)])
-            moved = float(0.5 * log_ratio[random].square().mean()) if random.any() else 0.0
-        told = {"steps": float(passes), "shift": reached, "kl": moved}
-        return {key: value / passes for key, value in sums.items()} | told
-
-    @torch.no_grad()
-    def _drawn(self, decisions: Sequence[Decision], generator: torch.Generator) -> Drawn:
-        """The policy is still the one that acted."""
-        parts = []
-        for first in range(0, len(decisions), self.settings.batch):
-            parts.append(self._asked(decisions[first : first + self.settings.batch], generator))
-        whole = [torch.cat([getattr(part, name) for part in parts]) for name in Drawn.__slots__[:-1]]
-        seen = None if parts[0].seen is None else torch.cat([part.seen for part in parts if part.seen is not None])
-        return Drawn(*whole, seen)
-
-    def _asked(self, decisions: Sequence[Decision], generator: torch.Generator) -> Drawn:
-        field, count, device = self._field, len(decisions), self._policy.device
-        chunk = joined([d.draw for d in decisions]).chunk.to(device)
-        full = functional.pad(chunk, (0, field.shape[-1] - chunk.shape[-1]))[:, None]
-        noise = torch.randn((count, self.settings.draws, *field.shape), generator=generator).to(device)
-        t = NEAR + (1 - NEAR) * torch.rand((count, self.settings.draws), generator=generator).to(device)
-        noisy = t[..., None, None] * noise + (1 - t[..., None, None]) * full
-        batch = prepared(self._policy, gathered(decisions))
-        seen = field.encode(batch)
-        said = torch.stack([field.velocity(seen, noisy[:, n], t[:, n]) for n in range(t.shape[1])], 1)
-        mask = executed_mask(decisions, chunk.shape[1])[:, 0].to(device)
-        residual = (noise - full - said).mean(1)[..., : field.actions] * mask
-        state = batch[self._policy.names.theirs("state")].to(device).float()
-        vector = isinstance(seen, Tensor) and seen.dim() == 2
-        features = torch.cat([state, seen.float()], -1) if vector else state
-        return Drawn(noisy, said, t, residual, features, seen if vector and self.settings.train == "head" else None)
-
-    def _distance(self, decisions: Sequence[Decision], drawn: Drawn, shift: Tensor, chosen: Sequence[int]) -> Tensor:
-        """The mean squared distance to what is wanted."""
-        field, rows = self._field, torch.as_tensor(chosen)
-        wanted = functional.pad(shift[rows], (0, field.shape[-1] - field.actions))
-        noisy, said, t = drawn.noisy[rows], drawn.said[rows], drawn.t[rows]
-        if drawn.seen is not None:
-            seen: Any = drawn.seen[rows]
-        else:
-            seen = field.encode(prepared(self._policy, gathered([decisions[k] for k in chosen])))
-        each = [field.velocity(seen, noisy[:, n], t[:, n]) - said[:, n] - wanted for n in range(t.shape[1])]
-        return torch.stack(each)[..., : field.actions].square().mean()
-
-    @property
-    def _field(self) -> FlowField:
-        if not isinstance(self._likelihood, FlowLikelihood):
+    def __init__(self, policy: LeRobotPolicy, likelihood: Likelihood, settings: UpdateSettings) -> None:
+        """Raises UserError for policies that are no flow."""
+        super().__init__(policy, likelihood, settings)
+        if not isinstance(likelihood, FlowLikelihood):
             raise UserError(
                 "update.way=shift regresses velocities, so it takes flow policies (head=flow): set update.way=clipped "
                 "and update.lr=1e-5 for others"
             )
-        return self._likelihood.field
+        self._field, self._layer = likelihood.field, last_layer(likelihood)
+        mine = {id(p) for p in self._layer.parameters()}
+        self.weights = {name: p for name, p in policy.module.named_parameters() if id(p) in mine}
+
+    @torch.no_grad()
+    def run(self, decisions: Sequence[Decision], advantages: Tensor, seed: int) -> dict[str, float]:
+        """The step by ``decisions`` with ``advantages`` (B,); noise follows from ``seed``."""
+        settings, generator = self.settings, torch.Generator().manual_seed(seed)
+        self._policy.policy.eval()
+        weight = advantages / advantages.std().clamp(min=1e-6)
+        size = self._layer.in_features + 1
+        gram = torch.zeros(size, size, dtype=torch.float64)
+        cross = torch.zeros(size, self._layer.out_features, dtype=torch.float64)
+        rows = counted = 0.0
+        for first in range(0, len(decisions), settings.batch):
+            part = slice(first, first + settings.batch)
+            for inputs, wanted, mask in self._asked(decisions[part], weight[part], generator):
+                gram += inputs.T @ inputs
+                cross += inputs.T @ wanted
+                rows, counted = rows + float(mask.any(1).sum()), counted + float(mask.sum())
+        change, reached = regressed(gram, cross, rows, counted, settings)
+        self._layer.weight += change[:-1].T.to(self._layer.weight)
+        if self._layer.bias is not None:
+            self._layer.bias += change[-1].to(self._layer.bias)
+        log_ratio, random = self.log_ratio(decisions[:: max(1, len(decisions) // settings.batch)])
+        moved = float(0.5 * log_ratio[random].square().mean()) if random.any() else 0.0
+        return {"shift": reached, "kl": moved, "decisions": float(len(decisions))}
+
+    def _asked(
+        self, decisions: Sequence[Decision], weight: Tensor, generator: torch.Generator
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """For each draw what enters the last layer (R, F + 1), what is wanted of it (R, O), and where (R, O)."""
+        field, device = self._field, self._policy.device
+        chunk = joined([d.draw for d in decisions]).chunk.to(device)
+        full = functional.pad(chunk, (0, field.shape[-1] - chunk.shape[-1]))
+        mask = executed_mask(decisions, chunk.shape[1])[:, 0].expand(-1, -1, field.actions)
+        mask = functional.pad(mask, (0, field.shape[-1] - field.actions)).double()
+        seen = field.encode(prepared(self._policy, gathered(decisions)))
+        for _ in range(self.settings.draws):
+            noise = torch.randn(full.shape, generator=generator).to(device)
+            t = NEAR + (1 - NEAR) * torch.rand(len(full), generator=generator).to(device)
+            time = t[:, None, None]
+            with entering(self._layer) as caught:
+                said = field.velocity(seen, time * noise + (1 - time) * full, t)
+            inputs = caught[-1].flatten(0, -2).double().cpu()
+            residual = (noise - full - said).double().cpu() * mask * weight[:, None, None].double()
+            where = mask.reshape(len(inputs), -1)
+            known = where.any(1, keepdim=True).double()
+            inputs = torch.cat([inputs, torch.ones(len(inputs), 1, dtype=torch.float64)], 1) * known
+            yield inputs, residual.reshape(len(inputs), -1), where
 
 
-def shift_of(drawn: Drawn, weight: Tensor, ridge: float, strength: float, reach: float) -> tuple[Tensor, float]:
-    """The shift D (B, K, A) of the velocity at each decision, and its root mean square, at most ``reach``.
+def last_layer(likelihood: FlowLikelihood) -> nn.Linear:
+    """The linear layer that says the velocity. UserError where adapters are in its place."""
+    layer = likelihood.field.readout
+    if not isinstance(layer, nn.Linear):
+        raise UserError(
+            f"the policy's last layer is a {type(layer).__name__}: update.way=shift moves a plain linear layer, so "
+            "set policy.lora=0 or update.way=clipped"
+        )
+    return layer
 
-    Ridge regression of ``weight`` (B,) times residual on standardised features and a constant; ``ridge`` is a share
-    of the features' own spread.
+
+def regressed(
+    gram: Tensor, cross: Tensor, rows: float, counted: float, settings: UpdateSettings
+) -> tuple[Tensor, float]:
+    """The change (F + 1, O) of the last layer, and the root mean square of the shift that it makes.
+
+    ``gram`` (F + 1, F + 1) and ``cross`` (F + 1, O) are sums over ``rows``; ``counted`` numbers of them were executed.
     """
-    x = (drawn.features - drawn.features.mean(0)) / drawn.features.std(0).clamp(min=1e-3)
-    x = torch.cat([x.clamp(-5, 5), torch.ones(len(x), 1, device=x.device)], -1).double()
-    y = (weight[:, None] * drawn.residual.flatten(1)).double()
-    gram = x.T @ x + ridge * len(x) * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    shift = strength * (x @ torch.linalg.solve(gram, x.T @ y))
-    size = float(shift.square().mean().sqrt())
-    kept = min(1.0, reach / max(size, 1e-9))
-    return (kept * shift).to(drawn.residual).view_as(drawn.residual), kept * size
+    scale = gram.diagonal().mean() if rows else torch.ones(())
+    change = settings.strength * torch.linalg.solve(
+        gram + settings.ridge * scale * torch.eye(len(gram)).double(), cross
+    )
+    size = float(((change * (gram @ change)).sum() / max(counted, 1.0)).clamp(min=0).sqrt())
+    kept = min(1.0, settings.reach / max(size, 1e-12))
+    return kept * change, kept * size
+
+
+@contextmanager
+def entering(layer: nn.Module) -> Iterator[list[Tensor]]:
+    """What enters ``layer`` meanwhile."""
+    caught: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0].detach()))
+    try:
+        yield caught
+    finally:
+        handle.remove()

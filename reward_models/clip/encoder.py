@@ -12,6 +12,7 @@ from robo_reward.contracts import Frames
 from robo_reward.errors import UserError
 from robo_reward.reward_models.clip.pixels import PixelPipeline, PixelSettings
 from robo_reward.reward_models.clip.weights import known_architecture, load_open_clip, weights_at_hand
+from robo_reward.reward_models.fingerprint import fingerprint
 
 INSTEAD = "reward_model.pretrained=null takes random weights, for tests only"
 
@@ -45,6 +46,10 @@ class ClipEncoder:
             net = load_open_clip(self.architecture, self.pretrained, asked, INSTEAD)
             self._net = net.to(self._device)
         return self._net
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the network's weights."""
+        return fingerprint(self.net)
 
     @property
     def pixels(self) -> PixelPipeline:

@@ -16,8 +16,8 @@ from robo_reward.errors import UserError
 from robo_reward.reward_models.clip.encoder import ClipEncoder
 from robo_reward.reward_models.clip.goals import Prompts, goal_score
 from robo_reward.reward_models.clip.scale import CosineScale, fit_scale
+from robo_reward.reward_models.fingerprint import check_fingerprint
 from robo_reward.reward_models.frame_gains import FrameGains
-from robo_reward.reward_models.frozen_weights import check_fingerprint, fingerprint
 from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.trace import Trace
 
@@ -137,7 +137,7 @@ class FittedGoalClip(GoalClip):
 
     def save(self, folder: Path) -> None:
         """Writes the scale and what it belongs to; the CLIP weights are named, with their hash, not copied."""
-        belongs = self._belongs() | {"sha256": fingerprint(self.encoder.net)}
+        belongs = self._belongs() | {"sha256": self.encoder.fingerprint()}
         save_state(folder, "goal_clip", {"scale": self.scale.state(), "belongs": belongs})
 
     def load(self, folder: Path) -> None:
@@ -154,7 +154,7 @@ class FittedGoalClip(GoalClip):
         if other:
             raise UserError(f"this goal_clip was fitted with {other}, the configuration says otherwise: fit it again")
         if stored is not None:
-            check_fingerprint(self.encoder.net, stored, f"architecture={self.encoder.architecture}")
+            check_fingerprint(self.encoder.fingerprint(), stored, f"architecture={self.encoder.architecture}")
         self._scale = CosineScale.of(state["scale"])
 
     def _belongs(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.cli import help_pages
+from robo_reward.cli.joined_chains import joined
 from robo_reward.cli.plain_warnings import plain_warnings
 from robo_reward.errors import Interrupted, unknown_name
 from robo_reward.runs import signals
@@ -99,11 +100,12 @@ def _hydra_words(verb: str, rest: list[str]) -> list[str]:
 
     parser = get_args_parser()
     parser.prog = f"robo-reward {verb}"
-    overrides: list[str] = parser.parse_intermixed_args(rest).overrides
+    read = parser.parse_intermixed_args(rest)
+    overrides: list[str] = read.overrides
     flags = list(rest)
     for word in overrides:
         flags.remove(word)
-    return [*flags, *_settings(verb, overrides), *overrides]
+    return [*flags, *_settings(verb, overrides), *joined(verb, overrides, read.config_dir)]
 
 
 def _settings(verb: str, overrides: Sequence[str]) -> list[str]:

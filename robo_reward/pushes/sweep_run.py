@@ -45,11 +45,14 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
         check_policy_fits(policy_folder, world)
         bodies = chosen_bodies(world, _named(settings.bodies), "disturbance.bodies")
         schedule = Schedule(**settings.schedule)
+        forces = Forces(tuple(map(float, settings.forces)), float(settings.most), float(settings.resolution))
+        if "worst" in kinds:  # what it lacks is said before the other pushes are measured
+            build(settings.adversary, bodies=_named(settings.bodies)).bind(world, "reward")
         trials = PushTrials(world, policy, bodies, schedule, cfg.seed, settings.episodes)
         with RunFolder.create(
             "evaluate", f"{Path(cfg.run).name}-pushed", cfg, cfg.run_dir, tensorboard=False
         ) as folder:
-            curves = _curves(cfg, trained, trials, kinds, policy)
+            curves = _curves(cfg, trained, trials, kinds, forces, policy)
             told = _told(cfg, curves)
             filmed = cfg.video and world.view_names
             clips = _film(trials, curves, folder.path / "hardest.mp4", (cfg.height, cfg.width)) if filmed else {}
@@ -57,12 +60,18 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
             _describe(folder, cfg, source, world, curves)
             for curve in curves:
                 print(f"{curve.kind}: F50 {'> ' if curve.censored else ''}{curve.f50:.0f} N", flush=True)
+            if all(point.survived == point.episodes for curve in curves for point in curve.points):
+                print(
+                    f"no push ended an episode of '{world.name}' early: survival says nothing of tasks that nothing "
+                    "terminates, such as Meta-World's"
+                )
             print(f"run folder: {folder.path}")
     finally:
         world.close()
 
 
-def _kinds(names: Sequence[str]) -> list[Kind]:
+def _kinds(named: str | Sequence[str]) -> list[Kind]:
+    names = [named] if isinstance(named, str) else named
     for name in names:
         if name not in KINDS:
             raise unknown_name("kind of push", name, KINDS)
@@ -83,10 +92,9 @@ def _world(cfg: DictConfig, trained: DictConfig, count: int, oracle: str, horizo
 
 
 def _curves(
-    cfg: DictConfig, trained: DictConfig, trials: PushTrials, kinds: Sequence[Kind], policy: Policy
+    cfg: DictConfig, trained: DictConfig, trials: PushTrials, kinds: Sequence[Kind], forces: Forces, policy: Policy
 ) -> list[Curve]:
     settings = cfg.disturbance
-    forces = Forces(tuple(float(f) for f in settings.forces), float(settings.most), float(settings.resolution))
     curves: list[Curve] = []
     for kind in kinds:
         if kind == "worst":

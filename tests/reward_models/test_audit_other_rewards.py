@@ -71,11 +71,10 @@ class Bent(Decoder):
     """Sound, but of another shape: slow at first, fast at the end."""
 
     def twist(self, progress: Values, trace: Trace) -> Values:
-        self._true = progress
         return np.clip(progress, 0, 1) ** 1.6
 
     def called(self, progress: Floats) -> Floats:
-        return (self._true >= GOAL - 0.02).astype(np.float32)
+        return (progress >= (GOAL - 0.02) ** 1.6).astype(np.float32)
 
 
 BAD = (WayTravelled, Changed, BrightBelow, MovedAnywhere, NeverFalls, PaysForWaiting)

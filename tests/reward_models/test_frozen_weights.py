@@ -12,7 +12,7 @@ import torch
 from robo_reward.contract_tests import moving_square
 from robo_reward.errors import UserError
 from robo_reward.reward_models.clip.goal_clip import FittedGoalClip, goal_clip
-from robo_reward.reward_models.frozen_weights import fingerprint
+from robo_reward.reward_models.fingerprint import fingerprint
 from robo_reward.reward_models.perceptual import PerceptualModel
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.reward_models.progress_fit import FitSettings

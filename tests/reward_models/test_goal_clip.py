@@ -40,6 +40,9 @@ class PaintedEncoder(ClipEncoder):
         self.asked: list[str] = []
         self._known = prompts
 
+    def fingerprint(self) -> str:
+        return "painted"
+
     def pictures(self, frames: Frames) -> Tensor:
         colour = torch.from_numpy(frames.reshape(len(frames), -1, 3).astype(np.float32)).mean(1)[:, :2]
         return torch.nn.functional.normalize(colour, dim=-1)

@@ -153,7 +153,7 @@ HELLO = {"kind": "hello", "fields": {}, "arrays": []}
     ("data", "answer"),
     [
         (b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"not robo-reward's protocol"),
-        (framed(HELLO, version=9), b"speaks version 9 of the reward protocol, this side version 1"),
+        (framed(HELLO, version=9), b"speaks version 9 of the reward protocol, this side version 2"),
         (framed(b"{not json"), b"makes no sense"),
         (framed(b"[" * 100_000), b"makes no sense"),
         (framed({"kind": "begin", "fields": {}, "arrays": []}), b"must say hello"),
@@ -173,8 +173,8 @@ def test_nonsense_is_refused_and_the_server_lives_on(line: str, data: bytes, ans
 
 def test_a_server_of_another_version_is_named(tmp_path: Path) -> None:
     sock, _ = listen(parse_address(str(tmp_path / "s")))
-    threading.Thread(target=lambda: sock.accept()[0].sendall(framed(HELLO, version=2)), daemon=True).start()
-    with pytest.raises(UserError, match=r"version 2 of the reward protocol, this side version 1.*same robo-reward"):
+    threading.Thread(target=lambda: sock.accept()[0].sendall(framed(HELLO, version=3)), daemon=True).start()
+    with pytest.raises(UserError, match=r"version 3 of the reward protocol, this side version 2.*same robo-reward"):
         connect_remote(str(tmp_path / "s"))
 
 

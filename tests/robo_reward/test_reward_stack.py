@@ -64,7 +64,7 @@ def test_shaped_returns_telescope_through_resets(
     """Every finished episode of every world: gamma^T phi_T - phi_0, phi_T counting 0 only after a termination."""
     world = LineWorld(worlds, ends=ends, oracle="success")
     stack = RewardStack(EnvReward("success"), [Potential(gamma=gamma)])
-    stack.model = LineReward()  # progress of the picture; the base reward stays out of the sums
+    stack.model = stack._looks.model = LineReward()  # progress of the picture; the base reward stays out of the sums
     stack.base_reward = ""
     sums, ages = np.zeros(worlds), np.zeros(worlds, int)
     first = np.zeros(worlds)

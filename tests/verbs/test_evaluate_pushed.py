@@ -75,6 +75,8 @@ def test_the_same_seed_gives_the_same_curve_and_another_one_within_the_bands(pus
     [
         (["disturbance.bodies=[trnk]"], "did you mean 'trunk'"),
         (["disturbance.kinds=[suden]"], "did you mean 'sudden'"),
+        (["disturbance.kinds=suden"], "did you mean 'sudden'"),
+        (["disturbance.adversary.reward_bound=0"], "hook.reward_bound=0"),
         (["disturbance.most=0"], "disturbance.most=0"),
         (["disturbance.forces=[-5]"], "disturbance.forces"),
         (["disturbance.episodes=0"], "disturbance.episodes"),
