@@ -28,6 +28,8 @@ from cells import RESULTS, Row, run_cells, run_folder, write_result
 CLAIM = "libero_adapt"
 WAYS = ("verified", "evolve", "uniform", "oracle", "grpo", "srpo")
 
+CLIPPED, SHIFTED = "clipped ratios, an episode's advantage", "critic's credit, last layer shifted"
+
 
 def robo_reward(verb: str, folder: Path, overrides: Sequence[str]) -> Row:
     """Runs a verb in its own process and returns its summary; a run that was cut off is gone on with."""
@@ -55,6 +57,8 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "start": Path(asked.start).name,
         "task": asked.task,
         "horizon": asked.horizon,
+        "update": CLIPPED if way in ("grpo", "srpo") else SHIFTED,
+        "groups": asked.groups,
         "shift": asked.shift,
         "updates": summary["updates"],
         "rollouts": summary["rollouts"],
@@ -165,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: Row = {}
     for row in rows:
         gain = {s: round(row["after"][s]["success_rate"] - row["before"][s]["success_rate"], 4) for s in row["after"]}
-        found.setdefault(row["way"], []).append(gain)
+        found.setdefault(f"{row['way']}: {row['update']}", []).append(gain)
     command = "python benchmarks/libero_adapt.py --start RUN --reward RUN"
     write_result(CLAIM, command, rows, {"gains": found}, sorted({row["seed"] for row in rows}))
     print(json.dumps(found, indent=1))

@@ -61,8 +61,8 @@ class FeetechArm:
         except Exception as error:  # the SDK and pyserial raise RuntimeError, OSError, termios.error, ...
             self.close()
             raise ArmRefused(
-                f"the arm on '{self.bus.port}' does not answer as it should: {error}\nCheck its supply, the cables from "
-                "the first motor that is missing, and that port and kind are this arm's; lerobot-setup-motors sets ids"
+                f"the arm on '{self.bus.port}' does not answer as it should: {error}\nCheck its supply, the cables "
+                "from the first missing motor on, and that port and kind are this arm's; lerobot-setup-motors sets ids"
             ) from error
         return self._ranges()
 

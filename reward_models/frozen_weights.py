@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from robo_reward.errors import UserError
@@ -28,8 +29,11 @@ def load_trained(net: nn.Module, weights: Mapping[str, Tensor], frozen: Mapping[
     """Takes back ``trained_weights``. ``frozen`` empty: all weights were stored, as older folders hold them.
 
     Raises:
-        UserError: if a pretrained part is another one, or has other weights than then; if ``frozen`` is damaged.
+        UserError: if a pretrained part is another one, or has other weights than then; if ``frozen`` is damaged, or a
+            weight is not finite.
     """
+    if not all(bool(torch.isfinite(value).all()) for value in weights.values() if value.is_floating_point()):
+        raise UserError("the weights hold values that are not finite: fit the reward model again")
     if not all(isinstance(told, Mapping) and {"name", "sha256"} <= set(told) for told in frozen.values()):
         raise UserError("this reward model does not say which pretrained network it was fitted with: it is damaged")
     parts = _backbones(net)

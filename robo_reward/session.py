@@ -15,6 +15,7 @@ from robo_reward.answer_counts import counts_of
 from robo_reward.contracts import Budget, Hook, Needs, Policy, Tally, World
 from robo_reward.data.trace_file import read_trace, write_trace
 from robo_reward.pushes.forces import Disturber
+from robo_reward.ranks import Ranks
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import STOPPED, Stopper, rollout
 from robo_reward.runs.checkpoint import load_state, save_state
@@ -46,13 +47,14 @@ class Judge(Protocol):
 class Session:
     """One training run from the learner's side.
 
-    ``experience``: episodes that were stepped before the learner started (random actions, replays), already counted.
-    ``evaluate``: runs the policy for the report at a number of rollouts; its verdicts go to a sealed log. ``outcomes``:
-    for each rollout the position of its verdict in the training world's sealed log; ``stopped``: those of the rollouts
-    that ``stopper``, our own detector, ended. ``disturber`` pushes the world in training. ``during``:
-    (rollouts, positions in the test world's sealed log) of the evaluations while training. ``restored``: what the
-    learner saved in the checkpoint that the run goes on from. The learner leaves ``played``, its own episodes with
-    kind, the judge's verdict and the mean reward, and ``notes`` for the summary.
+    ``experience``: episodes that were stepped before the learner started (random actions, replays), already
+    counted. ``evaluate``: runs the policy for the report at a number of rollouts; its verdicts go to a sealed log.
+    ``outcomes``: for each rollout the position of its verdict in the training world's sealed log; ``stopped``:
+    those of the rollouts that ``stopper``, our own detector, ended. ``disturber`` pushes the world in training.
+    ``during``: (rollouts, positions in the test world's sealed log) of the evaluations while training.
+    ``restored``: what the learner saved in the checkpoint that the run goes on from. ``ranks``: the processes that
+    train together. The learner leaves ``played``, its own episodes with kind, the judge's verdict and the mean
+    reward, and ``notes`` for the summary.
     """
 
     world: World
@@ -67,6 +69,7 @@ class Session:
     experience: list[Trace] = field(default_factory=list)
     hooks: Sequence[Hook] = ()
     evaluate: Callable[[Policy, int], None] | None = None
+    ranks: Ranks = field(default_factory=Ranks)
     tally: Tally = field(default_factory=Tally)
     outcomes: list[int] = field(default_factory=list)
     stopped: list[int] = field(default_factory=list)

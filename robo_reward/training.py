@@ -16,9 +16,10 @@ from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, 
 from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
-from robo_reward.fitting.episodes import episode_horizon
+from robo_reward.fitting.episodes import HOLLOW_NOISE, episode_horizon
 from robo_reward.gathering import build_learner, gather_demonstrations
 from robo_reward.picture_sizes import check_picture_sizes
+from robo_reward.ranks import Ranks
 from robo_reward.runs.folder import RunFolder
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.session import Saveable, Session
@@ -65,10 +66,13 @@ class Result:
 class Job:
     """One training run. Each stage is a method; ``run`` in ``verbs/train.py`` calls them in order."""
 
-    def __init__(self, config: Any, run: RunFolder) -> None:
-        self.config, self.run = config, run
+    def __init__(self, config: Any, run: RunFolder, ranks: Ranks | None = None) -> None:
+        """UserError for settings that do not go together, and for several processes of a learner that wants one."""
+        self.config, self.run, self.ranks = config, run, ranks or Ranks()
         self.stack = build_stack(config)
         self.learner = build_learner(config, self.stack.model)
+        if self.ranks.count > 1 and not getattr(self.learner, "parallel", False):
+            raise UserError(f"{self.ranks.count} processes were started, but only learner=sft trains in several")
         self.oracle: Oracle = self.stack.model.needs.oracle
         self.learned = isinstance(self.stack.model, LearnedRewardModel)
         self.fitted = config.reward_model.get("path") is not None
@@ -128,6 +132,7 @@ class Job:
             judge=self.judge,
             stopper=self.stopper,
             disturber=self.disturber,
+            ranks=self.ranks,
         )
         self._test_world = build_test_world(config.env, **more)
         session.test_world = self._test_world
@@ -135,19 +140,20 @@ class Job:
         return session
 
     def gain_experience(self, session: Session) -> None:
-        """Random episodes and noisy replays: the negatives, and what tells how actions move the robot."""
+        """Random episodes, noisy and hollow replays: the negatives, and what tells how actions move the robot."""
         wanted = self.config.negatives
         if not self.demonstrations:
             return
         rng = derive_rng(self.config.seed, "experience")
-        explorers: list[tuple[Source, Policy, int]] = [
-            ("random", RandomPolicy(session.world.action_space, rng), wanted.random),
-            ("replay", ReplayPolicy(self.demonstrations, rng), wanted.replay),
+        explorers: list[tuple[Source, str, Policy, int]] = [
+            ("random", "random", RandomPolicy(session.world.action_space, rng), wanted.random),
+            ("replay", "replay", ReplayPolicy(self.demonstrations, rng), wanted.replay),
+            ("replay", "hollow", ReplayPolicy(self.demonstrations, rng, HOLLOW_NOISE, 0.0), wanted.get("hollow", 0)),
         ]
-        for source, policy, count in explorers:
+        for source, kind, policy, count in explorers:
             for number in range(count):
                 if session.left():
-                    seed = derive_seed(self.config.seed, "world", source, number)
+                    seed = derive_seed(self.config.seed, "world", kind, number)
                     session.experience += list(session.episodes(policy, 1, seed, source))
 
     def fit(self, session: Session) -> None:

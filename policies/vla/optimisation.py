@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from robo_reward.errors import UserError
+from robo_reward.ranks import Ranks
 
 Schedule = Literal["policy", "cosine", "constant"]
 CLIP = 10.0
@@ -19,17 +20,19 @@ CLIP = 10.0
 
 @dataclass(slots=True)
 class Optimisation:
-    """Steps a policy's trained weights."""
+    """Steps a policy's trained weights; ``ranks``: the processes whose gradients make one update."""
 
     optimizer: Any
     scheduler: Any
     parameters: list[nn.Parameter]
     clip: float
+    ranks: Ranks = field(default_factory=Ranks)
 
     def step(self, loss: Tensor) -> float:
         """One update; the gradient's norm before it was clipped."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        self.ranks.average(self.parameters)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.clip)
         self.optimizer.step()
         if self.scheduler is not None:

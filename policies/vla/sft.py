@@ -26,16 +26,18 @@ from robo_reward.session import Session
 class SftLearner:
     """Imitates ``data`` (a LeRobotDataset), or demonstrations that the run's scripted expert gave.
 
-    ``updates`` of ``batch`` samples; ``lr`` None: the policy's own; ``ema``: decay of the averaged weights that act and
-    are saved. Datasets of fewer than ``cache_gb`` decoded gigabytes are kept in memory, others are streamed by
-    ``workers``. ``rabc``: a progress file; samples are weighed by the progress within their chunk (RA-BC, LeRobot's own
-    weights), fully from ``kappa`` on. ``scenes``: how many rearranged scenes of each task the world shows, or a
-    dataset of such: cameras learn from them where things are, and nothing is imitated. Every update seeds itself, so a
-    resumed run goes the way of the unbroken one.
+    ``updates`` of ``batch`` samples; ``lr`` None: the policy's own; ``ema``: decay of the averaged weights that act
+    and are saved. Datasets of fewer than ``cache_gb`` decoded gigabytes are kept in memory, others are streamed by
+    ``workers``. ``rabc``: a progress file; samples are weighed by the progress within their chunk (RA-BC, LeRobot's
+    own weights), fully from ``kappa`` on. ``batch`` is shared among the processes of a launcher (``Ranks``).
+    ``scenes``: how many rearranged scenes of each task the world shows, or a dataset of such: cameras learn from
+    them where things are, and nothing is imitated. Every update seeds itself, so a resumed run goes the way of the
+    unbroken one.
     """
 
     name = "sft"
     needs_reward = False
+    parallel = True
 
     def __init__(
         self,
@@ -106,10 +108,13 @@ class SftLearner:
             UserError: policy, data and world do not fit, the loss is not finite, or the GPU's memory does not suffice.
         """
         session.counts_updates = True
+        self._check_ranks(session)
         policy, batches = self._prepare(session)
         steps = build_optimisation(policy.module, policy.config, self._updates, self._lr, self._schedule, self._warmup)
         average = AveragedWeights(policy.module, self._ema) if self._ema else None
+        steps.ranks = session.ranks
         first = self._restore(session, policy, steps, average)
+        session.ranks.agree(policy.module)
         try:
             self._train(session, policy, batches, steps, average, first)
         except torch.OutOfMemoryError as error:
@@ -123,6 +128,13 @@ class SftLearner:
         return policy
 
     # --- set-up ------------------------------------------------------------------------------------------------------
+
+    def _check_ranks(self, session: Session) -> None:
+        count = session.ranks.count
+        if count > 1 and self._data is None:
+            raise UserError(f"{count} processes train on one dataset: collect it first and give it with data=DATASET")
+        if self._batch % count:
+            raise UserError(f"learner.batch={self._batch} must be a multiple of {count}, the number of processes")
 
     def _prepare(self, session: Session) -> tuple[LeRobotPolicy, data_of.Batches]:
         """The policy, built to fit data and world, and what it is trained on."""
@@ -166,10 +178,13 @@ class SftLearner:
                 raise UserError(f"learner.scenes beside a streamed dataset: raise learner.cache_gb={self._cache_gb}")
             if self._demos is not None:
                 raise UserError(f"demos={self._demos} of a streamed dataset: raise learner.cache_gb={self._cache_gb}")
-            return data_of.streamed_batches(self._data, policy, self._batch, self._seed, self._workers), None
+            streamed = data_of.streamed_batches(
+                self._data, policy, self._batch, self._seed, self._workers, session.ranks
+            )
+            return streamed, None
         if self._scenes is not None and views:
             data_of.add_scenes(frames, self._scenes, views, policy, session.world, self._seed)
-        return data_of.batches_in_memory(frames, policy, self._batch, self._seed), len(frames)
+        return data_of.batches_in_memory(frames, policy, self._batch, self._seed, session.ranks), len(frames)
 
     def _weigher(self, policy: LeRobotPolicy) -> Any:
         """LeRobot's RA-BC weights; None without a progress file."""
@@ -216,7 +231,7 @@ class SftLearner:
     ) -> None:
         weigher, losses, since = self._weigher(policy), list[float](), time.perf_counter()
         for update, raw in enumerate(batches(first, self._updates), first + 1):
-            torch.manual_seed(derive_seed(self._seed, "sft update", update))
+            torch.manual_seed(derive_seed(self._seed, "sft update", update, *session.ranks.own))
             policy.module.train()
             loss = self._loss(policy, raw, weigher)
             losses.append(loss.item())
@@ -228,7 +243,8 @@ class SftLearner:
             session.tally.updates = update
             if update % self._log_every == 0 or update == self._updates:
                 rate = len(losses) * self._batch / (time.perf_counter() - since)
-                row = {"sft/loss": sum(losses) / len(losses), "sft/lr": steps.lr, "sft/gradient": norm}
+                mean = session.ranks.mean(sum(losses) / len(losses), policy.device)
+                row = {"sft/loss": mean, "sft/lr": steps.lr, "sft/gradient": norm}
                 session.log({**row, **self._told, "timing/samples_per_second": rate})
                 print(f"update {update}/{self._updates}  loss {row['sft/loss']:.4f}  {rate:.0f} samples/s", flush=True)
                 losses, since = [], time.perf_counter()
@@ -255,7 +271,7 @@ class SftLearner:
         update: int,
     ) -> None:
         """Evaluates (sealed) and saves, when it is time."""
-        if update == self._updates:
+        if update == self._updates or not session.ranks.first:
             return
         if self._evaluate_every and update % self._evaluate_every == 0 and session.evaluate is not None:
             with average.applied() if average is not None else nullcontext():

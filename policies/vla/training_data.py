@@ -17,6 +17,7 @@ from robo_reward.policies.vla.features import ACTION, STATE, VIEW_PREFIX, DataFa
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.normalisation import Stats, stats_of_traces
+from robo_reward.ranks import Ranks
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Trace
 
@@ -24,6 +25,7 @@ Batches = Callable[[int, int], Iterator[dict[str, Any]]]
 """(first update, last update) -> raw batches in our names, the same for the same update whoever asks."""
 AT_ONCE = 32
 """Episodes that are decoded together before their pictures are made small."""
+ALONE = Ranks()
 Choose = Callable[[Sequence[str]], Sequence[str]]
 
 
@@ -52,13 +54,15 @@ def facts_of_dataset(path: str, choose: Choose) -> DataFacts:
     return DataFacts(path, views, sizes[0], sizes[1], _dataset_stats(source))
 
 
-def batches_in_memory(frames: EpisodeFrames, policy: LeRobotPolicy, batch: int, seed: int) -> Batches:
-    """Batches from memory, in a new order each epoch."""
+def batches_in_memory(
+    frames: EpisodeFrames, policy: LeRobotPolicy, batch: int, seed: int, ranks: Ranks = ALONE
+) -> Batches:
+    """Batches from memory, in a new order each epoch; of several processes each takes its share of every batch."""
     past, ahead = deltas(policy.config)
 
     def between(first: int, last: int) -> Iterator[dict[str, Any]]:
         for chosen in order(len(frames), batch, seed, first, last):
-            yield frames.batch(chosen, past, ahead)
+            yield frames.batch(list(ranks.share(chosen)), past, ahead)
 
     return between
 
@@ -103,8 +107,10 @@ def add_scenes(
     frames.add(traces, acted=False)
 
 
-def streamed_batches(path: str, policy: LeRobotPolicy, batch: int, seed: int, workers: int) -> Batches:
-    """Batches by LeRobot's own loader, decoded by ``workers`` processes while the policy trains."""
+def streamed_batches(
+    path: str, policy: LeRobotPolicy, batch: int, seed: int, workers: int, ranks: Ranks = ALONE
+) -> Batches:
+    """Batches, or this process's share of them, by LeRobot's own loader; ``workers`` processes decode them."""
     from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
     from lerobot.datasets.factory import resolve_delta_timestamps
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -120,7 +126,7 @@ def streamed_batches(path: str, policy: LeRobotPolicy, batch: int, seed: int, wo
     dataset = LeRobotDataset(name, root=root, delta_timestamps=spans, video_backend="pyav")
 
     def between(first: int, last: int) -> Iterator[dict[str, Any]]:
-        chosen = list(order(len(dataset), batch, seed, first, last))
+        chosen = [list(ranks.share(one)) for one in order(len(dataset), batch, seed, first, last)]
         for raw in torch.utils.data.DataLoader(dataset, batch_sampler=chosen, num_workers=workers):
             for key, axes in ((ACTION, 3), (STATE, 3 if past else 2)):
                 if key in raw and raw[key].ndim < axes:  # LeRobot drops the last axis where it is 1

@@ -1,4 +1,4 @@
-"""Reinforcement fine-tuning of a VLA by its own episodes: ``learner=grpo``, ``srpo``, ``dpo`` and ``vla_ppo``."""
+"""Reinforcement fine-tuning of a VLA by its own episodes: ``learner=grpo|vla_credit|srpo|dpo|vla_ppo``."""
 
 from __future__ import annotations
 

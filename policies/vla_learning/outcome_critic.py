@@ -61,11 +61,11 @@ class OutcomeCritic:
         """Of each episode the advantages of its D decisions, (D,); ``outcomes`` (E,) are what they earned.
 
         Raises:
-            UserError: fewer episodes than folds.
+            UserError: a single episode.
         """
-        folds = self.settings.folds
-        if len(episodes) < folds:
-            raise UserError(f"critic.folds={folds} needs as many episodes, and an update has {len(episodes)}")
+        folds = min(self.settings.folds, len(episodes))
+        if folds < 2:
+            raise UserError("the critic tells an episode by others, and an update has 1: set group.groups higher")
         moments = [self._moments(decisions) for decisions in episodes]
         low, high = float(outcomes.min()), float(outcomes.max())
         shares = (outcomes - low) / max(high - low, 1e-9)

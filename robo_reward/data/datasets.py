@@ -81,7 +81,8 @@ def _choose_episodes(dataset: DatasetSource, episodes: Sequence[int] | None) -> 
         if int(row["length"]) < 2:
             raise UserError(
                 f"episode {row['episode_index']} of dataset '{dataset.name}' has {row['length']} frame(s); "
-                "an episode needs two or more, so leave it out with episodes=[...]"
+                "an episode needs two or more: delete it (lerobot-edit-dataset), or name the others where a verb takes "
+                "episodes=[...]"
             )
     return rows
 

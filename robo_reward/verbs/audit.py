@@ -141,8 +141,11 @@ def _audit(cfg: DictConfig, card: Any, model: RewardModel) -> dict[str, Any]:
     try:
         if cfg.data is not None:
             from robo_reward.data.datasets import read_dataset
+            from robo_reward.fitting.episodes import Episode, check_demonstrations
 
-            episodes = card.sort(read_dataset(str(cfg.data), views=model.needs.views), model, cfg.seed)
+            traces = read_dataset(str(cfg.data), views=model.needs.views)
+            check_demonstrations([Episode(trace, str(cfg.data), k) for k, trace in enumerate(traces)])
+            episodes = card.sort(traces, model, cfg.seed)
         else:
             episodes = card.collect(world, cfg.episodes, model, cfg.seed)
         print(f"{len(episodes.episodes)} episode(s) to audit on", flush=True)

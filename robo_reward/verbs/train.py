@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import redirect_stdout
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
 
 from robo_reward.bounds import check_bounds, check_seeds
 from robo_reward.naming import world_name
-from robo_reward.runs.folder import RunFolder, check_same, is_finished
+from robo_reward.ranks import Ranks, ranks_of
+from robo_reward.runs.folder import RunFolder, check_same, is_finished, latest_checkpoint
 
 LEAST = {
     "seed": 0,
@@ -19,6 +23,7 @@ LEAST = {
     "steps": 1,
     "negatives.random": 0,
     "negatives.replay": 0,
+    "negatives.hollow": 0,
     "episodes": 1,
     "evaluate_every_episodes": 1,
     "env.num_worlds": 1,
@@ -51,18 +56,29 @@ def run(config: DictConfig) -> None:
     check_seeds(config.evaluation_seeds)
     import torch
 
-    from robo_reward.answer_counts import note_counts
-    from robo_reward.report.training_report import describe, write_outputs
-    from robo_reward.runs.progress_display import ProgressDisplay
-    from robo_reward.training import Job
-
     if config.resume and config.run_dir is not None and is_finished(Path(config.run_dir)):
         check_same(Path(config.run_dir), config)
         print(f"'{config.run_dir}' is finished: there is nothing to resume (give another run_dir to train again)")
         return
     torch.set_num_threads(config.threads)
+    ranks = ranks_of()
+    config.device = ranks.device(config.device)
+    with ranks.joined(config.device):
+        if ranks.first:
+            _own(config, ranks)
+        else:
+            _lend(config, ranks)
+
+
+def _own(config: DictConfig, ranks: Ranks) -> None:
+    """The run itself."""
+    from robo_reward.answer_counts import note_counts
+    from robo_reward.report.training_report import describe, write_outputs
+    from robo_reward.runs.progress_display import ProgressDisplay
+    from robo_reward.training import Job
+
     with RunFolder.create("train", world_name(config.env), config, config.run_dir, config.resume) as folder:
-        job = Job(config, folder)
+        job = Job(config, folder, ranks)
         print(f"run folder: {folder.path}", flush=True)
         job.gather_demonstrations()
         session = job.open_session()
@@ -86,3 +102,22 @@ def run(config: DictConfig) -> None:
             job.close(session)
     # only now: until the summary is written, a resume needs them
     session.forget_episodes()
+
+
+def _lend(config: DictConfig, ranks: Ranks) -> None:
+    """Another process of the same run: it trains along from the same checkpoint, says nothing and keeps nothing."""
+    from robo_reward.training import Job
+
+    latest = latest_checkpoint(Path(config.run_dir)) if config.resume and config.run_dir is not None else None
+    with TemporaryDirectory() as scratch, open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        config.wandb = None
+        with RunFolder.create("train", "lent", config, Path(scratch) / "run", tensorboard=False) as folder:
+            job = Job(config, folder, ranks)
+            job.gather_demonstrations()
+            session = job.open_session()
+            try:
+                if latest is not None:
+                    session.restore(latest)
+                job.learn(session)
+            finally:
+                job.close(session)

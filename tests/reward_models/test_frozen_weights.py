@@ -179,3 +179,16 @@ def test_a_fingerprint_tells_values_names_and_types_apart() -> None:
     assert first != fingerprint(torch.nn.Linear(3, 2))
     assert first != fingerprint(torch.nn.Sequential(net))
     assert first != fingerprint(net.double())
+
+
+@pytest.mark.parametrize("damage", ["a weight", "the record"])
+def test_damaged_folders_are_refused(encoder: str, tmp_path: Path, damage: str) -> None:
+    model = progress(encoder)
+    state = model.state()
+    if damage == "a weight":
+        state["net"]["encoder.head.0.bias"][0] = np.nan
+    else:
+        state["frozen"] = {"encoder.backbone": {"name": encoder}}
+    save_state(tmp_path / "saved", "reward_model", state)
+    with pytest.raises(UserError, match="not finite" if damage == "a weight" else "it is damaged"):
+        progress(encoder, tmp_path / "saved")

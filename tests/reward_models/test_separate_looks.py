@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from robo_reward.contract_tests import frame_transition, moving_square, observe_frames
-from robo_reward.contracts import Estimate, RewardModel, Transition
+from robo_reward.contracts import Estimate, Flags, RewardModel, Transition
 from robo_reward.reward_models.ensemble import Ensemble
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.reward_models.progress_fit import FitSettings
@@ -133,7 +133,7 @@ def test_gains_of_a_model_that_looks_at_all_worlds_add_up_until_a_worlds_turn() 
 
         needs = progress("both").needs
 
-        def begin(self, first: object, fresh: np.ndarray) -> Estimate:
+        def begin(self, first: object, fresh: Flags) -> Estimate:
             return Estimate(*(np.zeros(len(fresh), np.float32) for _ in range(4)))
 
         def estimate(self, transition: Transition) -> Estimate:
@@ -143,7 +143,7 @@ def test_gains_of_a_model_that_looks_at_all_worlds_add_up_until_a_worlds_turn() 
         def estimate_episode(self, trace: Trace) -> Estimate:
             raise AssertionError
 
-    looks = SeparateLooks(Told())  # type: ignore[arg-type]
+    looks = SeparateLooks(Told())
     rows = [(moving_square(0), 1), (moving_square(1), 1)]
     shown = observe_frames(rows)
     looks.begin(shown, np.ones(2, bool))

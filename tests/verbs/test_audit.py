@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from fit_episodes import demonstration
 
 from robo_reward import cli
 from robo_reward.audit_record import check_accepted, read_record, weights_sha256
+from robo_reward.data.datasets import write_dataset
 from robo_reward.errors import UserError
+from robo_reward.line_world import VIEW
 
 MODEL = "_target_: robo_reward.line_world.LineReward\n"
 ENV = "_target_: robo_reward.line_world.LineWorld\nnum_worlds: 1\nhorizon: 20\noracle: none\n"
@@ -92,3 +97,17 @@ def test_bad_input(words: list[str], said: str, configs: Path, capsys: pytest.Ca
     views = ["reward_model.views=[front]"] if words == ["env=line"] else []
     assert cli.run(["audit", *words, *views, "--config-dir", str(configs)]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("task", "state", "said"), [("", 0.0, "empty instruction"), ("go", np.nan, "not finite")])
+def test_recorded_episodes_that_tell_nothing_are_refused_by_name(
+    task: str, state: float, said: str, configs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = demonstration(task)
+    shown = replace(shown, state=shown.state + np.float32(state), frames={VIEW: shown.frames["front"]})
+    write_dataset([shown], tmp_path / "data", images=True)
+    words = ["reward_model=line", f"data={tmp_path / 'data'}", f"run_dir={tmp_path / 'run'}"]
+    assert cli.run(["audit", *words, "--config-dir", str(configs)]) == 2
+    told = capsys.readouterr().err
+    assert "episode 0 of" in told
+    assert said in told

@@ -26,7 +26,7 @@ from robo_reward.policies.vla_learning.preferences import (
     pairs_of,
     preference_loss,
 )
-from robo_reward.policies.vla_learning.progress_stop import ProgressStop, check_stages, horizon_at
+from robo_reward.policies.vla_learning.progress_stop import OracleStop, ProgressStop, check_stages, horizon_at
 from robo_reward.reward_models.env_reward import EnvReward
 from robo_reward.reward_models.transforms.stratified import Stratified
 from robo_reward.reward_stack import RewardStack
@@ -92,6 +92,21 @@ def test_what_an_end_cuts_off_is_masked() -> None:
     before = tuner.update.log_ratio([last])[0].sum().item()
     last.draw.log_prob[:, :, 1] += 100.0
     assert tuner.update.log_ratio([last])[0].sum().item() == pytest.approx(before)
+
+
+@pytest.mark.parametrize("noise", ["sde", "cps"])
+def test_the_first_ratio_is_one_where_half_of_a_chunk_is_executed(noise: str) -> None:
+    """Through acting itself: pictures shrunk and kept, queues, and a new plan before the chunk is over."""
+    tuner = tuner_of(noise=noise)
+    tuner.policy.execute = tuner.explorer._execute = 1
+    group = tuner.play(Playground(make_session(worlds=2)), HorizonStop(5))
+    decisions = [d for episode in group.decisions for d in episode]
+    assert {d.executed for d in decisions} == {1}
+    assert len(decisions) == 5 * len(group.traces)
+    log_ratio, random = tuner.update.log_ratio(decisions)
+    assert (log_ratio[random].exp() - 1).abs().max().item() < 1e-4
+    decisions[0].draw.log_prob[:, :, 1:] += 100.0  # what was decided and never tried
+    assert (tuner.update.log_ratio(decisions)[0][random].exp() - 1).abs().max().item() < 1e-4
 
 
 def test_everything_is_counted() -> None:
@@ -178,6 +193,34 @@ def test_progress_ends_episodes_after_two_looks() -> None:
     stop.begin(world.observe(), np.ones(2, bool))
     stopped = [stop.stops(world.step(np.full((2, 1), 0.5, np.float32))).tolist() for _ in range(3)]
     assert stopped == [[False, False], [False, True], [False, True]]
+
+
+def test_success_may_end_episodes_in_the_place_of_progress() -> None:
+    class Sure(LineReward):
+        def estimate(self, transition: Any) -> Estimate:
+            seen = super().estimate(transition)
+            return Estimate(seen.progress * 0, seen.gain, seen.progress, seen.uncertainty)
+
+    world = LineWorld(2, 20)
+    world.reset(0)
+    world._x[:] = [0.1, 0.58]
+    stop = ProgressStop(Sure(), threshold=0.6, by="success")
+    stop.begin(world.observe(), np.ones(2, bool))
+    stopped = [stop.stops(world.step(np.full((2, 1), 0.5, np.float32))).tolist() for _ in range(2)]
+    assert stopped == [[False, False], [False, True]]
+    with pytest.raises(UserError, match="stop_by"):
+        ProgressStop(LineReward(), by="luck")  # type: ignore[arg-type]
+
+
+def test_an_oracles_success_ends_its_episode() -> None:
+    stop, world = OracleStop(), LineWorld(2, 20, oracle="success")
+    world.reset(0)
+    world._x[:] = [0.1, 0.82]
+    stop.begin(world.observe(), np.ones(2, bool))
+    assert [stop.stops(world.step(np.full((2, 1), 0.5, np.float32))).tolist() for _ in range(2)] == [
+        [False, False],
+        [False, True],
+    ]
 
 
 def test_horizons_grow_in_equal_stages() -> None:

@@ -75,5 +75,7 @@ def test_settings_and_numbers_that_cannot_be() -> None:
         with pytest.raises(UserError):
             CriticSettings(folds, decay, memory)
     episodes, outcomes = played(3)
-    with pytest.raises(UserError, match="folds=4"):
-        OutcomeCritic(make_policy(), CriticSettings(folds=4), 0).credit(episodes, outcomes)
+    critic = OutcomeCritic(make_policy(), CriticSettings(folds=4), 0)
+    assert len(critic.credit(episodes, outcomes)) == 3
+    with pytest.raises(UserError, match="by others"):
+        critic.credit(episodes[:1], outcomes[:1])

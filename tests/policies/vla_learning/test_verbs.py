@@ -127,11 +127,12 @@ def test_the_oracle_is_marked(settings: Path, start: Path, tmp_path: Path) -> No
     assert (summary["used_env_success"], summary["base_reward"]) == (True, "env_sparse")
 
 
+@pytest.mark.parametrize("learner", ["grpo", "vla_credit"])
 def test_a_resumed_run_goes_the_way_of_the_unbroken_one(
-    settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learner: str
 ) -> None:
     words = (
-        "learner=grpo", "policy=nano_vla", f"policy.path={start}", *SMALL, "learner.updates=3", "video=false",
+        f"learner={learner}", "policy=nano_vla", f"policy.path={start}", *SMALL, "learner.updates=3", "video=false",
         "learner.checkpoint_every=2",
     )  # fmt: skip
     called("train", settings, tmp_path / "whole", *words)

@@ -1,0 +1,123 @@
+"""Several processes that train one policy: the same weights as one process, and clear refusals."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from robo_reward.data.datasets import write_dataset
+from robo_reward.errors import UserError
+from robo_reward.ranks import Ranks, ranks_of
+from robo_reward.runs.folder import RunFolder
+from robo_reward.trace import Trace
+from robo_reward.training import Job
+
+LAUNCHED = {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({}, Ranks()),
+        ({"RANK": "1", "WORLD_SIZE": "4"}, Ranks()),  # a scheduler's own numbers, without a launcher's address
+        (LAUNCHED, Ranks(1, 4, 1)),
+        (LAUNCHED | {"LOCAL_RANK": "0"}, Ranks(1, 4, 0)),
+    ],
+)
+def test_what_a_launcher_says(environment: dict[str, str], found: Ranks) -> None:
+    assert ranks_of(environment) == found
+
+
+def test_numbers_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(UserError, match="RANK=4 must be below WORLD_SIZE=4"):
+        ranks_of(LAUNCHED | {"RANK": "4"})
+
+
+def test_the_shares_are_the_whole() -> None:
+    shares = [list(Ranks(rank, 3).share(range(12))) for rank in range(3)]
+    assert sorted(item for share in shares for item in share) == list(range(12))
+    assert {len(share) for share in shares} == {4}
+
+
+@pytest.mark.parametrize(
+    ("ranks", "asked", "device"),
+    [(Ranks(), "cuda", "cuda"), (Ranks(5, 8, 1), "cuda", "cuda:1"), (Ranks(1, 2, 1), "cpu", "cpu")],
+)
+def test_each_process_has_a_gpu_of_its_own(ranks: Ranks, asked: str, device: str) -> None:
+    assert ranks.device(asked) == device
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two episodes of noise."""
+    folder, rng = tmp_path_factory.mktemp("ranks") / "data", np.random.default_rng(0)
+    episodes = [
+        Trace(
+            task="swing",
+            state=rng.normal(size=(13, 4)).astype(np.float32),
+            action=rng.uniform(-1, 1, (12, 1)).astype(np.float32),
+            frames={"free": rng.integers(0, 255, (13, 16, 16, 3)).astype(np.uint8)},
+            frame_steps=np.arange(13),
+            fps=20.0,
+            source="expert",
+        )
+        for _ in range(2)
+    ]
+    write_dataset(episodes, folder, images=True)
+    return folder
+
+
+def train(folder: Path, dataset: Path, processes: int, *more: str) -> subprocess.CompletedProcess[str]:
+    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone"] if processes > 1 else []
+    words = ["env=gym", "env.id=InvertedPendulum-v5", "env.height=16", "env.width=16", "env.horizon=5", "learner=sft"]
+    words += ["policy=nano_vla", "+policy.channels=8", "+policy.hidden_dim=32", "policy.image_size=16"]
+    words += ["policy.chunk_size=1", "policy.n_action_steps=1", "policy.head=regression", "learner.batch=8"]
+    words += ["+policy.brightness=0", "+policy.colour=0"]  # nothing is drawn at random
+    words += ["learner.updates=6", "learner.checkpoint_every=4", "learner.log_every=2", "episodes=1", f"data={dataset}"]
+    words += ["evaluation_seeds=[1]", "video=false", "report=false", f"run_dir={folder}", *more]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, *launcher, "-m", "robo_reward", "train", *words]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280, check=False)
+
+
+def test_two_processes_learn_what_one_does(dataset: Path, tmp_path: Path) -> None:
+    weights, losses = [], []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        done = train(folder, dataset, processes, "policy.dtype=float32")
+        assert done.returncode == 0, done.stderr[-3000:]
+        weights.append(load_file(next((folder / "policy").rglob("*.safetensors"))))
+        rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        losses.append([row["sft/loss"] for row in rows if "sft/loss" in row])
+    assert len(losses[0]) == 3
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-4)
+    for name, weight in weights[0].items():
+        np.testing.assert_allclose(weights[1][name], weight, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ((), "2 processes were started, but only learner=sft trains in several"),
+        (("learner=sft", "policy=nano_vla", "demos=1"), r"give it with data=DATASET"),
+        (("learner=sft", "policy=nano_vla", "data=x", "learner.batch=7"), r"learner.batch=7 must be a multiple of 2"),
+    ],
+)
+def test_what_several_processes_cannot_do(words: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
+        config = hydra.compose("train", ["env.task=reach", *words])
+    with pytest.raises(UserError, match=told), RunFolder.create("train", "x", config, tmp_path / "run") as folder:
+        job = Job(config, folder, Ranks(0, 2))
+        session = job.open_session()
+        try:
+            job.learner.learn(session)
+        finally:
+            job.close(session)
