@@ -29,8 +29,8 @@ LOOKING = ["learner=sft", "policy=nano_vla", "policy.head=regression", "recordin
 TRAINED = {
     "reach": ["env=so101", "env.task=reach", "env.control=goals", "demos=150", "learner.scenes=1500",
               "learner.updates=2500", *LOOKING],
-    "push": ["env=so101", "env.task=push", "env.control=goals", "demos=150", "learner.scenes=1500",
-             "learner.updates=4000", *LOOKING],
+    "push": ["env=so101", "env.task=push", "env.control=goals", "demos=100", "learner.scenes=1500",
+             "learner.updates=2000", *LOOKING[:-3], "episodes=10", *LOOKING[-2:]],
 }  # fmt: skip
 BUSY = ["loop.joints_age=0.3", "loop.patience=3", "sight.age_periods=8", "sight.frozen_time=1",
         "robot.watches.bus_lost=5", "robot.answer_seconds=3"]  # fmt: skip

@@ -87,7 +87,7 @@ def starts(seed: int) -> Row:
     fall = np.full(STARTS, START_STEPS)
     for step in range(START_STEPS):
         transition = world.step(policy.act(seen)[:, 0])
-        fall = np.where(transition.terminated & (fall == START_STEPS), step, fall)
+        fall[transition.terminated & (fall == START_STEPS)] = step
         seen = world.observe()
     world.close()
     fallen = np.flatnonzero(fall < START_STEPS)

@@ -17,6 +17,7 @@ COLUMNS = (
     "median",
     "worst",
     "gain_over_clone",
+    "over_training",
     "reached_90",
     "rollouts_to_90_median",
     "hacked_share",
@@ -25,12 +26,16 @@ COLUMNS = (
 
 
 def digest(rows: Sequence[Row]) -> Row:
-    """The numbers of one line of the table; what no run defined is null."""
+    """The numbers of one line of the table; what no run defined is null.
+
+    ``median``, ``worst``: success of the learned policies; ``over_training``: median of a run's mean evaluation.
+    """
     known = [row for row in rows if row["learned_success_rate"] is not None]
     rates = [row["learned_success_rate"] for row in known]
     gains = [row["learned_success_rate"] - row["cloned_success_rate"] for row in known]
     reached = [row["rollouts_to_90"] for row in rows if row["rollouts_to_90"] is not None]
     hacked = [row["hacked"] for row in rows if row["hacked"] is not None]
+    along = [statistics.fmean(rate for _, rate in row["evaluations"]) for row in rows if row["evaluations"]]
     agree = [row["learned_return_vs_success"] for row in rows if row["learned_return_vs_success"] is not None]
     return {
         "runs": len(rows),
@@ -38,6 +43,7 @@ def digest(rows: Sequence[Row]) -> Row:
         "median": statistics.median(rates) if rates else None,
         "worst": min(rates, default=None),
         "gain_over_clone": statistics.median(gains) if gains else None,
+        "over_training": statistics.median(along) if along else None,
         "reached_90": len(reached),
         "rollouts_to_90_median": statistics.median(reached) if reached else None,
         "hacked_share": sum(hacked) / len(hacked) if hacked else None,
@@ -66,7 +72,7 @@ def print_table(summary: Row) -> None:
 
 
 def draw(rows: Sequence[Row], file: Path) -> None:
-    """Above, success of the learned policies (95% Wilson) beside the clones' (dashed); below, it over the training."""
+    """A line of panels for each task: success of the learned policies (95% Wilson), and success over the training."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -74,18 +80,15 @@ def draw(rows: Sequence[Row], file: Path) -> None:
 
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     variants = list(dict.fromkeys(row["variant"] for row in rows))
-    figure, panels = plt.subplots(2, len(tasks), figsize=(4.6 * len(tasks), 6.4), sharey="row", squeeze=False)
+    figure, panels = plt.subplots(len(tasks), 2, figsize=(9, 3.4 * len(tasks)), squeeze=False)
     colours = {variant: f"C{k}" for k, variant in enumerate(variants)}
-    for task, (rates, curves) in zip(tasks, panels.T, strict=True):
+    for task, (rates, curves) in zip(tasks, panels, strict=True):
         mine = [row for row in rows if row["task"] == task]
         _rates(rates, mine, variants, colours)
         _curves(curves, mine, colours)
-        rates.set(
-            title=f"{task}, {len({row['seed'] for row in mine})} seed(s)", xlim=(-0.02, 1.02), xlabel="success rate"
-        )
-    panels[0][0].set_yticks(range(len(variants)), variants)
-    panels[0][0].invert_yaxis()
-    panels[1][0].set_ylabel("success rate (20 episodes)")
+        seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in mine}))
+        rates.set_title(f"{task}, seed {seeds}: learned policy (dashed: the clone)", fontsize=9)
+        curves.set_title("20 episodes at a time while training", fontsize=9)
     figure.tight_layout()
     figure.savefig(file, dpi=90)
 
@@ -100,6 +103,10 @@ def _rates(panel: Any, rows: Sequence[Row], variants: Sequence[str], colours: di
             panel.plot([low, high], [y, y], color=colours[row["variant"]], linewidth=1)
             filled = "none" if row["hacked"] else colours[row["variant"]]
             panel.plot(rate, y, "o", color=colours[row["variant"]], markerfacecolor=filled)
+    panel.set(xlim=(-0.02, 1.02), xlabel="success rate", ylim=(len(variants) - 0.5, -0.5))
+    panel.set_yticks(range(len(variants)), variants)
+    for tick, variant in zip(panel.get_yticklabels(), variants, strict=True):
+        tick.set_color(colours[variant])
     for seed in seeds:
         clones = [r["cloned_success_rate"] for r in rows if r["seed"] == seed and r["cloned_success_rate"] is not None]
         panel.axvline(statistics.median(clones), linestyle="--", linewidth=0.8, color="grey")
@@ -113,8 +120,8 @@ def _curves(panel: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
                 points.setdefault(rollouts, []).append(rate)
         if points:
             at = sorted(points)
-            panel.plot(at, [statistics.median(points[k]) for k in at], color=colour, label=variant)
-    panel.set(xlabel="rollouts", ylim=(-0.02, 1.02))
+            panel.plot(at, [statistics.median(points[k]) for k in at], "o-", color=colour, markersize=3)
+    panel.set(xlabel="rollouts", ylabel="success rate", ylim=(-0.02, 1.02))
 
 
 def _shown(value: Any) -> str:

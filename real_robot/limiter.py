@@ -47,12 +47,17 @@ class Limiter:
 
     def check_start(self, pose: Floats) -> None:
         """Raises UserError where the limits exclude the pose (J,) that the arm has now."""
-        low, high = self.limits.hard_lower, self.limits.hard_upper
-        for name, at, least, most in zip(self.limits.names, pose, low, high, strict=True):
-            if not least <= at <= most:
+        limits = self.limits
+        for k, (name, at) in enumerate(zip(limits.names, pose, strict=True)):
+            if not limits.hard_lower[k] <= at <= limits.hard_upper[k]:
                 raise UserError(
-                    f"joint '{name}' is at {at:.1f}, outside its calibrated range {least:.1f} to {most:.1f}: "
-                    "move it back by hand (torque is off) or calibrate again"
+                    f"joint '{name}' is at {at:.1f}, outside its calibrated range {limits.hard_lower[k]:.1f} to "
+                    f"{limits.hard_upper[k]:.1f}: move it back by hand (torque is off) or calibrate again"
+                )
+            if not limits.start_lower[k] <= at <= limits.start_upper[k]:
+                raise UserError(
+                    f"joint '{name}' is at {at:.1f}, outside its limits {limits.lower[k]:.1f} to "
+                    f"{limits.upper[k]:.1f}: move it there by hand (torque is off) or widen limits.joints.{name}"
                 )
         self.workspace.begin(pose)
         reason = self.workspace.reason(pose)

@@ -18,7 +18,8 @@ class JointLimits:
     """Arrays (J,) in the joint's own unit (degrees, or percent of a gripper's opening) and seconds.
 
     ``lower``/``upper`` bound every goal; ``hard_lower``/``hard_upper`` is the calibrated range, outside of which a
-    measured position is a fault. A goal between the two may only move inwards.
+    measured position is a fault. A goal between the two may only move inwards. ``start_lower``/``start_upper``: where a
+    joint may be when the arm is powered: as far beyond limits that a person set as the margin is wide.
     """
 
     names: tuple[str, ...]
@@ -26,6 +27,8 @@ class JointLimits:
     upper: Floats
     hard_lower: Floats
     hard_upper: Floats
+    start_lower: Floats
+    start_upper: Floats
     velocity: Floats
     acceleration: Floats
 
@@ -87,16 +90,18 @@ class LimitPlan:
             if name not in names:
                 raise unknown_name("joint in the limits", name, names)
         rows = [self._row(own.get(name, LimitSettings()), *ends) for name, ends in zip(names, ranges, strict=True)]
-        lower, upper, velocity, acceleration = np.array(rows, dtype=np.float64).T
-        return JointLimits(tuple(names), lower, upper, ranges[:, 0], ranges[:, 1], velocity, acceleration)
+        lower, upper, first, last, velocity, acceleration = np.array(rows, dtype=np.float64).T
+        low, high = ranges[:, 0], ranges[:, 1]
+        return JointLimits(tuple(names), lower, upper, low, high, first, last, velocity, acceleration)
 
-    def _row(self, own: LimitSettings, low: float, high: float) -> tuple[float, float, float, float]:
+    def _row(self, own: LimitSettings, low: float, high: float) -> tuple[float, ...]:
         margin = _or(own.margin, self.margin)
         if not margin >= 0:
             raise UserError(f"margin={margin} must be 0 or more")
-        lower = max(low + margin, _or(own.lower, -np.inf))
-        upper = min(high - margin, _or(own.upper, np.inf))
-        return lower, upper, _or(own.velocity, self.velocity), _or(own.acceleration, self.acceleration)
+        least, most = _or(own.lower, -np.inf), _or(own.upper, np.inf)
+        lower, upper = max(low + margin, least), min(high - margin, most)
+        first, last = max(low, least - margin), min(high, most + margin)
+        return lower, upper, first, last, _or(own.velocity, self.velocity), _or(own.acceleration, self.acceleration)
 
 
 def _or(value: float | None, default: float) -> float:

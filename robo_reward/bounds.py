@@ -38,6 +38,37 @@ def check_seeds(seeds: Any) -> None:
         raise UserError(f"evaluation_seeds={seeds} must list at least one whole number, e.g. evaluation_seeds=[1,2]")
 
 
+def check_device(config: Any) -> None:
+    """``device`` must be here, and something of the run must use it.
+
+    Raises:
+        UserError: that says what is missing; also where nothing that was chosen runs on a GPU.
+    """
+    import torch
+    from omegaconf import OmegaConf
+
+    device = str(config.device)
+    kind, _, number = device.partition(":")
+    if kind not in ("cpu", "cuda", "mps") or (number and not number.isdigit()):
+        raise UserError(f"device={device} must be cpu, cuda, cuda:0 or mps")
+    if kind == "cpu":
+        return
+    count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+    if int(number or 0) >= count:
+        raise UserError(f"device={device}: torch finds {count} such devices on this machine; use device=cpu")
+    groups = [OmegaConf.to_container(config[name], resolve=False) for name in ("learner", "policy", "reward_model")]
+    if not any(_knows_device(group) for group in groups):
+        raise UserError(
+            f"device={device}: neither this learner nor this reward runs on a GPU (both are small); leave device=cpu"
+        )
+
+
+def _knows_device(settings: Any) -> bool:
+    if isinstance(settings, Mapping):
+        return "device" in settings or any(map(_knows_device, settings.values()))
+    return isinstance(settings, list) and any(map(_knows_device, settings))
+
+
 def check_unit_actions(world: World) -> None:
     """Refuses worlds whose actions do not fill [-1, 1], for learners that squash theirs; the world is closed then.
 

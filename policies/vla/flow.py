@@ -18,14 +18,12 @@ class FlowField(Protocol):
     """LeRobot's convention: t from 1 (noise) to 0 (action), x_t = t noise + (1 - t) action, velocity noise - action.
 
     ``shape``: (K, D) of a noisy chunk; of its D numbers the first ``actions`` mean something, the others are padding.
-    ``steps``: Euler steps that the policy itself takes. ``readout``: the layer that says the velocity, of whole chunks
-    or of each of their actions.
+    ``steps``: Euler steps that the policy itself takes.
     """
 
     shape: tuple[int, int]
     actions: int
     steps: int
-    readout: nn.Module
 
     def encode(self, batch: Mapping[str, Any]) -> Any:
         """What ``velocity`` needs of preprocessed observations, computed once; gradients flow where enabled."""
@@ -53,12 +51,26 @@ def flow_of(policy: LeRobotPolicy) -> FlowField:
     raise UserError(f"a {kind} policy{head} has no velocity field that is known here; known: {', '.join(KNOWN)}")
 
 
+def readout_of(policy: LeRobotPolicy) -> nn.Linear:
+    """The last layer of a flow policy, which says the velocity: of a whole chunk at once, or of each of its actions.
+
+    Raises:
+        UserError: adapters are in its place.
+    """
+    layer = policy.policy.head.out if policy.config.type == "nano_vla" else policy.policy.model.action_out_proj
+    if not isinstance(layer, nn.Linear):
+        raise UserError(
+            f"the policy's last layer is a {type(layer).__name__}: update.way=shift moves a plain linear layer, so "
+            "set policy.lora=0 or update.way=clipped"
+        )
+    return layer
+
+
 class _NanoFlow:
     def __init__(self, policy: Any) -> None:
         self._policy = policy
         self.shape = (policy.config.chunk_size, policy.config.action_feature.shape[0])
         self.actions, self.steps = self.shape[1], policy.config.num_steps
-        self.readout: nn.Module = policy.head.out
 
     def encode(self, batch: Mapping[str, Any]) -> Any:
         return self._policy.encode(batch).float()
@@ -84,7 +96,6 @@ class _SmolVlaFlow:
         config = policy.config
         self.shape = (config.chunk_size, config.max_action_dim)
         self.actions, self.steps = config.action_feature.shape[0], config.num_steps
-        self.readout: nn.Module = policy.model.action_out_proj
 
     def encode(self, batch: Mapping[str, Any]) -> Any:
         import torch
@@ -130,7 +141,6 @@ class _PiFlow:
         config = policy.config
         self.shape = (config.chunk_size, config.max_action_dim)
         self.actions, self.steps = config.action_feature.shape[0], config.num_inference_steps
-        self.readout: nn.Module = policy.model.action_out_proj
 
     def encode(self, batch: Mapping[str, Any]) -> Any:
         import torch

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from robo_reward.errors import UserError
+from robo_reward.policies.vla.flow import readout_of
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, UpdateSettings, executed_mask
 from robo_reward.policies.vla_learning.exploring import Decision, gathered, prepared
@@ -37,7 +38,7 @@ class ShiftUpdate(ClippedUpdate):
                 "update.way=shift regresses velocities, so it takes flow policies (head=flow): set update.way=clipped "
                 "and update.lr=1e-5 for others"
             )
-        self._field, self._layer = likelihood.field, last_layer(likelihood)
+        self._field, self._layer = likelihood.field, readout_of(policy)
         mine = {id(p) for p in self._layer.parameters()}
         self.weights = {name: p for name, p in policy.module.named_parameters() if id(p) in mine}
 
@@ -87,17 +88,6 @@ class ShiftUpdate(ClippedUpdate):
             known = where.any(1, keepdim=True).double()
             inputs = torch.cat([inputs, torch.ones(len(inputs), 1, dtype=torch.float64)], 1) * known
             yield inputs, residual.reshape(len(inputs), -1), where
-
-
-def last_layer(likelihood: FlowLikelihood) -> nn.Linear:
-    """The linear layer that says the velocity. UserError where adapters are in its place."""
-    layer = likelihood.field.readout
-    if not isinstance(layer, nn.Linear):
-        raise UserError(
-            f"the policy's last layer is a {type(layer).__name__}: update.way=shift moves a plain linear layer, so "
-            "set policy.lora=0 or update.way=clipped"
-        )
-    return layer
 
 
 def regressed(

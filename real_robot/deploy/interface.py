@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from robo_reward.errors import UserError
 from robo_reward.joint_goals import GoalSteps
+from robo_reward.naming import world_name
 from robo_reward.runs import atomic
 
 NAME = "interface.json"
@@ -104,7 +105,7 @@ def _of_world(run: Path) -> PolicyInterface:
     env = trained.env
     if "control" not in env or "speed" not in env:
         raise UserError(
-            f"the policy in '{run}' was trained in '{env.get('task') or env.get('id')}', which is no joint space of an "
+            f"the policy in '{run}' was trained in '{world_name(env)}', which is no joint space of an "
             f"arm: train with env=so101, or put {NAME} beside a policy that was made for this arm"
         )
     world: Any = load_world(

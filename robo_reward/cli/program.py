@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from robo_reward.cli import help_pages
 from robo_reward.cli.joined_chains import joined
 from robo_reward.cli.plain_warnings import plain_warnings
+from robo_reward.cli.quoting import readable
 from robo_reward.errors import Interrupted, unknown_name
 from robo_reward.runs import signals
 
@@ -100,6 +101,7 @@ def _hydra_words(verb: str, rest: list[str]) -> list[str]:
 
     parser = get_args_parser()
     parser.prog = f"robo-reward {verb}"
+    rest = [readable(word) for word in rest]
     read = parser.parse_intermixed_args(rest)
     overrides: list[str] = read.overrides
     flags = list(rest)

@@ -128,3 +128,18 @@ def inside_band(curve: Curve, other: Curve) -> Sequence[tuple[float, bool]]:
     theirs = {p.newtons: p.survival_ci95 for p in other.points}
     both = sorted(set(mine) & set(theirs))
     return [(f, mine[f][0] <= theirs[f][1] and theirs[f][0] <= mine[f][1]) for f in both]
+
+
+def remarks(curves: Sequence[Curve], name: str, resolution: float) -> list[str]:
+    """What the curves of the task ``name`` cannot say, in words; ``resolution`` (N) of their F50."""
+    if all(point.survived == point.episodes for curve in curves for point in curve.points):
+        return [f"no push ended an episode of '{name}' early: survival says nothing of tasks that nothing terminates"]
+    found = {curve.kind: curve.f50 for curve in curves if curve.f50 is not None}
+    worst = found.pop("worst", None)
+    least = min(found, key=lambda kind: found[kind], default=None)
+    if worst is None or least is None or worst <= found[least] + resolution:
+        return []
+    return [
+        f"the worst case is none: {least} pushes fell half at {found[least]:.0f} N. Its adversary practised too little "
+        "(disturbance.practice.steps), or at another force than it should (disturbance.practice.newtons)"
+    ]

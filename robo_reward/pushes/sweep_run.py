@@ -14,7 +14,7 @@ from robo_reward.contracts import Flags, Policy, Transition, World
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.pushes.forces import Adversary, chosen_bodies
 from robo_reward.pushes.patterns import KINDS, Kind, Schedule
-from robo_reward.pushes.sweep import Curve, Forces, sweep
+from robo_reward.pushes.sweep import Curve, Forces, remarks, sweep
 from robo_reward.pushes.trial import PushTrials
 from robo_reward.pushes.worst_case import Practice, train_worst_case
 from robo_reward.runs import atomic
@@ -60,11 +60,8 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
             _describe(folder, cfg, source, world, curves)
             for curve in curves:
                 print(f"{curve.kind}: F50 {'> ' if curve.censored else ''}{curve.f50:.0f} N", flush=True)
-            if all(point.survived == point.episodes for curve in curves for point in curve.points):
-                print(
-                    f"no push ended an episode of '{world.name}' early: survival says nothing of tasks that nothing "
-                    "terminates, such as Meta-World's"
-                )
+            for remark in remarks(curves, world.name, forces.resolution):
+                print(remark)
             print(f"run folder: {folder.path}")
     finally:
         world.close()

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
 
-from robo_reward.bounds import check_bounds, check_seeds
+from robo_reward.bounds import check_bounds, check_device, check_seeds
 from robo_reward.naming import world_name
 from robo_reward.ranks import Ranks, ranks_of
 from robo_reward.runs.folder import RunFolder, check_same, is_finished, latest_checkpoint
@@ -54,6 +54,7 @@ def run(config: DictConfig) -> None:
         return
     check_bounds(config, LEAST)
     check_seeds(config.evaluation_seeds)
+    check_device(config)
     import torch
 
     if config.resume and config.run_dir is not None and is_finished(Path(config.run_dir)):

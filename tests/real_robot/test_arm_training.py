@@ -65,7 +65,7 @@ def test_an_arm_practises_is_interrupted_goes_on_and_is_deployed(tmp_path: Path)
 
 def test_practice_without_resets_goes_there_and_back(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    words = ["arm.name=push", "arm.task=push it there", "arm.back={task: push it back}", "arm.seconds=8"]
+    words = ["arm.name=push", "arm.task=push it there", "arm.back={task: push it back}", "arm.seconds=6"]
     small = [*SMALL, "demos=1", "rollouts=2", "episodes=0", "arm.checkpoint_every=2"]
     assert cli.run(["train", f"run_dir={run}", *small, *words, *LENIENT]) == 0
     played = [(line["role"], line["back"]) for line in lines(run) if line["role"] == "practice"]

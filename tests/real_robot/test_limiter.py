@@ -84,6 +84,14 @@ def test_a_start_outside_range_or_workspace_is_refused_with_the_way_out() -> Non
         limiter.check_start(np.array([0.0, 95, 0, 50]))
 
 
+def test_a_start_outside_limits_that_a_person_set_is_refused_a_little_outside_is_not() -> None:
+    own = LimitPlan(joints={"pan": LimitSettings(lower=-20.0, upper=20.0)}).limits(arm.NAMES, arm.RANGES)
+    limiter = Limiter(own, arm.PERIOD)
+    with pytest.raises(UserError, match=r"'pan' is at 40.0, outside its limits -20.0 to 20.0: .* limits.joints.pan"):
+        limiter.check_start(np.array([40.0, 0, 0, 50]))
+    limiter.check_start(np.array([24.0, 0, 0, 50]))  # as far as the margin: it moves inwards only
+
+
 def test_limits_that_make_no_range_and_unknown_joints_are_refused() -> None:
     with pytest.raises(UserError, match="joint 'pan' may move from 120 to"):
         LimitPlan(joints={"pan": LimitSettings(lower=120.0)}).limits(arm.NAMES, arm.RANGES)

@@ -19,6 +19,10 @@ def composed(*words: str, config_dir: str | None = None) -> Any:
     return config
 
 
+def plain(chain: Any) -> Any:
+    return OmegaConf.to_container(chain, resolve=True)
+
+
 def pieces(config: Any) -> list[str]:
     return [str(piece["_target_"]).rpartition(".")[2] for piece in config.transform.chain]
 
@@ -34,9 +38,7 @@ def test_pieces_are_those_of_their_yaml_files_and_interpolations_are_resolved_wh
     apart = [
         composed(f"transform={name}", "learner.sac.gamma=0.9").transform.chain for name in ("potential", "min_form")
     ]
-    assert OmegaConf.to_container(both, resolve=True) == [
-        piece for chain in apart for piece in OmegaConf.to_container(chain, resolve=True)
-    ]
+    assert plain(both) == [piece for chain in apart for piece in plain(chain)]
     assert both[1].gamma == 0.9
     assert len(build_transforms(composed("transform=[potential,level]").transform)) == 3
 
@@ -69,13 +71,13 @@ def test_a_folder_of_ones_own_is_looked_into_first(tmp_path: Path) -> None:
     mine.write_text('chain:\n  - {_target_: my.Piece, name: "it\'s", size: 1.0e-3, flag: true, none: null}\n')
     word = joined("train", ["transform=[level,mine]"], str(tmp_path))[1]
     chain = composed("transform=level", word).transform.chain
-    assert OmegaConf.to_container(chain)[1] == {
+    assert plain(chain)[1] == {
         "_target_": "my.Piece",
         "name": "it's",
         "size": 1e-3,
         "flag": True,
         "none": None,
-    }  # type: ignore[index]
+    }
 
 
 def test_an_impossible_order_is_refused_with_its_reason(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from robo_reward.evaluation import wilson
 from robo_reward.line_world import LineWorld
 from robo_reward.pushes.forces import chosen_bodies, disturbs
 from robo_reward.pushes.patterns import Kind, Schedule, directions
-from robo_reward.pushes.sweep import Curve, Forces, Point, bisect, inside_band, point_of, sweep
+from robo_reward.pushes.sweep import Curve, Forces, Point, bisect, inside_band, point_of, remarks, sweep
 from robo_reward.pushes.trial import Trial
 
 
@@ -127,3 +127,22 @@ def test_a_hook_is_a_disturber_or_a_stopper() -> None:
     assert not disturbs({"_target_": f"{home}.success_stop.load_success_stop"})
     assert not disturbs({"_target_": None})
     assert not disturbs(None)
+
+
+def curve_of(kind: Kind, f50: float, survived: int = 5) -> Curve:
+    return Curve(kind, [Point(f50, 10, survived, (0.0, 1.0), None, None, 0)], f50)
+
+
+def test_a_worst_case_that_other_pushes_outdo_is_told() -> None:
+    assert (
+        remarks([curve_of("constant", 90.0), curve_of("periodic", 80.0), curve_of("worst", 85.0)], "robot", 5.0) == []
+    )
+    (told,) = remarks([curve_of("constant", 90.0), curve_of("periodic", 80.0), curve_of("worst", 86.0)], "robot", 5.0)
+    assert "periodic pushes fell half at 80 N" in told
+    assert remarks([curve_of("worst", 81.0)], "robot", 5.0) == []
+
+
+def test_that_nobody_ever_fails_is_told() -> None:
+    (told,) = remarks([curve_of("constant", 400.0, 10), curve_of("worst", 400.0, 10)], "metaworld/reach", 5.0)
+    assert "metaworld/reach" in told
+    assert "nothing terminates" in told
