@@ -1,8 +1,10 @@
 """Does the report card tell fitted rewards from planted bad ones, on several tasks and models; and what does it cost?
 
 Run: python benchmarks/audit.py [--tasks ...] [--seeds 302,303]. Per task and seed: ``progress`` and ``transport``
-fitted on 5 demonstrations, and three rewards that must be refused: ``clock`` (progress is the share of an expert's time
-that has passed), ``always_one``, and ``hover`` (the fitted progress, full from half way on). All see the same held-out
+fitted on 5 demonstrations, and rewards that must be refused: ``clock`` (progress is the share of an expert's time that
+has passed), ``always_one``, ``hover`` (the fitted progress, full from half way on), ``waiting`` (two thirds the fitted
+progress, one third time), ``travelled`` (how far the hand has moved in all), ``changed`` (how much the picture differs
+from the first), and ``hand`` (how far along a demonstration's hand path the hand is). All see the same held-out
 episodes; the budgets are far below the verb's own. Beside each verdict that of the short audit before training. Times
 are processor seconds; what is rendered for all rewards together is not in those of one.
 """
@@ -23,6 +25,7 @@ from robo_reward.build import build, build_world
 from robo_reward.contracts import (
     Estimate,
     Flags,
+    Landmarks,
     LearnedRewardModel,
     Needs,
     Observation,
@@ -71,8 +74,11 @@ class Planted:
         raise AssertionError("an audit prices whole episodes")
 
 
-def rewards(task: str, seed: int, demonstrations: Sequence[Trace], negatives: Sequence[Trace]) -> dict[str, Any]:
+def rewards(
+    task: str, seed: int, demonstrations: Sequence[Trace], negatives: Sequence[Trace], marks: Landmarks | None
+) -> dict[str, Any]:
     """Name -> (reward model, processor seconds of its fit)."""
+    assert marks is not None  # Meta-World's states tell positions
     fitted = {name: _fitted(name, seed, demonstrations, negatives) for name in FITTED}
     length = float(np.mean([d.success_step or len(d) for d in demonstrations]))
     good = fitted["progress"][0]
@@ -80,8 +86,40 @@ def rewards(task: str, seed: int, demonstrations: Sequence[Trace], negatives: Se
         "clock": lambda trace: trace.frame_steps / length,
         "always_one": lambda trace: np.ones(len(trace.frame_steps)),
         "hover": lambda trace: good.estimate_episode(trace).progress / NEAR,
+        "waiting": lambda trace: (
+            0.67 * good.estimate_episode(trace).progress + 0.33 * np.minimum(1, trace.frame_steps / (2 * length))
+        ),
+        **unfit(demonstrations, marks),
     }
     return {**fitted, **{name: (Planted(progress), 0.0) for name, progress in planted.items()}}
+
+
+def unfit(demonstrations: Sequence[Trace], marks: Landmarks) -> dict[str, Progress]:
+    """Rewards that look at the wrong thing, scaled so that demonstrations end near 1."""
+
+    def hand(trace: Trace) -> NDArray[np.float64]:
+        return marks.of(trace.state[trace.frame_steps], "hand")
+
+    def way(trace: Trace) -> NDArray[np.float64]:
+        return np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(hand(trace), axis=0), axis=1))])
+
+    def difference(trace: Trace) -> NDArray[np.float64]:
+        frames = trace.frames[VIEWS[0]].astype(np.float64)
+        return np.asarray(np.abs(frames - frames[:1]).mean((1, 2, 3)))
+
+    def place(trace: Trace) -> NDArray[np.float64]:
+        apart = np.linalg.norm(hand(trace)[:, None] - path[None], axis=2)
+        return apart.argmin(1) / (len(path) - 1)
+
+    thin = [d.cut(d.success_step or len(d)).every(STRIDE) for d in demonstrations]
+    farthest = float(np.mean([way(d)[-1] for d in thin]))
+    most = float(np.mean([difference(d)[-1] for d in thin]))
+    path = hand(thin[0])
+    return {
+        "travelled": lambda trace: way(trace) / farthest,
+        "changed": lambda trace: difference(trace) / most,
+        "hand": place,
+    }
 
 
 def cell(task: str, seed: int) -> Row:
@@ -95,7 +133,7 @@ def cell(task: str, seed: int) -> Row:
         demonstrations, _ = collect_demonstrations(world, DEMOS, derive_seed(seed, "demonstrations"), views=VIEWS)
         stepped = [e.trace for e in step_negatives(world, demonstrations, NEGATIVES, NEGATIVES, seed, VIEWS, STRIDE)]
         fitted_on, unseen = [t for k, t in enumerate(stepped) if k % 4 != 3], stepped[3::4]
-        models = rewards(task, seed, demonstrations, fitted_on)
+        models = rewards(task, seed, demonstrations, fitted_on, world.landmarks)
         card = ReportCard(probe_episodes=3, attack=Attack(n=6, generations=1, population=4))
         episodes = card.collect(world, EPISODES, models["progress"][0], derive_seed(seed, "audit"))
         rows = []

@@ -25,8 +25,9 @@ class FeltSuccess:
     Nearness is one-sided: moments unlike any demonstrated success are none, whatever they are, so that a policy cannot
     earn by what neither demonstrations nor failures show. Numbers of a window count by how well they tell demonstrated
     successes from failures of the very same motion (Fisher's ratio of their means' distance to their spread): with
-    ``negatives.hollow`` those are the fingers. p is 1/2 at twice the distance at which nine of ten demonstrations lie
-    from the others. It sees the arm's state, as the policy does, and never the simulator's.
+    ``negatives.hollow`` of the same task those are the fingers; a task without any is weighed by the others'. p is 1/2
+    at twice the distance at which nine of ten demonstrations of a task lie from the rest. It sees the arm's state, as
+    the policy does, and never the simulator's.
     """
 
     def __init__(self, looks: int) -> None:
@@ -36,13 +37,13 @@ class FeltSuccess:
         self.looks = looks
         self._known: dict[str, Array] = {}
         self._weights: dict[str, Array] = {}
-        self._reach = 1.0
+        self._reach: dict[str, float] = {}
 
     def fit(self, demonstrations: Sequence[Trace], failures: Sequence[Trace], settle: int) -> float:
-        """Remembers demonstrated successes; the distance at which p is 1/2.
+        """Remembers demonstrated successes; the mean over tasks of the distance at which p is 1/2.
 
         Raises:
-            UserError: no replays among ``failures``, or a single demonstration of every task.
+            UserError: no replays among ``failures``, or a task with a single demonstration.
         """
         replays = [trace for trace in failures if trace.source == "replay"]
         if not replays:
@@ -54,17 +55,16 @@ class FeltSuccess:
             late = LATE * min(step for t in demonstrations if t.task == task and (step := t.success_step) is not None)
             same = [trace for trace in replays if trace.task == task] or replays
             failed = np.concatenate([self.windows(t)[t.frame_steps >= late] for t in same])
-            self._weights[task] = _weights(self._known[task], failed)
-        apart = [
-            _nearest(rows[k], np.concatenate(rows[:k] + rows[k + 1 :]), self._weights[task]).min()
-            for task, rows in parts.items()
-            for k in range(len(rows))
-            if len(rows) > 1
-        ]
-        if not apart:
-            raise UserError("reward_model.feels needs 2 demonstrations or more of a task to know how alike they are")
-        self._reach = max(2 * float(np.quantile(apart, 0.9)), LEAST_SPREAD)
-        return self._reach
+            self._weights[task] = weights = _weights(self._known[task], failed)
+            rows = parts[task]
+            if len(rows) < 2:
+                raise UserError(
+                    f"reward_model.feels needs 2 demonstrations or more of {task!r} to know how alike they are"
+                )
+            others = [np.concatenate(rows[:k] + rows[k + 1 :]) for k in range(len(rows))]
+            apart = [_nearest(row, rest, weights).min() for row, rest in zip(rows, others, strict=True)]
+            self._reach[task] = max(2 * float(np.quantile(apart, 0.9)), LEAST_SPREAD)
+        return float(np.mean(list(self._reach.values())))
 
     def windows(self, trace: Trace) -> Array:
         """(F, W): at each kept frame what was felt at it and at the kept frames before it, newest first."""
@@ -80,21 +80,23 @@ class FeltSuccess:
         for task in dict.fromkeys(tasks):
             mine = np.asarray([t == task for t in tasks])
             asked = [task] if task in self._known else list(self._known)
-            each = [_nearest(windows[mine], self._known[name], self._weights[name]) for name in asked]
+            each = [
+                _nearest(windows[mine], self._known[name], self._weights[name]) / self._reach[name] for name in asked
+            ]
             distance[mine] = np.min(each, 0)
-        out: NDArray[np.float32] = (1 / (1 + np.exp(STEEP * (distance / self._reach - 1)))).astype(np.float32)
+        out: NDArray[np.float32] = (1 / (1 + np.exp(STEEP * (distance - 1)))).astype(np.float32)
         return out
 
     def state(self) -> dict[str, Any]:
         """For saving."""
-        return {"known": dict(self._known), "weights": dict(self._weights), "reach": self._reach}
+        return {"known": dict(self._known), "weights": dict(self._weights), "reach": dict(self._reach)}
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes back what ``state`` gave."""
         self._known, self._weights = (
             {task: np.asarray(rows, np.float64) for task, rows in state[name].items()} for name in ("known", "weights")
         )
-        self._reach = float(state["reach"])
+        self._reach = {task: float(reach) for task, reach in state["reach"].items()}
 
     def _ended(self, trace: Trace, settle: int) -> Array:
         return self.windows(trace)[trace.frame_steps >= settled_step(trace, settle)]

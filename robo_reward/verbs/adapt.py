@@ -52,6 +52,7 @@ def run(cfg: DictConfig) -> None:
         try:
             check_policy_fits(Path(cfg.run) / "policy", session.test_world)
             _describe(cfg, session, source)
+            folder.summary.device = str(getattr(policy, "device", "cpu"))
             _adapt(cfg, session, policy, check)
         finally:
             session.world.close()
@@ -224,7 +225,6 @@ def _describe(cfg: DictConfig, session: Session, source: dict[str, Any]) -> None
     # of the whole way to this policy: what it was trained with before counts too
     summary.used_env_reward = bool(source.get("used_env_reward"))
     summary.used_env_success = bool(source.get("used_env_success"))
-    summary.device = source.get("device")
     summary.stand_in_visuals = bool(getattr(session.world, "stand_in_visuals", False))
 
 

@@ -52,6 +52,7 @@ def run(cfg: DictConfig) -> None:
         with RunFolder.create("evaluate", Path(cfg.run).name, cfg, cfg.run_dir, tensorboard=False) as folder:
             parts = _measure(cfg, world, policy)
             _describe(folder.summary, cfg, source, world, parts)
+            folder.summary.device = str(getattr(policy, "device", "cpu"))
             if cfg.video and world.view_names:
                 _record(cfg, world, policy, folder.path / "video.mp4")
             _say(folder.summary, cfg, source)
@@ -194,7 +195,7 @@ def _describe(
     summary.episodes = summary.success_episodes = whole.episodes
     summary.success_rate, summary.success_ci95 = whole.success_rate, whole.ci95
     summary.success_by_seed = [part.success_rate for part in parts]
-    summary.env_return, summary.nan_resets, summary.device = whole.env_return, world.nan_resets, "cpu"
+    summary.env_return, summary.nan_resets = whole.env_return, world.nan_resets
     summary.stand_in_visuals = bool(getattr(world, "stand_in_visuals", False))
     summary.notes = {
         "run": str(cfg.run),

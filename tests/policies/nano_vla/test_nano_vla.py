@@ -17,7 +17,7 @@ from lerobot.policies.factory import get_policy_class
 from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import NanoVlaConfig
 from robo_reward.policies.nano_vla.heads import FlowHead, TokenHead
-from robo_reward.policies.nano_vla.language import PADDING, byte_tokens
+from robo_reward.policies.nano_vla.language import PADDING, InstructionEncoder, byte_tokens
 from robo_reward.policies.nano_vla.modeling_nano_vla import NanoVlaPolicy
 from robo_reward.policies.nano_vla.processor_nano_vla import floored
 from robo_reward.policies.nano_vla.vision import shrink
@@ -288,3 +288,12 @@ def test_a_joint_that_rested_in_every_demonstration_does_not_shout_at_the_first_
     std = floored(stats, {"observation.state": 0.01})["observation.state"]["std"]  # type: ignore[index]
     np.testing.assert_allclose(std, [20.0, 15.0, 10.0, 0.2])  # 2% of the lower median, 10
     assert stats["observation.state"]["std"][3] == 0.01
+
+
+def test_what_lies_behind_a_text_tells_nothing() -> None:
+    encoder = InstructionEncoder(16)
+    texts = ["open the drawer", "shut it", ""]
+    together = encoder(byte_tokens(texts, 128))
+    for length in (15, 17, 40):
+        torch.testing.assert_close(encoder(byte_tokens(texts, length)), together)
+    torch.testing.assert_close(encoder(byte_tokens(texts[1:2], 128)), together[1:2])

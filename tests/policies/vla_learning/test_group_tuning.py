@@ -11,7 +11,7 @@ from line_env import make_policy, make_session  # type: ignore[import-not-found]
 
 from robo_reward.contracts import Estimate
 from robo_reward.errors import UserError
-from robo_reward.line_world import LineReward, LineWorld
+from robo_reward.line_world import LineReward
 from robo_reward.playground import HorizonStop, Playground
 from robo_reward.policies.vla.features import DataFacts
 from robo_reward.policies.vla.lerobot_policy import load_lerobot_policy
@@ -26,7 +26,6 @@ from robo_reward.policies.vla_learning.preferences import (
     pairs_of,
     preference_loss,
 )
-from robo_reward.policies.vla_learning.progress_stop import OracleStop, ProgressStop, check_stages, horizon_at
 from robo_reward.reward_models.env_reward import EnvReward
 from robo_reward.reward_models.transforms.stratified import Stratified
 from robo_reward.reward_stack import RewardStack
@@ -183,51 +182,6 @@ def test_scales_that_normalised_advantages_cancel_are_refused() -> None:
     session.stack.transforms = (Stratified(weighting=True),)
     with pytest.raises(UserError, match="cancel"):
         tuner_of().round(Playground(session))
-
-
-def test_progress_ends_episodes_after_two_looks() -> None:
-    stop = ProgressStop(LineReward(), threshold=0.6)
-    world = LineWorld(2, 20)
-    world.reset(0)
-    world._x[:] = [0.1, 0.58]
-    stop.begin(world.observe(), np.ones(2, bool))
-    stopped = [stop.stops(world.step(np.full((2, 1), 0.5, np.float32))).tolist() for _ in range(3)]
-    assert stopped == [[False, False], [False, True], [False, True]]
-
-
-def test_success_may_end_episodes_in_the_place_of_progress() -> None:
-    class Sure(LineReward):
-        def estimate(self, transition: Any) -> Estimate:
-            seen = super().estimate(transition)
-            return Estimate(seen.progress * 0, seen.gain, seen.progress, seen.uncertainty)
-
-    world = LineWorld(2, 20)
-    world.reset(0)
-    world._x[:] = [0.1, 0.58]
-    stop = ProgressStop(Sure(), threshold=0.6, by="success")
-    stop.begin(world.observe(), np.ones(2, bool))
-    stopped = [stop.stops(world.step(np.full((2, 1), 0.5, np.float32))).tolist() for _ in range(2)]
-    assert stopped == [[False, False], [False, True]]
-    with pytest.raises(UserError, match="stop_by"):
-        ProgressStop(LineReward(), by="luck")  # type: ignore[arg-type]
-
-
-def test_an_oracles_success_ends_its_episode() -> None:
-    stop, world = OracleStop(), LineWorld(2, 20, oracle="success")
-    world.reset(0)
-    world._x[:] = [0.1, 0.82]
-    stop.begin(world.observe(), np.ones(2, bool))
-    assert [stop.stops(world.step(np.full((2, 1), 0.5, np.float32))).tolist() for _ in range(2)] == [
-        [False, False],
-        [False, True],
-    ]
-
-
-def test_horizons_grow_in_equal_stages() -> None:
-    stages = check_stages([0.5, 0.75, 1.0])
-    assert [horizon_at(stages, u, 6, 100) for u in range(7)] == [50, 50, 75, 75, 100, 100, 100]
-    with pytest.raises(UserError, match="ascending"):
-        check_stages([1.0, 0.5])
 
 
 def test_the_preference_loss_by_hand() -> None:

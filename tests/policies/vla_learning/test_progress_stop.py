@@ -1,0 +1,58 @@
+"""What ends episodes while a VLA is tuned: progress or success that is seen twice, an oracle's success, the horizon."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robo_reward.contracts import Estimate
+from robo_reward.errors import UserError
+from robo_reward.line_world import LineReward, LineWorld
+from robo_reward.policies.vla_learning.progress_stop import OracleStop, ProgressStop, check_stages, horizon_at
+
+
+def test_progress_ends_episodes_after_two_looks() -> None:
+    stop = ProgressStop(LineReward(), threshold=0.6)
+    world = LineWorld(2, 20)
+    world.reset(0)
+    world._x[:] = [0.1, 0.58]
+    stop.begin(world.observe(), np.ones(2, bool))
+    stopped = [stop.stops(world.step(np.full((2, 1), 0.5, np.float32))).tolist() for _ in range(3)]
+    assert stopped == [[False, False], [False, True], [False, True]]
+
+
+def test_success_may_end_episodes_in_the_place_of_progress() -> None:
+    class Sure(LineReward):
+        def estimate(self, transition: Any) -> Estimate:
+            seen = super().estimate(transition)
+            return Estimate(seen.progress * 0, seen.gain, seen.progress, seen.uncertainty)
+
+    world = LineWorld(2, 20)
+    world.reset(0)
+    world._x[:] = [0.1, 0.58]
+    stop = ProgressStop(Sure(), threshold=0.6, by="success")
+    stop.begin(world.observe(), np.ones(2, bool))
+    stopped = [stop.stops(world.step(np.full((2, 1), 0.5, np.float32))).tolist() for _ in range(2)]
+    assert stopped == [[False, False], [False, True]]
+    with pytest.raises(UserError, match="stop_by"):
+        ProgressStop(LineReward(), by="luck")  # type: ignore[arg-type]
+
+
+def test_an_oracles_success_ends_its_episode() -> None:
+    stop, world = OracleStop(), LineWorld(2, 20, oracle="success")
+    world.reset(0)
+    world._x[:] = [0.1, 0.82]
+    stop.begin(world.observe(), np.ones(2, bool))
+    assert [stop.stops(world.step(np.full((2, 1), 0.5, np.float32))).tolist() for _ in range(2)] == [
+        [False, False],
+        [False, True],
+    ]
+
+
+def test_horizons_grow_in_equal_stages() -> None:
+    stages = check_stages([0.5, 0.75, 1.0])
+    assert [horizon_at(stages, u, 6, 100) for u in range(7)] == [50, 50, 75, 75, 100, 100, 100]
+    with pytest.raises(UserError, match="ascending"):
+        check_stages([1.0, 0.5])
