@@ -70,7 +70,7 @@ class FeltSuccess:
         """(F, W): at each kept frame what was felt at it and at the kept frames before it, newest first."""
         states = np.asarray(trace.state[trace.frame_steps], np.float64)
         rows = np.maximum(np.arange(len(states))[:, None] - np.arange(self.looks), 0)
-        return states[rows].reshape(len(states), -1)
+        return np.asarray(states[rows].reshape(len(states), -1))
 
     def probability(self, windows: Array, tasks: Sequence[str]) -> NDArray[np.float32]:
         """(N,) in [0, 1] of ``windows`` (N, W) under instructions; of a task never shown by the nearest known one's."""
@@ -107,7 +107,7 @@ class Feeling:
 
     def __init__(self, looks: int) -> None:
         self._looks = looks
-        self._held = np.zeros((0, looks, 0))
+        self._held: Array = np.zeros((0, looks, 0))
 
     def begin(self, state: NDArray[Any], fresh: NDArray[np.bool_]) -> None:
         """The worlds where ``fresh`` (N,) is True have felt nothing but their first state (N, S)."""

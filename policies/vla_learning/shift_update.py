@@ -51,7 +51,7 @@ class ShiftUpdate(ClippedUpdate):
         size = self._layer.in_features + 1
         gram = torch.zeros(size, size, dtype=torch.float64)
         cross = torch.zeros(size, self._layer.out_features, dtype=torch.float64)
-        rows = counted = 0.0
+        rows, counted = 0.0, 0.0
         for first in range(0, len(decisions), settings.batch):
             part = slice(first, first + settings.batch)
             for inputs, wanted, mask in self._asked(decisions[part], weight[part], generator):
@@ -59,9 +59,9 @@ class ShiftUpdate(ClippedUpdate):
                 cross += inputs.T @ wanted
                 rows, counted = rows + float(mask.any(1).sum()), counted + float(mask.sum())
         change, reached = regressed(gram, cross, rows, counted, settings)
-        self._layer.weight += change[:-1].T.to(self._layer.weight)
+        self._layer.weight.add_(change[:-1].T.to(self._layer.weight))
         if self._layer.bias is not None:
-            self._layer.bias += change[-1].to(self._layer.bias)
+            self._layer.bias.add_(change[-1].to(self._layer.bias))
         log_ratio, random = self.log_ratio(decisions[:: max(1, len(decisions) // settings.batch)])
         moved = float(0.5 * log_ratio[random].square().mean()) if random.any() else 0.0
         return {"shift": reached, "kl": moved, "decisions": float(len(decisions))}

@@ -41,7 +41,8 @@ class TaskCost:
         if bound is None:
             raise UserError(
                 f"nobody knows how much '{world.name}' can pay in one step, so that the cost of a push is unknown: set "
-                "hook.reward_bound (in a sweep disturbance.adversary.reward_bound) to the most that the task's reward can be in one decision"
+                "hook.reward_bound (in a sweep disturbance.adversary.reward_bound) to the most that the task's reward "
+                "can be in one decision"
             )
         self.bound, self._nan_resets = float(bound), world.nan_resets
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from line_env import make_policy  # type: ignore[import-not-found]
+from numpy.typing import NDArray
 
 from robo_reward.errors import UserError
 from robo_reward.policies.vla_learning.exploring import Decision
@@ -26,7 +27,7 @@ def episode(held: bool, rng: np.random.Generator) -> list[Decision]:
     return rows
 
 
-def played(count: int) -> tuple[list[list[Decision]], np.ndarray]:
+def played(count: int) -> tuple[list[list[Decision]], NDArray[np.float64]]:
     rng = np.random.default_rng(0)
     outcomes = np.array([k % 2 for k in range(count)], np.float64)[rng.permutation(count)]
     return [episode(bool(o), rng) for o in outcomes], outcomes
