@@ -6,11 +6,12 @@ import errno
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from robo_reward.cli import help_pages
+from robo_reward.cli.wrong_words import wrong_word
 from robo_reward.errors import Interrupted, UserError, unknown_name
 from robo_reward.runs import signals
 
@@ -23,8 +24,8 @@ class Told:
     exit_code: int
 
 
-def explain(error: BaseException, verb: str = "") -> Told | None:
-    """The message for ``error`` of a verb; None for a fault of ours, which deserves its traceback."""
+def explain(error: BaseException, verb: str = "", words: Sequence[str] = ()) -> Told | None:
+    """The message for ``error`` of a verb and its ``words``; None for a fault of ours, which deserves its traceback."""
     chain = list(_chain(error))
     for cause in chain:
         if isinstance(cause, KeyboardInterrupt | Interrupted):
@@ -38,7 +39,7 @@ def explain(error: BaseException, verb: str = "") -> Told | None:
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" while writing '{cause.filename}'" if cause.filename else ""
             return Told(f"the disk is full{where}: nothing half-written is left; free some space, then try again", 1)
-    message = _config_mistake(chain, verb) if "hydra" in sys.modules else None
+    message = _config_mistake(chain, verb, words) if "hydra" in sys.modules else None
     return None if message is None else Told(message, 2)
 
 
@@ -59,7 +60,7 @@ def _stopped(error: BaseException) -> Told:
     return Told("interrupted", 130)
 
 
-def _config_mistake(chain: list[BaseException], verb: str) -> str | None:
+def _config_mistake(chain: list[BaseException], verb: str, words: Sequence[str]) -> str | None:
     from hydra import errors
     from omegaconf import errors as omega
     from yaml import YAMLError
@@ -78,7 +79,10 @@ def _config_mistake(chain: list[BaseException], verb: str) -> str | None:
             case errors.InstantiationException() if _users_target(error, chain):
                 return _said(error, chain)
             case errors.InstantiationException():
-                continue  # a constructor of ours failed: that deserves its traceback
+                # a constructor of ours failed: that deserves its traceback, unless a word stood in a number's place
+                told = wrong_word(chain, verb, words)
+                if told is not None:
+                    return told
             case YAMLError():
                 return f"a yaml file cannot be read: {error}"
             case omega.MissingMandatoryValue():

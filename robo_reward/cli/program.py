@@ -42,11 +42,11 @@ def run(argv: list[str]) -> int:
         with signals.stop_signals(), plain_warnings():
             return _dispatch(argv)
     except _JobEnded as ended:
-        return _report(ended.cause, argv[0])
+        return _report(ended.cause, argv)
     except SystemExit as ended:
         return _exit_code(ended)
     except BaseException as error:
-        return _report(error, argv[0] if argv else "")
+        return _report(error, argv)
 
 
 def _dispatch(argv: list[str]) -> int:
@@ -165,13 +165,13 @@ def _exit_code(ended: SystemExit) -> int:
     return 1
 
 
-def _report(error: BaseException, verb: str) -> int:
+def _report(error: BaseException, argv: list[str]) -> int:
     """Prints what the user needs to know about ``error`` on stderr and returns the exit code."""
     from robo_reward.cli import error_messages
 
     if os.environ.get("ROBO_REWARD_TRACEBACK") == "1":
         traceback.print_exception(error)
-    told = error_messages.explain(error, verb)
+    told = error_messages.explain(error, *argv[:1], words=argv[1:])
     if told is None:
         if os.environ.get("ROBO_REWARD_TRACEBACK") != "1":
             traceback.print_exception(error)

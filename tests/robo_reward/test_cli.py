@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from robo_reward import cli
-from robo_reward.cli import completion, help_pages, quoting
+from robo_reward.cli import completion, help_pages
 from robo_reward.errors import Interrupted, UserError
 
 PROGRAM = [sys.executable, "-m", "robo_reward.cli"]
@@ -267,52 +267,3 @@ def test_the_bash_script_completes() -> None:
     ask = f'{script}\nCOMP_LINE="{line}"; COMP_POINT={len(line)}; _robo_reward; echo "${{COMPREPLY[@]}}"'
     done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["json="]
-
-
-@pytest.mark.parametrize(
-    ("word", "read"),
-    [
-        ("seed=1", "seed=1"),
-        ("env.task=drawer-open", "env.task=drawer-open"),
-        ("views=[a,b]", "views=[a,b]"),
-        ("views=[a,b", "views=[a,b"),  # a slip in a list stays one
-        ("~judge", "~judge"),
-        ("--cfg", "--cfg"),
-        ("run=runs/a=b", "run='runs/a=b'"),
-        ("run=runs/grün (2)", "run='runs/grün (2)'"),
-        ("run=it's", "run='it\\'s'"),
-        ("run=~/runs/x", "run=/home/me/runs/x"),
-        ("seed=1,2", "seed=1,2"),
-    ],
-)
-def test_values_that_hydra_cannot_read_are_quoted(word: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HOME", "/home/me")
-    assert quoting.readable(word) == read
-
-
-def test_a_path_with_any_characters_reaches_the_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["evaluate", "run=runs/grün (2)=x"]) == 2
-    assert "run='runs/grün (2)=x' is not the folder" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["device=cuda"], "device=cuda: torch finds 0 such devices on this machine; use device=cpu"),
-        (["device=gpu"], "device=gpu must be cpu, cuda, cuda:0 or mps"),
-    ],
-)
-def test_a_device_that_is_not_there_is_refused(
-    words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    assert cli.run(["train", *words]) == 2
-    assert told in capsys.readouterr().err
-
-
-def test_a_gpu_that_nothing_would_use_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    assert cli.run(["train", "device=cuda"]) == 2
-    assert "neither this learner nor this reward runs on a GPU" in capsys.readouterr().err

@@ -1,0 +1,76 @@
+"""Words of the command line: what hydra cannot read is quoted, and what cannot be meant is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from robo_reward import cli
+from robo_reward.cli import quoting
+
+
+@pytest.mark.parametrize(
+    ("word", "read"),
+    [
+        ("seed=1", "seed=1"),
+        ("env.task=drawer-open", "env.task=drawer-open"),
+        ("views=[a,b]", "views=[a,b]"),
+        ("views=[a,b", "views=[a,b"),  # a slip in a list stays one
+        ("~judge", "~judge"),
+        ("--cfg", "--cfg"),
+        ("run=runs/a=b", "run='runs/a=b'"),
+        ("run=runs/grün (2)", "run='runs/grün (2)'"),
+        ("run=it's", "run='it\\'s'"),
+        ("run=~/runs/x", "run=/somewhere/runs/x"),
+        ("seed=1,2", "seed=1,2"),
+    ],
+)
+def test_values_that_hydra_cannot_read_are_quoted(word: str, read: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert quoting.readable(word) == read
+
+
+def test_a_path_with_any_characters_reaches_the_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["evaluate", "run=runs/grün (2)=x"]) == 2
+    assert "run='runs/grün (2)=x' is not the folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["device=cuda"], "device=cuda: torch finds 0 such devices on this machine; use device=cpu"),
+        (["device=gpu"], "device=gpu must be cpu, cuda, cuda:0 or mps"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused(
+    words: list[str], told: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert cli.run(["train", *words]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_gpu_that_nothing_would_use_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert cli.run(["train", "device=cuda"]) == 2
+    assert "neither this learner nor this reward runs on a GPU" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["reward_model.stride=x"],
+            "reward_model.stride=x must be a number (the default is 3)",
+        ),
+        (["experiment=quadruped", "hook=disturber", "hook.eta=big"], "hook.eta=big must be a number"),
+    ],
+)
+def test_a_word_in_a_numbers_place_is_told(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert cli.run(["train", *words, f"run_dir={tmp_path / 'run'}"]) == 2
+    assert told in capsys.readouterr().err
