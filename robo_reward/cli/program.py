@@ -171,7 +171,7 @@ def _report(error: BaseException, argv: list[str]) -> int:
 
     if os.environ.get("ROBO_REWARD_TRACEBACK") == "1":
         traceback.print_exception(error)
-    told = error_messages.explain(error, *argv[:1], words=argv[1:])
+    told = error_messages.explain(error, argv[0] if argv else "", argv[1:])
     if told is None:
         if os.environ.get("ROBO_REWARD_TRACEBACK") != "1":
             traceback.print_exception(error)
