@@ -67,7 +67,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
             frames={"free": rng.integers(0, 255, (13, 16, 16, 3)).astype(np.uint8)},
             frame_steps=np.arange(13),
             fps=20.0,
-            source="expert",
+            source="demonstration",
         )
         for _ in range(2)
     ]
