@@ -15,6 +15,8 @@ from robo_reward.cli.wrong_words import wrong_word
 from robo_reward.errors import Interrupted, UserError, unknown_name
 from robo_reward.runs import signals
 
+NO_PLACE = (errno.ENOTDIR, errno.EACCES, errno.EROFS)
+
 
 @dataclass(frozen=True, slots=True)
 class Told:
@@ -39,6 +41,9 @@ def explain(error: BaseException, verb: str = "", words: Sequence[str] = ()) -> 
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" while writing '{cause.filename}'" if cause.filename else ""
             return Told(f"the disk is full{where}: nothing half-written is left; free some space, then try again", 1)
+    for cause in chain:
+        if isinstance(cause, OSError) and cause.errno in NO_PLACE and cause.filename:
+            return Told(f"'{cause.filename}': {cause.strerror}; give a folder that you may write to", 2)
     message = _config_mistake(chain, verb, words) if "hydra" in sys.modules else None
     return None if message is None else Told(message, 2)
 

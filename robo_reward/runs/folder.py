@@ -144,7 +144,7 @@ class RunFolder:
         if latest is None:
             self._metrics.open(keep_bytes=0)
             return
-        state = json.loads((latest / "run.json").read_text("utf-8"))
+        state = _read(latest / "run.json")
         self.resumed, self.step = True, int(state["step"])
         self._earlier = (state["wall_seconds"], state["cpu_seconds"])
         self._metrics.open(keep_bytes=int(state["metrics_bytes"]))
@@ -174,7 +174,16 @@ def _mirrors(path: Path, config: Mapping[str, Any], tensorboard: bool) -> list[M
 def is_finished(path: Path) -> bool:
     """Whether the run in ``path`` was finished: then its summary says so."""
     summary = path / "summary.json"
-    return summary.exists() and json.loads(summary.read_text("utf-8")).get("status") == "done"
+    return summary.exists() and _read(summary).get("status") == "done"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A json file of a run. UserError if it is damaged."""
+    try:
+        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(f"'{path}' is damaged ({error}): delete it, or give another run_dir") from error
+    return found
 
 
 def latest_checkpoint(path: Path) -> Path | None:
@@ -183,7 +192,7 @@ def latest_checkpoint(path: Path) -> Path | None:
     if not named.exists():
         return None
     folder = path / "checkpoints" / named.read_text("utf-8").strip()
-    if not folder.is_dir():
+    if not (folder / "run.json").is_file():
         raise UserError(f"'{named}' names the checkpoint '{folder}', which is not there; was part of the run deleted?")
     return folder
 

@@ -74,3 +74,9 @@ def test_a_word_in_a_numbers_place_is_told(
 ) -> None:
     assert cli.run(["train", *words, f"run_dir={tmp_path / 'run'}"]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_place_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert cli.run(["train", f"run_dir={tmp_path / 'file' / 'run'}"]) == 2
+    assert "Not a directory; give a folder that you may write to" in capsys.readouterr().err

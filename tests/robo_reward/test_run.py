@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 
 from robo_reward.errors import UserError
 from robo_reward.runs import atomic
-from robo_reward.runs.folder import RunFolder, latest_checkpoint
+from robo_reward.runs.folder import RunFolder, is_finished, latest_checkpoint
 
 CONFIG = OmegaConf.create({"seed": 3, "half": "${seed}", "env": {"task": "reach"}, "rollouts": 5, "resume": False})
 
@@ -216,3 +216,17 @@ def test_tensorboard_reads_the_mirror(tmp_path: Path) -> None:
     read = EventAccumulator(str(tmp_path / "r"))
     read.Reload()
     assert [(e.step, e.value) for e in read.Scalars("loss")] == [(1, 0.5), (2, 0.25)]
+
+
+def test_a_damaged_run_folder_is_told(tmp_path: Path) -> None:
+    with RunFolder.create("train", "x", {"seed": 0}, tmp_path / "run") as folder, folder.checkpoint(1):
+        pass
+    (tmp_path / "run" / "summary.json").write_text("{")
+    with pytest.raises(UserError, match=r"summary\.json' is damaged"):
+        is_finished(tmp_path / "run")
+    (tmp_path / "run" / "checkpoints" / "1" / "run.json").write_text("{")
+    with pytest.raises(UserError, match=r"run\.json' is damaged"):
+        RunFolder.create("train", "x", {"seed": 0}, tmp_path / "run", resume=True)
+    (tmp_path / "run" / "checkpoints" / "latest").write_text("")
+    with pytest.raises(UserError, match="which is not there"):
+        latest_checkpoint(tmp_path / "run")
