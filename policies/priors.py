@@ -29,6 +29,16 @@ class Prior(Protocol):
     def propose(self, state: Floats) -> tuple[Floats, Floats]: ...
 
 
+def checked_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names, each of them known. UserError for an unknown one, or without any."""
+    if not names:
+        raise UserError(f"learner.priors=[] names no prior: give at least one of {', '.join(NAMES)}")
+    for name in names:
+        if name not in NAMES:
+            raise unknown_name("prior", name, NAMES)
+    return tuple(names)
+
+
 def make_priors(
     names: Sequence[str],
     demonstrations: Sequence[Trace],
@@ -45,12 +55,8 @@ def make_priors(
     Raises:
         UserError: for an unknown name, or without any.
     """
-    if not names:
-        raise UserError(f"learner.priors=[] names no prior: give at least one of {', '.join(NAMES)}")
-    for name in names:
-        if name not in NAMES:
-            raise unknown_name("prior", name, NAMES)
     made: dict[str, Prior] = {}
+    names = checked_names(names)
     placed = landmarks is not None and len(random_episodes) > 0
     for name in names if placed else ["clone"]:
         seed_everything(seed, "prior", name)

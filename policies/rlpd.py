@@ -15,7 +15,7 @@ from robo_reward.policies.anchored_policy import AnchoredPolicy, Mode
 from robo_reward.policies.audition import Audition
 from robo_reward.policies.cloning import Clone
 from robo_reward.policies.episode_buffer import EpisodeBuffer, mix
-from robo_reward.policies.priors import make_priors
+from robo_reward.policies.priors import checked_names, make_priors
 from robo_reward.policies.rlpd_state import Played, Training
 from robo_reward.policies.soft_actor_critic import SacSettings, SoftActorCritic
 from robo_reward.seeding import derive_rng, derive_seed, seed_everything
@@ -54,7 +54,7 @@ class RlpdLearner:
         capacity: int = 100_000,
         sac: SacSettings | None = None,
     ) -> None:
-        self._prior_names, self._audition, self._scale = tuple(priors), audition, scale
+        self._prior_names, self._audition, self._scale = checked_names(priors), audition, scale
         self._batch, self._share, self._updates_per_step = batch, demonstration_share, updates_per_step
         self._offset_rollouts, self._trial, self._confidence = offset_rollouts, trial, confidence
         self._refit_every, self._evaluate_every = refit_every, evaluate_every

@@ -68,6 +68,8 @@ class RunFolder:
         mirrors = _mirrors(path, plain, tensorboard)
         path.mkdir(parents=True, exist_ok=True)
         new = not (path / "config.yaml").exists()
+        if new and resume:
+            print(f"there is no run in '{path}' to resume: it begins there", file=sys.stderr)
         if not new:
             check_same(path, plain)
         else:

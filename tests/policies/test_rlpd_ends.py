@@ -1,4 +1,4 @@
-"""What an episode's end means in the replay buffer: a termination is stored as one, a time limit is bootstrapped."""
+"""What an episode's end means in the replay buffer, a termination or a time limit; what the learner refuses at once."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from robo_reward.errors import UserError
 from robo_reward.policies.episode_buffer import EpisodeBuffer
 from robo_reward.policies.rlpd import RlpdLearner
 from robo_reward.policies.rlpd_state import Played
@@ -44,3 +45,9 @@ def test_the_step_that_ends_an_episode_is_learned_from(terminated: bool, steps: 
     learner._reprice(SimpleNamespace(demonstrations=[]), training)  # type: ignore[arg-type]
     batch = training.own.sample(200)
     assert torch.equal(batch.reward, batch.state[:, 0] + 20)
+
+
+@pytest.mark.parametrize(("names", "told"), [(("nope",), "unknown prior 'nope'"), ((), "names no prior")])
+def test_unknown_priors_are_refused_before_anything_is_stepped(names: tuple[str, ...], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        RlpdLearner(priors=names)
