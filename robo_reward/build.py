@@ -30,6 +30,9 @@ def build(config: Any, **more: Any) -> Any:
     import hydra
     from hydra.errors import InstantiationException
 
+    views = more.get("views", config.get("views") if hasattr(config, "get") else None)
+    if isinstance(views, str):
+        raise UserError(f"views={views} must be a list of cameras: views=[{views}]")
     try:
         return hydra.utils.instantiate(config, **more, _convert_="all")
     except InstantiationException as error:

@@ -80,3 +80,8 @@ def test_a_place_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
     (tmp_path / "file").write_text("no folder")
     assert cli.run(["train", f"run_dir={tmp_path / 'file' / 'run'}"]) == 2
     assert "Not a directory; give a folder that you may write to" in capsys.readouterr().err
+
+
+def test_one_camera_is_still_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", "env.views=corner", f"run_dir={tmp_path / 'run'}"]) == 2
+    assert "views=corner must be a list of cameras: views=[corner]" in capsys.readouterr().err
