@@ -156,13 +156,7 @@ def test_an_update_stops_where_the_policy_has_moved_too_far() -> None:
 
 
 def test_a_tuner_that_was_saved_goes_the_same_way() -> None:
-    one, ground = tuner_of(), Playground(make_session())
-    one.round(ground)
-    state = one.state()
-    expected = one.round(ground)
-    two = tuner_of()
-    two.load(state)
-    assert two.round(Playground(make_session())) == pytest.approx(expected)
+    goes_on_as_saved(tuner_of)
 
 
 def test_rewards_of_an_episode() -> None:

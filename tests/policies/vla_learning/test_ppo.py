@@ -81,13 +81,7 @@ def test_one_number_at_the_end_is_the_last_decisions() -> None:
 
 
 def test_a_tuner_that_was_saved_goes_the_same_way() -> None:
-    one, ground = tuner_of(), Playground(make_session())
-    one.round(ground)
-    state = one.state()
-    expected = one.round(ground)
-    two = tuner_of()
-    two.load(state)
-    assert two.round(Playground(make_session())) == pytest.approx(expected)
+    goes_on_as_saved(tuner_of)
 
 
 def test_the_value_head_tells_contexts_and_times_apart() -> None:

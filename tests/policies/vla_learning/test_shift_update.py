@@ -69,13 +69,7 @@ def test_the_last_layer_is_moved_and_nothing_else() -> None:
 
 
 def test_a_resumed_tuner_goes_the_same_way() -> None:
-    one, ground = tuner_of(), Playground(make_session())
-    one.round(ground)
-    state = one.state()
-    expected = one.round(ground)
-    two = tuner_of()
-    two.load(state)
-    assert two.round(Playground(make_session())) == pytest.approx(expected, rel=1e-4)
+    goes_on_as_saved(tuner_of, rel=1e-4)
 
 
 def test_what_cannot_be() -> None:
