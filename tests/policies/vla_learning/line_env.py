@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from robo_reward.contracts import Budget, RewardModel
 from robo_reward.line_world import LineReward, LineWorld
+from robo_reward.playground import Playground
 from robo_reward.policies.vla.features import DataFacts
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.recipe import PolicyRecipe
@@ -45,3 +48,14 @@ def make_session(worlds: int = 4, model: RewardModel | None = None, run: Any = N
     """Prices by progress."""
     stack = RewardStack(model or LineReward(), [Level()])
     return Session(LineWorld(worlds, 10), stack, [], Budget(**budget), run, 0)
+
+
+def goes_on_as_saved(make: Callable[[], Any], rel: float = 1e-6) -> None:
+    """A tuner that took back what another saved after a round goes that one's way in the next."""
+    one, ground = make(), Playground(make_session())
+    one.round(ground)
+    state = one.state()
+    expected = one.round(ground)
+    two = make()
+    two.load(state)
+    assert two.round(Playground(make_session())) == pytest.approx(expected, rel=rel)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from line_env import make_policy, make_session  # type: ignore[import-not-found]
+from line_env import goes_on_as_saved, make_policy, make_session  # type: ignore[import-not-found]
 
 from robo_reward.errors import UserError
 from robo_reward.playground import HorizonStop, Playground

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from line_env import make_policy, make_session  # type: ignore[import-not-found]
+from line_env import goes_on_as_saved, make_policy, make_session  # type: ignore[import-not-found]
 
 from robo_reward.errors import UserError
 from robo_reward.playground import Playground
