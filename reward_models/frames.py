@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robo_reward.errors import UserError
+from robo_reward.fitting.episodes import check_lengths
 from robo_reward.reward_models.image_encoder import stack_views
 from robo_reward.reward_models.instruction import embed_instruction
 from robo_reward.reward_models.negatives import LabelledFrames, demonstrated, rewound, stopped_early
@@ -37,12 +38,8 @@ def check_demonstrations(traces: Sequence[Trace], stride: int) -> None:
     """
     if not traces:
         raise UserError("a progress reward needs at least 1 demonstration, got 0: set demos=1 or data=DATASET")
+    check_lengths(traces, stride)
     for number, trace in enumerate(traces):
-        if len(trace) < 2 * stride:
-            raise UserError(
-                f"demonstration {number} has {len(trace)} steps, fewer than two strides of {stride}: "
-                "set reward_model.stride lower or record a longer one"
-            )
         if trace.success_step is None:
             raise UserError(
                 f"demonstration {number} ({trace.task!r}) is nowhere annotated as a success (next.success): "

@@ -16,7 +16,7 @@ from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, 
 from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
-from robo_reward.fitting.episodes import HOLLOW_NOISE, episode_horizon
+from robo_reward.fitting.episodes import HOLLOW_NOISE, check_lengths, episode_horizon
 from robo_reward.gathering import build_learner, gather_demonstrations
 from robo_reward.picture_sizes import check_picture_sizes
 from robo_reward.ranks import Ranks
@@ -95,6 +95,8 @@ class Job:
         if self.wants_demonstrations:
             gathered = gather_demonstrations(self.config, self.views(), self.oracle, self.learner)
             self.demonstrations, self.dropped = gathered
+            if self.learned and not self.fitted:
+                check_lengths(self.demonstrations, self.stack.model.needs.stride)
 
     @property
     def wants_demonstrations(self) -> bool:

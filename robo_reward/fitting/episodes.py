@@ -213,6 +213,16 @@ def check_demonstrations(episodes: Sequence[Episode]) -> None:
                 raise UserError(f"{name} has {what} that are not finite (frame {int(wrong.argmax())}): drop or mend it")
 
 
+def check_lengths(traces: Sequence[Trace], stride: int) -> None:
+    """Refuses demonstrations of which a reward would see too few moments. UserError for less than two strides."""
+    for number, trace in enumerate(traces):
+        if len(trace) < 2 * stride:
+            raise UserError(
+                f"demonstration {number} has {len(trace)} steps, fewer than two strides of {stride}: "
+                "set reward_model.stride lower or record a longer one"
+            )
+
+
 def check_pictures(episodes: Sequence[Episode], views: Sequence[str]) -> None:
     """Refuses pictures of different sizes.
 

@@ -6,9 +6,24 @@ import contextlib
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from robo_reward.errors import UserError
+
+
+def check_writable(path: Path) -> None:
+    """Makes the folders above ``path`` and tries to write there. UserError if nothing can be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"'{path}' cannot be written ({error.strerror}): give a folder that you may write to"
+        ) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

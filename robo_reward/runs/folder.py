@@ -72,8 +72,7 @@ class RunFolder:
             print(f"there is no run in '{path}' to resume: it begins there", file=sys.stderr)
         if not new:
             check_same(path, plain)
-        else:
-            atomic.write_text(path / "config.yaml", _yaml(plain))
+        atomic.write_text(path / "config.yaml", _yaml(plain))
         seed = plain.get("seed")
         summary = Summary(verb=verb, seed=seed, versions=installed_versions(), git_commit=git_commit())
         run = cls(path, summary, MetricsLog(path / "metrics.jsonl", mirrors), keep)
@@ -237,17 +236,30 @@ def check_same(path: Path, config: Mapping[str, Any] | Any) -> None:
     Raises:
         UserError: that names the key and both values.
     """
-    from omegaconf import OmegaConf
-
-    config = _resolved(config)
-    there, here = OmegaConf.load(path / "config.yaml"), OmegaConf.create(dict(config))
-    old, new = _flat(OmegaConf.to_container(there)), _flat(OmegaConf.to_container(here))
-    for key in sorted(old.keys() | new.keys()):
-        if key.split(".")[0] not in MAY_CHANGE and old.get(key) != new.get(key):
+    for key, old, new in _differences(path, config):
+        if key.split(".")[0] not in MAY_CHANGE:
             raise UserError(
-                f"the run in '{path}' was made with {key}={old.get(key)}, now it is {key}={new.get(key)}; "
+                f"the run in '{path}' was made with {key}={old}, now it is {key}={new}; "
                 f"resume it with the old value or give another run_dir"
             )
+
+
+def tell_finished(path: Path, config: Mapping[str, Any] | Any) -> None:
+    """Prints that a finished run is left as it is, and what was asked for in vain. UserError as ``check_same``."""
+    check_same(path, config)
+    asked = [f"{key}={old}, not {new}" for key, old, new in _differences(path, config) if key in ("rollouts", "steps")]
+    made = f" (it was made with {'; '.join(asked)})" if asked else ""
+    print(f"'{path}' is finished{made}: there is nothing to resume; another run_dir begins a new run")
+
+
+def _differences(path: Path, config: Mapping[str, Any] | Any) -> list[tuple[str, Any, Any]]:
+    """(key, value there, value now) of all that differs."""
+    from omegaconf import OmegaConf
+
+    there, here = OmegaConf.load(path / "config.yaml"), OmegaConf.create(_resolved(config))
+    old, new = _flat(OmegaConf.to_container(there)), _flat(OmegaConf.to_container(here))
+    keys = sorted(old.keys() | new.keys())
+    return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:

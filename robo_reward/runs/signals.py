@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -28,10 +29,17 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _complain_unless_stopped(args: sys.UnraisableHookArgs) -> None:
+    if received() is None:
+        sys.__unraisablehook__(args)
+
+
 @contextlib.contextmanager
 def stop_signals() -> Iterator[None]:
     """Inside, SIGINT raises KeyboardInterrupt and SIGTERM its subclass Preempted.
 
+    Once one arrived, and until the program ends, finalisers complain of nothing: what was being made (a renderer) is
+    half made, and freed only when its traceback is.
     Elsewhere than in the main thread, where Python forbids handlers, nothing changes.
     """
     _received.clear()
@@ -39,8 +47,11 @@ def stop_signals() -> Iterator[None]:
         yield
         return
     old = {number: signal.signal(number, _stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    complain, sys.unraisablehook = sys.unraisablehook, _complain_unless_stopped
     try:
         yield
     finally:
+        if received() is None:
+            sys.unraisablehook = complain
         for number, handler in old.items():
             signal.signal(number, handler)

@@ -36,18 +36,17 @@ def run(cfg: DictConfig) -> None:
     import torch
 
     from robo_reward.build import check_policy_fits, load_policy
-    from robo_reward.runs.folder import RunFolder, check_same, is_finished
+    from robo_reward.runs.folder import RunFolder, is_finished, tell_finished
 
     if cfg.resume and cfg.run_dir is not None and is_finished(Path(cfg.run_dir)):
-        check_same(Path(cfg.run_dir), cfg)
-        print(f"'{cfg.run_dir}' is finished: there is nothing to resume")
+        tell_finished(Path(cfg.run_dir), cfg)
         return
     torch.set_num_threads(cfg.threads)
     stack = _stack(cfg)
     with RunFolder.create("adapt", Path(cfg.run).name, cfg, cfg.run_dir, cfg.resume) as folder:
-        print(f"run folder: {folder.path}", flush=True)
         policy, check = load_policy(Path(cfg.run) / "policy"), _check(cfg)
         session = _session(cfg, folder, stack, check)
+        print(f"run folder: {folder.path}", flush=True)
         assert session.test_world is not None
         try:
             check_policy_fits(Path(cfg.run) / "policy", session.test_world)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import UserError
+from robo_reward.runs.atomic import check_writable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -83,6 +84,7 @@ def _on_arm(cfg: DictConfig) -> None:
     folder = Path(cfg.data_dir or f"data/{cfg.robot.get('id') or 'arm'}-{cfg.demos}")
     if folder.exists():
         raise UserError(f"'{folder}' exists already; give data_dir=FOLDER or delete it first")
+    check_writable(folder)
     robot: Any = OmegaConf.to_container(cfg.robot, resolve=True)
     if "plant" in robot:
         robot["plant"]["task"] = robot["plant"].get("task") or "reach"
@@ -103,6 +105,7 @@ def _folder(cfg: DictConfig, world: World) -> Path:
     for taken in (folder, folder.with_name(f"{folder.name}-scenes")):
         if taken.exists():
             raise UserError(f"'{taken}' exists already; give data_dir=FOLDER or delete it first")
+    check_writable(folder)
     return folder
 
 

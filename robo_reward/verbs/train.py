@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from robo_reward.bounds import check_bounds, check_device, check_seeds
 from robo_reward.naming import world_name
 from robo_reward.ranks import Ranks, ranks_of
-from robo_reward.runs.folder import RunFolder, check_same, is_finished, latest_checkpoint
+from robo_reward.runs.folder import RunFolder, is_finished, latest_checkpoint, tell_finished
 
 LEAST = {
     "seed": 0,
@@ -58,8 +58,7 @@ def run(config: DictConfig) -> None:
     import torch
 
     if config.resume and config.run_dir is not None and is_finished(Path(config.run_dir)):
-        check_same(Path(config.run_dir), config)
-        print(f"'{config.run_dir}' is finished: there is nothing to resume (give another run_dir to train again)")
+        tell_finished(Path(config.run_dir), config)
         return
     torch.set_num_threads(config.threads)
     ranks = ranks_of()
@@ -80,9 +79,10 @@ def _own(config: DictConfig, ranks: Ranks) -> None:
 
     with RunFolder.create("train", world_name(config.env), config, config.run_dir, config.resume) as folder:
         job = Job(config, folder, ranks)
-        print(f"run folder: {folder.path}", flush=True)
         job.gather_demonstrations()
         session = job.open_session()
+        # not before: a setting that demonstrations or worlds refuse takes the new folder with it
+        print(f"run folder: {folder.path}", flush=True)
         try:
             describe(job, session, folder.summary)
             job.read_audit(session)

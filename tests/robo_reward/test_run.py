@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -230,3 +232,36 @@ def test_a_damaged_run_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "run" / "checkpoints" / "latest").write_text("")
     with pytest.raises(UserError, match="which is not there"):
         latest_checkpoint(tmp_path / "run")
+
+
+def test_a_resumed_run_is_described_by_what_it_went_on_with(tmp_path: Path) -> None:
+    make(tmp_path / "r").finish("interrupted")
+    more = OmegaConf.merge(CONFIG, {"rollouts": 9})
+    RunFolder.create("train", "n", more, tmp_path / "r", resume=True, tensorboard=False)
+    assert OmegaConf.load(tmp_path / "r" / "config.yaml").rollouts == 9
+
+
+HALF_MADE = """
+import os, signal, sys
+from robo_reward.runs import signals
+
+class Renderer:
+    def __init__(self):
+        if "stop" in sys.argv: os.kill(os.getpid(), signal.SIGINT)
+        raise ValueError("made up")
+    def __del__(self):
+        self.context.free()
+
+try:
+    with signals.stop_signals():
+        Renderer()
+except (KeyboardInterrupt, ValueError) as error:
+    print(type(error).__name__)
+"""
+
+
+@pytest.mark.parametrize(("word", "told"), [("go", "ValueError"), ("stop", "KeyboardInterrupt")])
+def test_what_was_half_made_when_ctrl_c_came_does_not_complain(word: str, told: str) -> None:
+    done = subprocess.run([sys.executable, "-c", HALF_MADE, word], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == told
+    assert ("AttributeError" in done.stderr) is (word == "go")

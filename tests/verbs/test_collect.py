@@ -171,3 +171,11 @@ def test_teleop_without_device(monkeypatch: pytest.MonkeyPatch, hands: Hands) ->
         pass
     with pytest.raises(UserError, match="unknown teleop device"):
         teleop.Teleop("gamepd", "front", 10, one, one)  # type: ignore[arg-type]
+
+
+def test_a_place_that_cannot_be_written_is_told_before_anybody_demonstrates(
+    paper: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="cannot be written"):
+        collect.run(settings(Path("/proc/nowhere/data")))
+    assert "demonstration of" not in capsys.readouterr().err

@@ -104,7 +104,9 @@ def test_a_full_run_folder_is_refused(tiny_run: Path, capsys: pytest.CaptureFixt
 
 def test_a_task_that_does_not_exist_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "env.task=drawer-opne", f"run_dir={tmp_path / 'run'}"]) == 2
-    assert "did you mean 'drawer-open'?" in capsys.readouterr().err
+    told = capsys.readouterr()
+    assert "did you mean 'drawer-open'?" in told.err
+    assert "run folder" not in told.out, "the one that it would name is gone"
     assert not (tmp_path / "run").exists(), "the mended command may use the same folder"
 
 
@@ -120,3 +122,23 @@ def test_numbers_out_of_range_are_refused_at_once(
 def test_a_finished_run_is_not_resumed_with_another_config(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", f"run_dir={tiny_run}", "resume=true", "seed=99"]) == 2
     assert "was made with" in capsys.readouterr().err
+
+
+def test_a_stride_beyond_the_demonstration_is_refused_before_anything_is_explored(
+    tmp_path: Path, tiny_words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    assert cli.run(["train", *tiny_words, "reward_model.stride=5000", f"run_dir={folder}"]) == 2
+    told = capsys.readouterr()
+    assert "fewer than two strides of 5000" in told.err
+    assert "rollout" not in told.out
+    assert not folder.exists()
+
+
+def test_a_finished_run_says_what_was_asked_in_vain(
+    tiny_run: Path, tiny_words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (tiny_run / "config.yaml").read_text("utf-8")
+    assert cli.run(["train", *tiny_words, f"run_dir={tiny_run}", "resume=true", "rollouts=20"]) == 0
+    assert "is finished (it was made with rollouts=16, not 20)" in capsys.readouterr().out
+    assert (tiny_run / "config.yaml").read_text("utf-8") == before
