@@ -21,16 +21,16 @@ from typing import Any
 import numpy as np
 from cells import Row, run_cells, run_folder, train, write_result
 
-LOOKING = ["learner=sft", "policy=nano_vla", "policy.head=regression", "recording.pushes=0.06", "recording.places=true",
+LOOKING = ["learner=sft", "policy=nano_vla", "policy.head=regression", "recording.places=true",
            "policy.places_weight=1", "policy.crop={front: [0.15, 0.875, 0.2, 0.78]}", "policy.dtype=bfloat16",
            "learner.scenes=1500", "learner.batch=32", "learner.schedule=cosine", "learner.lr=1e-3", "video=false",
            "report=false"]  # fmt: skip
 """The crop keeps what the arm can reach of the fixed camera's picture, which shows the whole table."""
 TRAINED = {
     "reach": ["env=so101", "env.task=reach", "env.control=goals", "demos=150", "learner.updates=2500", "episodes=25",
-              *LOOKING],
-    "push": ["env=so101", "env.task=push", "env.control=goals", "demos=100", "learner.updates=2000", "episodes=10",
-             *LOOKING],
+              "recording.pushes=0.06", *LOOKING],
+    "push": ["env=so101", "env.task=push", "env.control=goals", "demos=150", "learner.updates=2000", "episodes=10",
+             "recording.pushes=0.02", *LOOKING],
 }  # fmt: skip
 BUSY = ["loop.joints_age=0.3", "loop.patience=3", "sight.age_periods=8", "sight.frozen_time=1",
         "robot.watches.bus_lost=5", "robot.answer_seconds=3"]  # fmt: skip

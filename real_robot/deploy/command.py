@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from robo_reward.build import build, build_transforms, load_policy, load_reward_model, model_folder, read_recipe
+from robo_reward.contracts import Policy
 from robo_reward.errors import UserError
 from robo_reward.real_robot.deploy.camera_watch import CameraPlan
 from robo_reward.real_robot.deploy.critic import Watchers
 from robo_reward.real_robot.deploy.deployment import Deployment
 from robo_reward.real_robot.deploy.display import Display
-from robo_reward.real_robot.deploy.interface import PolicyInterface, read_interface
+from robo_reward.real_robot.deploy.interface import PolicyInterface, interface_of_world, read_interface
 from robo_reward.real_robot.deploy.live_view import LiveView
 from robo_reward.real_robot.deploy.loop import LoopPlan
 from robo_reward.real_robot.deploy.preflight import check_finite
 from robo_reward.real_robot.deploy.progress_stop import ProgressPlan
+from robo_reward.real_robot.deploy.scripted import ScriptedPolicy
 from robo_reward.real_robot.deploy.take_over import make_hand
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import Stopper
@@ -26,7 +28,7 @@ from robo_reward.trust import check_recipe
 
 
 def prepare(
-    run: str | Path,
+    run: str | Path | None,
     robot: Any,
     black_box: str | Path,
     loop: LoopPlan,
@@ -40,28 +42,47 @@ def prepare(
     teleop: str | None = None,
     leader: Mapping[str, Any] | None = None,
     live: str | None = None,
+    world: Mapping[str, Any] | None = None,
 ) -> Deployment:
     """A deployment that is not open yet. ``robot``: the yaml of the group, built last, when all else is known to fit.
+
+    ``run`` None: the scripted expert of an emulated arm, whose task is that of ``world``, a yaml of the group ``env``.
 
     Raises:
         UserError: the run's policy cannot be read, or was not made for an arm.
     """
-    run = Path(run)
-    check_finite(run / "policy")
-    interface = read_interface(run)
+    policy, interface, own = _trained(Path(run), watch) if run is not None else _scripted(world)
     if views is not None:
         interface = interface.only(tuple(views))
-    policy = load_policy(run / "policy")
-    watchers = replace(load_watchers(run, interface) if watch else Watchers(), stopper=stopper, plan=progress)
+    watchers = replace(own, stopper=stopper, plan=progress)
     plan = replace(loop, seconds=episode_seconds(interface, seconds))
     config = dict(robot)
     if config.get("black_box") is None:
         config["black_box"] = str(Path(black_box).absolute())
-    stack = load_stack(run, watchers)
+    stack = None if run is None else load_stack(Path(run), watchers)
     terminal = Display(interface.fps, plan.seconds, goals=dry_run)
     display = terminal if live is None else LiveView(live, interface.joints, terminal)
     hand = make_hand(teleop, leader or {}, interface)
-    return Deployment(build(config), policy, interface, watchers, plan, sight, dry_run, hand, display, stack=stack)
+    made = build(config)
+    acting = policy if policy is not None else ScriptedPolicy(getattr(made, "twin", None))
+    return Deployment(made, acting, interface, watchers, plan, sight, dry_run, hand, display, stack=stack)
+
+
+def _trained(run: Path, watch: bool) -> tuple[Policy, PolicyInterface, Watchers]:
+    """The run's policy, how it meets an arm, and who watches it."""
+    check_finite(run / "policy")
+    interface = read_interface(run)
+    return load_policy(run / "policy"), interface, load_watchers(run, interface) if watch else Watchers()
+
+
+def _scripted(world: Mapping[str, Any] | None) -> tuple[None, PolicyInterface, Watchers]:
+    """Of the scripted expert: it is made once the emulated arm is there."""
+    if world is None:
+        raise UserError("without run=DIR the scripted expert needs a world whose task it does")
+    from omegaconf import OmegaConf
+
+    recipe = OmegaConf.create({**world, "control": "goals"})
+    return None, interface_of_world(recipe, Path("world")), Watchers()
 
 
 def episode_seconds(interface: PolicyInterface, seconds: float | None) -> float:

@@ -96,13 +96,20 @@ def _saved(file: Path) -> PolicyInterface:
 
 
 def _of_world(run: Path) -> PolicyInterface:
-    """Asks a world like the run's own, which is made for that and closed again."""
+    """Asks a world like the run's own."""
     from omegaconf import OmegaConf
 
+    trained: Any = OmegaConf.load(run / "config.yaml")
+    return interface_of_world(trained.env, run)
+
+
+def interface_of_world(env: Any, run: Path) -> PolicyInterface:
+    """What a policy of this world (a yaml of the group ``env``) is like; the world is made for that and closed again.
+
+    ``run``: whose it is. UserError where it is no world of an arm's joints.
+    """
     from robo_reward.build import load_world
 
-    trained: Any = OmegaConf.load(run / "config.yaml")
-    env = trained.env
     if "control" not in env or "speed" not in env:
         raise UserError(
             f"the policy in '{run}' was trained in '{world_name(env)}', which is no joint space of an "

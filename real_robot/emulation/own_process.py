@@ -6,6 +6,7 @@ import json
 import select
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -52,6 +53,7 @@ class EmulatedProcess:
         self.port = ""
         self.camera_port: int | None = None
         self._process: subprocess.Popen[str] | None = None
+        self._one_at_a_time = threading.Lock()  # a policy may ask from its own thread, the loop from another
 
     def start(self) -> None:
         """Raises UserError where it does not come up: an unknown plant, camera or fault."""
@@ -108,6 +110,10 @@ class EmulatedProcess:
             process.wait()
 
     def _ask(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        with self._one_at_a_time:
+            return self._answer(request, seconds)
+
+    def _answer(self, request: Mapping[str, Any], seconds: float) -> dict[str, Any]:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             raise UserError("the emulated arm is not running")

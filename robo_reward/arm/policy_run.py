@@ -7,7 +7,7 @@ import shutil
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from robo_reward.errors import UserError
 from robo_reward.pushes.forces import disturbs
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from robo_reward.runs.folder import RunFolder
     from robo_reward.trace import Trace
+
+SCRIPTED = "scripted_expert"
+"""What acts on an emulated arm without a run."""
 
 
 def run_on_arm(verb: str, cfg: DictConfig) -> None:
@@ -28,14 +31,15 @@ def run_on_arm(verb: str, cfg: DictConfig) -> None:
         UserError: refused before the arm had torque (exit code 2).
         SafetyStop: the arm was stopped (exit code 3); the run folder tells why.
     """
-    _checked(cfg)
+    _checked(verb, cfg)
     import torch
 
     from robo_reward.build import build
     from robo_reward.runs.folder import RunFolder
 
     torch.set_num_threads(int(cfg.threads))
-    with RunFolder.create(verb, Path(cfg.run).name, cfg, cfg.run_dir, tensorboard=False) as folder:
+    name = SCRIPTED if cfg.run is None else Path(cfg.run).name
+    with RunFolder.create(verb, name, cfg, cfg.run_dir, tensorboard=False) as folder:
         deployment = _prepared(cfg, folder)
         print(f"run folder: {folder.path}", flush=True)
         try:
@@ -47,9 +51,10 @@ def run_on_arm(verb: str, cfg: DictConfig) -> None:
             deployment.raise_if_stopped(kept.outcomes[-1])
 
 
-def _checked(cfg: DictConfig) -> None:
+def _checked(verb: str, cfg: DictConfig) -> None:
     """Raises UserError."""
-    if cfg.run is None:
+    emulated = "plant" in cfg.robot and verb == "deploy"
+    if cfg.run is None and cfg.robot.get("_target_") is not None and not emulated:
         raise UserError("an arm needs run=DIR, the folder of a finished train run (robo-reward train env=so101 ...)")
     if cfg.episodes < 1 or (cfg.seconds is not None and cfg.seconds <= 0) or cfg.threads < 1:
         raise UserError(
@@ -59,6 +64,9 @@ def _checked(cfg: DictConfig) -> None:
         raise UserError("this needs a robot: robot=emulated_so101, or robot=so101 robot.port=/dev/ttyACM0")
     if disturbs(cfg.hook):
         raise UserError("forces push simulated robots only: on an arm use hook=none or hook=success_stop")
+    if cfg.run is None:
+        print("no run=DIR: the twin's scripted expert acts, which shows the chain and no learning", flush=True)
+        return
     folder = Path(cfg.run)
     if not (folder / "policy" / "policy.yaml").is_file() or not (folder / "config.yaml").is_file():
         raise UserError(f"run='{folder}' is not the folder of a finished train run (no policy/policy.yaml)")
@@ -70,9 +78,11 @@ def _prepared(cfg: DictConfig, folder: RunFolder) -> Any:
     from robo_reward.build import build
 
     robot: Any = OmegaConf.to_container(cfg.robot, resolve=True)
+    world: Any = OmegaConf.to_container(cfg.world, resolve=True)
     if "plant" in robot:
-        trained: Any = OmegaConf.load(Path(cfg.run) / "config.yaml")
-        robot["plant"]["task"] = robot["plant"].get("task") or trained.env.get("task") or "reach"
+        shown = world if cfg.run is None else cast(Any, OmegaConf.load(Path(cfg.run) / "config.yaml")).env
+        robot["plant"]["task"] = robot["plant"].get("task") or shown.get("task") or "reach"
+        world["task"] = robot["plant"]["task"]
     return build(cfg.deployment)(
         run=cfg.run,
         robot=robot,
@@ -88,6 +98,7 @@ def _prepared(cfg: DictConfig, folder: RunFolder) -> Any:
         teleop=cfg.teleop,
         leader=dict(cfg.leader),
         live=cfg.live,
+        world=world,
     )
 
 
@@ -202,14 +213,15 @@ def _describe(cfg: DictConfig, folder: RunFolder, kept: Kept) -> None:
     summary.success_episodes = len(judged) or None
     if judged:
         summary.success_rate, summary.success_ci95 = sum(judged) / len(judged), wilson(sum(judged), len(judged))
-    trained = Path(cfg.run) / "summary.json"
-    source = json.loads(trained.read_text("utf-8")) if trained.is_file() else {}
-    summary.policy, summary.learner = source.get("policy"), source.get("learner")
+    trained = Path(cfg.run or ".") / "summary.json"
+    source = json.loads(trained.read_text("utf-8")) if cfg.run is not None and trained.is_file() else {}
+    summary.policy = SCRIPTED if cfg.run is None else source.get("policy")
+    summary.learner = source.get("learner")
     summary.reward_model, summary.demos = source.get("reward_model"), source.get("demos")
     summary.used_env_reward, summary.used_env_success = source.get("used_env_reward"), source.get("used_env_success")
     summary.device = "cpu"
     summary.notes = {
-        "run": str(cfg.run),
+        "run": cfg.run if cfg.run is None else str(cfg.run),
         "dry_run": bool(cfg.dry_run),
         "reasons": [outcome.reason for outcome in outcomes],
         "stopped": any(outcome.stopped for outcome in outcomes),

@@ -197,9 +197,11 @@ class ArmTraining:
         fresh: bool = True,
     ) -> Any:
         """``fresh``: an emulated arm's things are put somewhere first."""
+        put_back = self.practice.put_back
         outcome = self.practice.play(role, number, policy, seed, fresh)
         back = way is not None and way.back
         line = {"role": role, "how": how, "back": back, **outcome.line()}
+        line["put_back"] = self.practice.put_back > put_back
         episode = outcome.episode
         if episode is not None:
             line |= {"interventions": episode.interventions, "steps_by_hand": int(episode.by_hand.sum())}
@@ -236,7 +238,8 @@ class ArmTraining:
             write_dataset(traces, path / "episodes", robot_type=self.practice.deployment.robot.name)
         summarise(self.folder, self.cfg, episodes, before, after, found)
         if len(self.ways) > 1:
-            self.folder.summary.notes["put_back"] = self.practice.put_back
+            lines = (path / "episodes.jsonl").read_text("utf-8").splitlines()  # those before an interruption, too
+            self.folder.summary.notes["put_back"] = sum(json.loads(line)["put_back"] for line in lines)
         for way in self.ways:
             way.clear()
 

@@ -20,6 +20,7 @@ sys.path.append(str(Path(__file__).parent))
 from deployable import make_run  # type: ignore[import-not-found]
 
 from robo_reward import cli
+from robo_reward.errors import UserError
 from robo_reward.real_robot.black_box import read_black_box
 
 LENIENT = ["sight.age_periods=30", "loop.joints_age=1", "loop.patience=3", "robot.watches.bus_lost=2"]
@@ -180,6 +181,54 @@ def test_a_joint_that_is_moved_by_hand_must_be_the_one_that_reads_so(tmp_path: P
     assert "+20." in found["shoulder_pan"].text
     assert found["elbow_flex"].state == "fail"
     assert "wrist_flex" in found["elbow_flex"].text
+
+
+def test_without_a_run_an_emulated_arm_shows_the_chain_and_a_real_one_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert cli.run(["deploy", f"run_dir={out}", "robot.plant.task=push", "seconds=1", *LENIENT]) == 0
+    assert "no learning" in capsys.readouterr().out
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["policy"], summary["learner"], summary["notes"]["run"]) == ("scripted_expert", None, None)
+    assert summary["notes"]["counts"]["sent"] > 10
+    from robo_reward.data.datasets import read_dataset
+
+    trace = next(iter(read_dataset(out / "episodes")))
+    assert trace.task == "push the red cube onto the blue disc"
+    assert np.ptp(trace.action, axis=0).max() > 2, "it moves"
+
+    assert cli.run(["deploy", "robot=so101", "robot.port=/dev/nothing", f"run_dir={tmp_path / 'no'}"]) == 2
+    assert "an arm needs run=DIR" in capsys.readouterr().err
+    assert cli.run(["evaluate", "robot=emulated_so101", f"run_dir={tmp_path / 'no'}"]) == 2
+    assert "an arm needs run=DIR" in capsys.readouterr().err
+
+
+def test_goals_of_the_scripted_expert_do_not_run_away_from_the_arm() -> None:
+    from robo_reward.contracts import Observation
+    from robo_reward.real_robot.deploy.scripted import AHEAD, ScriptedPolicy
+
+    class Twin:
+        asked: list[dict[str, Any]]
+
+        def __init__(self) -> None:
+            self.asked = []
+
+        def ask(self, what: str, **more: Any) -> list[float]:
+            self.asked.append(more)
+            return [value + 10.0 for value in more["last"]]
+
+    twin = Twin()
+    policy = ScriptedPolicy(twin)
+    look = Observation({}, np.zeros((1, 6), np.float32), ("",))
+    assert policy.act(look).tolist() == [[[10.0] * 6]]
+    policy.act(look)
+    policy.reset(np.ones(1, bool))
+    policy.act(look)
+    assert [asked["fresh"] for asked in twin.asked] == [True, False, True]
+    assert [asked["last"][0] for asked in twin.asked] == [0.0, AHEAD, 0.0]
+    with pytest.raises(UserError, match="emulated arms only"):
+        ScriptedPolicy(None)
 
 
 def test_evaluate_on_an_arm_is_deploy_with_a_question(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,43 @@
+"""The twin's scripted expert as a policy: what ``deploy`` shows on an emulated arm where nothing was trained yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robo_reward.contracts import Flags, Floats, Observation
+from robo_reward.errors import UserError
+
+AHEAD = 6.0
+"""Units (degrees, percent) by which a goal may lie ahead of its joint; the servos lag by less on the way."""
+
+
+class ScriptedPolicy:
+    """Asks the emulated arm behind it for the expert's next goal, which a person would read off the table.
+
+    It knows what no camera tells, so it shows the chain and no learning. ``twin``: the ``EmulatedProcess``.
+    """
+
+    def __init__(self, twin: Any) -> None:
+        """UserError where there is no twin."""
+        if twin is None:
+            raise UserError("a real arm needs run=DIR: the scripted expert knows emulated arms only")
+        self._twin = twin
+        self._last: list[float] | None = None
+
+    def act(self, observation: Observation) -> Floats:
+        """(1, 1, J) joint goals in LeRobot's units."""
+        joints, first = observation.state[0].astype(np.float64), self._last is None
+        # goals that came too late were never sent: those behind them must not run away from the arm
+        last = joints if self._last is None else np.clip(self._last, joints - AHEAD, joints + AHEAD)
+        self._last = [float(value) for value in self._twin.ask("expert_goal", last=last.tolist(), fresh=first)]
+        return np.array(self._last, np.float32)[None, None]
+
+    def reset(self, fresh: Flags) -> None:
+        """It begins anew."""
+        self._last = None
+
+    def save(self, folder: Path) -> None:
+        """Nothing to save."""
