@@ -109,18 +109,18 @@ def top_level_keys(verb: str) -> list[Key]:
 
 
 def chosen_groups(verb: str) -> Iterator[tuple[str, str]]:
-    """(group, default choice) of the verb's defaults list."""
+    """(group, default choice) of the verb's defaults list; a group that lies elsewhere as ``group@place``."""
     inside = False
     for line in _lines(verb):
         inside = line.startswith("defaults:") or (inside and bool(re.match(r"\s|-|#|$", line)))
-        found = re.match(r"\s*-\s*(?:optional\s+|override\s+)?([\w/]+)(?:@[\w.]+)?:\s*([^\s#]+)", line)
+        found = re.match(r"\s*-\s*(?:optional\s+|override\s+)?([\w/]+(?:@[\w.]+)?):\s*([^\s#]+)", line)
         if inside and found and not found[1].startswith(("hydra", "/hydra")):
             yield found[1].lstrip("/"), found[2]
 
 
 def group_options(group: str) -> list[str]:
     """The names of the yaml files of a group."""
-    return sorted(path.stem for path in (configs_folder() / group).glob("*.yaml"))
+    return sorted(path.stem for path in (configs_folder() / group.split("@")[0]).glob("*.yaml"))
 
 
 def _options(group: str) -> str:
