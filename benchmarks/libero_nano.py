@@ -82,12 +82,13 @@ def learned(cell: Cell, starts: int, data: str | None) -> Row:
             raise SystemExit(f"{cell.name} failed: {summary.get('error')}")
     if finished(there) is None:
         robo_reward("evaluate", [f"run={run}", f"run_dir={there}", "env.starts=moved", "video=false"])
-    shipped, moved = finished(run), finished(there)
+    shipped, moved, saved = finished(run), finished(there), json.loads((run / SAVED).read_text())
     assert shipped is not None
     assert moved is not None
     return {
         **{key: getattr(cell, key) for key in SETTINGS},
-        "n_action_steps": json.loads((run / SAVED).read_text())["n_action_steps"],
+        **{key: saved[key] for key in ("n_action_steps", "places_weight", "heat_weight", "questions")},
+        "demonstrations": "made in the run" if data is None else "a dataset that collect had written",
         "meshes": MESHES,
         "samples": shipped["notes"]["samples"],
         "parameters": shipped["notes"]["parameters"],
@@ -178,6 +179,7 @@ def summary(rows: Sequence[Row]) -> Row:
         told = f"{row['suite']} tasks {row['tasks']}, {row['demos']} demos, shift {row['shift']}"
         key = f"{told}, {row.get('scenes', 0)} scenes, {row['updates']} updates of {row.get('batch', 64)}"
         key += f", {row.get('n_action_steps', 8)} actions a chunk"
+        key += f", heat_weight {row['heat_weight']:g}" if row.get("heat_weight") else ""
         for starts in ("shipped", "moved"):
             table.setdefault(key, {}).setdefault(f"{starts} {row['eyes']}", []).append(row[starts]["success_rate"])
     means = {key: {name: sum(v) / len(v) for name, v in found.items()} for key, found in table.items()}

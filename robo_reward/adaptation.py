@@ -20,7 +20,7 @@ from robo_reward.trace import Trace
 
 SEEN = "adaptation must not see the simulator's reward or success: it learns from the reward model alone"
 
-FORBIDDEN = ("annotated_success", "expert_action", "simulator", "places", "other_places")
+FORBIDDEN = ("annotated_success", "expert_action", "simulator", "places", "other_places", "point_out")
 """What worlds offer for annotating demonstrations and for viewers, and nobody who adapts may ask for."""
 
 

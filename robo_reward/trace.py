@@ -23,8 +23,9 @@ class Trace:
     ``state`` (T+1, S) float32; ``action`` (T, A) float32; ``frames``: view -> (F, H, W, 3) uint8; ``frame_steps`` (F,)
     the step index in 0..T that each frame shows, ascending. ``success`` (T+1,) bool is the annotation of a
     demonstration; None where nobody annotated it (a policy's own episode). ``estimate`` (F,) and ``reward`` (T,) once
-    priced. ``places`` (T+1, P) float32 metres: where a simulator says that things are, if it was asked to; a label for
-    auxiliary losses, never an input.
+    priced. ``places`` (T+1, P) float32 metres: where a simulator says that things are, if it was asked to; ``points``:
+    view -> (T+1, P/3, 2) float32: where its pictures show them, as shares from left and top, outside [0, 1] where they
+    do not. Labels for auxiliary losses, never inputs.
     """
 
     task: str
@@ -42,6 +43,7 @@ class Trace:
     reward: NDArray[np.float32] | None = None
     meta: Mapping[str, float] = field(default_factory=dict)
     places: NDArray[np.float32] | None = None
+    points: Mapping[str, NDArray[np.float32]] | None = None
 
     def __post_init__(self) -> None:
         steps = len(self.action)
@@ -74,6 +76,7 @@ class Trace:
             success=None if self.success is None else self.success[: stop + 1],
             env_reward=None if self.env_reward is None else self.env_reward[:stop],
             places=None if self.places is None else self.places[: stop + 1],
+            points=None if self.points is None else {view: told[: stop + 1] for view, told in self.points.items()},
             estimate=None,
             reward=None,
         )

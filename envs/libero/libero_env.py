@@ -16,6 +16,7 @@ from robo_reward.envs.libero.pictures import Meshes, ScenePictures
 from robo_reward.envs.libero.places import places
 from robo_reward.envs.libero.scatter import Scatter, scatter
 from robo_reward.envs.libero.seen import Timing
+from robo_reward.envs.libero.sight import pixels
 from robo_reward.envs.libero.sim import LiberoSim
 from robo_reward.envs.libero.starts import EXACT, Spread, Starts, start
 from robo_reward.envs.rendering import FREE_VIEW, CameraRenderer, Profile, camera_names
@@ -107,6 +108,23 @@ class LiberoEnv(SimEnv):
         """Instructions of the other tasks that the present scene answers too, with what ``places`` tells of each."""
         found = answered(self.sim.task, self.tasks)
         return [(task.instruction, places(self.sim, facts_of(task))) for task in found]
+
+    def point_out(self, places: Vector) -> dict[str, Vector]:
+        """View -> (K, 2): where places (3 K,) in metres lie in its picture, as shares from its left and its top.
+
+        Of cameras that stand still: what the hand's shows is hidden by its fingers when it counts, and taught nothing.
+        """
+        work, told = self.camerawork, np.asarray(places, np.float32).reshape(-1, 3)
+        found = {}
+        for view in (view for view in work.views if view != FREE_VIEW):
+            camera = VIEWS.get(view, view)
+            if self.model.cam_bodyid[self.model.camera(camera).id] != 0:
+                continue
+            shares = pixels(self.model, self._shown, camera, told, work.width / work.height)
+            if view in VIEWS:
+                shares[:, 0] = 1.0 - shares[:, 0]  # shown mirrored
+            found[view] = shares
+        return found
 
     def rearrange(self, seed: int) -> Vector:
         """The state (S,) of a scene whose things and arm are set aside at random; the episode is not meant to go on."""

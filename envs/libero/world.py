@@ -68,6 +68,15 @@ class LiberoWorld(VectorWorld):
         found: list[tuple[str, Floats]] = self._vec.env_method("other_places", indices=[0])[0]
         return found
 
+    def point_out(self, places: Floats) -> dict[str, Floats]:
+        """View -> (N, K, 2) float32: where places (N, 3 K) in metres lie in each world's present pictures.
+
+        Shares of the picture from its left and its top; outside [0, 1] lies what it does not show. Of cameras that
+        stand still.
+        """
+        each = [self._vec.env_method("point_out", told, indices=[i])[0] for i, told in enumerate(places)]
+        return {view: np.stack([found[view] for found in each]) for view in each[0]}
+
     def rearrange(self, seed: int) -> Observation:
         """The present scenes with things and arm set aside at random, world i by (seed, i); nothing is to move on."""
         seeds = [int(np.random.SeedSequence((seed, i)).generate_state(1)[0]) for i in range(self.num_worlds)]

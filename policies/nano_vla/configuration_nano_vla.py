@@ -17,7 +17,7 @@ HEADS = ("flow", "tokens", "regression")
 @PreTrainedConfig.register_subclass("nano_vla")
 @dataclass
 class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
-    """nano_vla: one small convolutional encoder per camera, steered by the instruction, and a head for action chunks.
+    """nano_vla: one small convolutional encoder per camera, asked by the instruction, and a head for action chunks.
 
     ``chunk_size``: actions predicted at once; ``n_action_steps``: how many of them are executed: half of them,
     for what it sees of the last moments before a grasp is what the grasp hangs on. ``head``: ``flow`` (a
@@ -46,9 +46,13 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
     places_weight: float = 0.0
     """Weight of an auxiliary loss: cameras tell where things are, in demonstrations that were recorded with places."""
     places_size: int = 6
+    heat_weight: float = 0.0
+    """Weight of an auxiliary loss: the instruction's questions point at those places in the pictures, likewise."""
 
     channels: int = 32
     keypoints: int = 32
+    questions: int = 8
+    """What the instruction asks of each picture: the first point at the places where ``heat_weight`` teaches them."""
     instruction_bytes: int = 128
     instruction_dim: int = 64
     hidden_dim: int = 256
@@ -87,11 +91,12 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
                 f"n_action_steps={self.n_action_steps} must be within 1 and chunk_size={self.chunk_size}: "
                 "no more actions can be executed than are predicted"
             )
-        least = {"image_size": 16, "bins": 2, "num_steps": 1, "draws": 1, "keypoints": 1, "instruction_bytes": 1}
+        one = ("num_steps", "draws", "keypoints", "questions", "instruction_bytes")
+        least = {"image_size": 16, "bins": 2, **dict.fromkeys(one, 1)}
         for name, bound in least.items():
             if getattr(self, name) < bound:
                 raise UserError(f"{name}={getattr(self, name)} of nano_vla must be {bound} or more")
-        for name in ("waypoint_weight", "places_weight"):
+        for name in ("waypoint_weight", "places_weight", "heat_weight"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name}={getattr(self, name)} of nano_vla must be 0 (no auxiliary loss) or more")
         if self.channels < 8 or self.channels % 8:

@@ -1,18 +1,20 @@
-"""What cameras tell of places, learned beside the actions: where the hand goes next, and where things are."""
+"""What cameras tell of places, learned beside the actions: where the hand goes next, where things are and are seen."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from robo_reward.errors import UserError
+from robo_reward.policies.nano_vla.vision import Seen, in_crop, pointing_loss
 
 WAYPOINT = "observation.waypoint"
 PLACES = "observation.places"
+POINTS = "observation.points."
 PLACE_SCALE = 10.0
 """Places are told in decimetres, so that their numbers are near one."""
 
@@ -26,7 +28,10 @@ class Locator(nn.Module):
     def __init__(self, features: int, hidden: int, waypoint: int, places: int) -> None:
         super().__init__()
         self.sizes, self.size = [waypoint, places], waypoint + places
-        self.net = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, self.size))
+        self.net = nn.Sequential(
+            *(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()),
+            nn.Linear(hidden, self.size),
+        )
         self._warned = False
 
     def forward(self, features: Tensor) -> Tensor:
@@ -60,9 +65,46 @@ class Locator(nn.Module):
         return found
 
 
+class Pointing:
+    """How well the cameras' first questions point at the places that a simulator knows, where a batch tells points.
+
+    ``crops``: for each camera, in the order that it is looked at, its short name and what is kept of its picture.
+    """
+
+    def __init__(self, crops: Sequence[tuple[str, Sequence[float] | None]], questions: int) -> None:
+        self._crops, self._questions, self._warned = crops, questions, False
+
+    def losses(self, seen: Sequence[Seen], moved: Sequence[Tensor], batch: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Cross-entropies (R,) in nats, summed over cameras and places; nothing where the data tell no points.
+
+        ``moved``: for each camera (R, 2), by how much its pictures were shifted, as shares.
+
+        Raises:
+            UserError: there are more places than questions.
+        """
+        known = [k for k, (name, _) in enumerate(self._crops) if POINTS + name in batch]
+        if not known and not self._warned:
+            self._warned = True
+            warnings.warn(
+                "these data do not tell where pictures show things: heat_weight teaches nothing", stacklevel=2
+            )
+        found = [self._loss(k, seen[k].answers, moved[k], batch) for k in known]
+        return {"heat": torch.stack(found).sum(0)} if found else {}
+
+    def _loss(self, camera: int, answers: Tensor, moved: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        name, crop = self._crops[camera]
+        points = batch[POINTS + name].to(answers)
+        if points.shape[1] > self._questions:
+            raise UserError(
+                f"the data point out {points.shape[1]} places, but policy.questions={self._questions}: set it higher"
+            )
+        return pointing_loss(answers[:, : points.shape[1]], in_crop(points, crop) + moved[:, None])
+
+
 def told(losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """What is logged of the losses: ``waypoint_deviations`` and ``places_metres``."""
+    """What is logged of the losses: ``waypoint_deviations``, ``places_metres`` and ``heat_nats``."""
     scales = {"waypoint": ("waypoint_deviations", 1.0), "places": ("places_metres", PLACE_SCALE)}
+    scales["heat"] = ("heat_nats", 1.0)
     return {scales[key][0]: float(loss.detach().mean()) / scales[key][1] for key, loss in losses.items()}
 
 

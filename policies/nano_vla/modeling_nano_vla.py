@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from lerobot.policies.pretrained import PreTrainedPolicy
 from lerobot.utils.constants import ACTION, OBS_LANGUAGE_TOKENS, OBS_STATE
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import VIEW_PREFIX, NanoVlaConfig
 from robo_reward.policies.nano_vla.heads import FlowHead, RegressionHead, TokenHead
 from robo_reward.policies.nano_vla.language import InstructionEncoder
-from robo_reward.policies.nano_vla.locator import Locator, told, weighed
-from robo_reward.policies.nano_vla.vision import CameraEncoder, augment, shrink
+from robo_reward.policies.nano_vla.locator import Locator, Pointing, told, weighed
+from robo_reward.policies.nano_vla.vision import CameraEncoder, Seen, augment, shifted, shrink
+
+SHOWN = "observation.shown"
+"""Which of a batch's pictures each of its rows is about, where several instructions are asked of one picture."""
+FORMER = ".films."
+"""In the names of weights of before cameras were asked questions."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """The embedding (R, hidden); what the locator tells (R, L), None without one; what each camera saw and (., 2) by
+    how much its pictures were shifted."""
+
+    embedding: Tensor
+    located: Tensor | None
+    seen: Sequence[Seen]
+    moved: Sequence[Tensor]
 
 
 class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
@@ -24,8 +42,12 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
 
     Batches hold pictures (B, 3, H, W), uint8 or float in [0, 1], normalised ``observation.state`` (B, S), byte tokens
     of the instruction and, in training, the normalised ``action`` (B, K, A): what its processors make of a raw batch.
+    With ``SHOWN`` (R,) there may be more rows than pictures.
     Learners that go on from here use ``encode`` once per observation, then ``velocity`` (flow) or ``head`` (tokens).
     """
+
+    labelled = True
+    """False: batches are of own episodes, which have no labels for auxiliary losses; the actions alone are learned."""
 
     config_class = NanoVlaConfig  # pyright: ignore[reportAssignmentType]
     name = "nano_vla"  # pyright: ignore[reportAssignmentType]
@@ -35,14 +57,17 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         config.validate_features()
         self.config: NanoVlaConfig = config
         words, hidden = config.instruction_dim, config.hidden_dim
-        encoders = [CameraEncoder(config.image_size, config.channels, config.keypoints, words) for _ in config.cameras]
+        sizes = (config.image_size, config.channels, config.keypoints, words, config.questions)
+        encoders = [CameraEncoder(*sizes) for _ in config.cameras]
         self.cameras = nn.ModuleList(encoders)
+        crops = [(_short(key), config.crop.get(_short(key))) for key in config.cameras]
+        self.pointing = Pointing(crops, config.questions) if crops and config.heat_weight > 0 else None
         self.instruction = InstructionEncoder(words)
         state = config.robot_state_feature
         self.proprioception = _proprioception(state.shape[0]) if state is not None else None
-        seen = sum(encoder.size for encoder in encoders)
-        size = seen + words + (64 + state.shape[0] if state is not None else 0)
+        size = sum(encoder.places for encoder in encoders) + words + (state.shape[0] if state is not None else 0)
         self.locator = _locator(config, size)
+        size += sum(encoder.rest for encoder in encoders) + (64 if state is not None else 0)
         size += 0 if self.locator is None else self.locator.size
         self.trunk = nn.Sequential(
             nn.Linear(size, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
@@ -62,21 +87,32 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
 
     def forward(self, batch: Mapping[str, Any], reduction: str = "mean") -> tuple[Tensor, dict[str, float]]:
         """The training loss, a scalar, or (B,) with ``reduction="none"``; actions behind an episode's end count not."""
-        embedding, located = self._look(batch)
-        with torch.autocast(embedding.device.type, enabled=False):
-            # LeRobot's loader drops an action's axis where it has one number
-            chunk = batch[ACTION].float().reshape(len(embedding), *self.head.shape)
-            error = self.head.loss(embedding.float(), chunk)
+        looked = self._look(batch)
         padded = batch.get("action_is_pad")
-        kept = torch.ones_like(error[..., 0]) if padded is None else (~padded).to(error.dtype)
-        per_sample = (error.mean(-1) * kept).sum(1) / kept.sum(1).clamp(min=1)
-        loss = per_sample if reduction == "none" else (error.mean(-1) * kept).sum() / kept.sum().clamp(min=1)
+        error = self._error(looked.embedding, batch[ACTION], padded)
+        kept = torch.ones_like(error) if padded is None else (~padded).to(error.dtype)
+        per_sample = (error * kept).sum(1) / kept.sum(1).clamp(min=1)
+        loss = per_sample if reduction == "none" else (error * kept).sum() / kept.sum().clamp(min=1)
         said = {f"{self.config.head}_loss": float(per_sample.detach().mean())}
-        if self.locator is None or located is None:
-            return loss, said
-        off = self.locator.losses(located, batch)
-        more = weighed(off, {"waypoint": self.config.waypoint_weight, "places": self.config.places_weight})
+        off: dict[str, Tensor] = {}
+        if self.labelled and self.locator is not None and looked.located is not None:
+            off |= self.locator.losses(looked.located, batch)
+        if self.labelled and self.pointing is not None:
+            off |= self.pointing.losses(looked.seen, looked.moved, batch)
+        more = weighed(off, {key: getattr(self.config, f"{key}_weight") for key in ("waypoint", "places", "heat")})
         return loss + (more if reduction == "none" or isinstance(more, float) else more.mean()), {**said, **told(off)}
+
+    def _error(self, embedding: Tensor, actions: Tensor, padded: Tensor | None) -> Tensor:
+        """(R, K): the head's error of each action, 0 for rows of which none counts: they cost nothing."""
+        # LeRobot's loader drops an action's axis where it has one number
+        chunk = actions.float().reshape(len(embedding), *self.head.shape)
+        with torch.autocast(embedding.device.type, enabled=False):
+            if padded is None or not (idle := padded.all(1)).any():
+                return self.head.loss(embedding.float(), chunk).mean(-1)
+            error = torch.zeros_like(chunk[..., 0])
+            if not idle.all():
+                error[~idle] = self.head.loss(embedding.float()[~idle], chunk[~idle]).mean(-1)
+        return error
 
     @torch.no_grad()
     def predict_action_chunk(self, batch: Mapping[str, Any], noise: Tensor | None = None, **_: Any) -> Tensor:
@@ -93,26 +129,31 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         return self._queue.popleft()
 
     def _get_default_peft_targets(self) -> dict[str, Any]:
-        inner = r"trunk\.[03]|proprioception\.[02]|instruction\.out\.1"
+        inner = r"trunk\.[03]|proprioception\.[02]|instruction\.out\.1|cameras\.\d\.questions"
         return {"target_modules": rf"{inner}|head\.(noisy|context|out|net\.[02]|blocks\.\d\.[13])"}
 
     # --- what learners build on --------------------------------------------------------------------------------------
 
     def encode(self, batch: Mapping[str, Any]) -> Tensor:
         """The observations' embedding (B, hidden); pictures are augmented in training mode."""
-        return self._look(batch)[0]
+        return self._look(batch).embedding
 
-    def _look(self, batch: Mapping[str, Any]) -> tuple[Tensor, Tensor | None]:
-        """The embedding, and what the locator tells (B, L), None without auxiliary losses."""
-        words = self.instruction(batch[OBS_LANGUAGE_TOKENS])
-        parts = [camera(self._picture(batch, key), words) for key, camera in zip(self._seen, self.cameras, strict=True)]
+    def _look(self, batch: Mapping[str, Any]) -> _Looked:
+        words, shown = self.instruction(batch[OBS_LANGUAGE_TOKENS]), batch.get(SHOWN)
+        pictures = [self._picture(batch, key) for key in self.config.cameras]
+        seen = [camera(shot, words, shown) for (shot, _), camera in zip(pictures, self.cameras, strict=True)]
+        moved = [by if shown is None or len(by) == 1 else by[shown] for _, by in pictures]
+        where, rest = [*(each.places for each in seen), words], [each.rest for each in seen]
         if self.proprioception is not None:
             # as it is too: what is missing to a place is a difference, which a ReLU's features only approach
-            parts += [self.proprioception(batch[OBS_STATE]), batch[OBS_STATE]]
-        features = torch.cat([part.float() for part in (*parts, words)], -1)
-        located = None if self.locator is None else self.locator(features)
-        embedding: Tensor = self.trunk(features if located is None else torch.cat([features, located], -1))
-        return embedding, located
+            where.append(batch[OBS_STATE])
+            rest.append(self.proprioception(batch[OBS_STATE]))
+        told = torch.cat([part.float() for part in where], -1)
+        # where the questions point tells places better without the rest of what is seen
+        located = None if self.locator is None else self.locator(told)
+        rest += [] if located is None else [located]
+        embedding: Tensor = self.trunk(torch.cat([told, *(part.float() for part in rest)], -1))
+        return _Looked(embedding, located, seen, moved)
 
     def velocity(self, observation_embedding: Tensor, noisy_chunk: Tensor, t: Tensor) -> Tensor:
         """The flow's velocity (B, K, A) at ``noisy_chunk`` (B, K, A) and time t (B,): 1 is noise, 0 the action.
@@ -134,21 +175,36 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
 
     def shrink_picture(self, key: str, pictures: Tensor) -> Tensor:
         """Pictures (B, 3, H, W) of ``observation.images.<camera>`` cropped and small, as the network reads them."""
-        return shrink(pictures, self.config.image_size, self.config.crop.get(key.removeprefix(VIEW_PREFIX)))
+        return shrink(pictures, self.config.image_size, self.config.crop.get(_short(key)))
 
-    @property
-    def _seen(self) -> list[str]:
-        return self.config.cameras
-
-    def _picture(self, batch: Mapping[str, Any], key: str) -> Tensor:
+    def _picture(self, batch: Mapping[str, Any], key: str) -> tuple[Tensor, Tensor]:
+        """Pictures as the network reads them, and by how much they were shifted, (B, 2) or (1, 2)."""
         pictures = self.shrink_picture(key, batch[key])
         pictures = (pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures) - 0.5
         if torch.is_autocast_enabled(pictures.device.type):
             pictures = pictures.to(torch.get_autocast_dtype(pictures.device.type))
+        moved = torch.zeros(1, 2, device=pictures.device)
         if not self.training:
-            return pictures
-        shift = self.config.shift.get(key.removeprefix(VIEW_PREFIX), 0)
-        return augment(pictures, self.config.brightness, self.config.colour, shift)
+            return pictures, moved
+        if shift := self.config.shift.get(_short(key), 0):
+            pictures, moved = shifted(pictures, shift)
+        return augment(pictures, self.config.brightness, self.config.colour), moved
+
+    @classmethod
+    def _load_as_safetensor(cls, model: Any, model_file: str, map_location: str, strict: bool) -> Any:
+        """Refuses weights of an earlier nano_vla, which LeRobot would replace by random ones without a word."""
+        with safe_open(model_file, "pt") as held:
+            if any(FORMER in name for name in held.keys()):  # noqa: SIM118
+                raise UserError(
+                    f"'{model_file}' holds a nano_vla of before its cameras were asked by the instruction: train it "
+                    "again, or use it with the robo-reward that wrote it"
+                )
+        return super()._load_as_safetensor(model, model_file, map_location, strict)
+
+
+def _short(key: str) -> str:
+    """A camera's name."""
+    return key.removeprefix(VIEW_PREFIX)
 
 
 def _locator(config: NanoVlaConfig, features: int) -> Locator | None:

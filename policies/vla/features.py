@@ -16,6 +16,10 @@ STATE = "observation.state"
 ACTION = "action"
 PLACES = "observation.places"
 """Of training samples: where a simulator says that things are. LeRobot's pipelines drop what has another prefix."""
+POINTS = "observation.points."
+"""Before a view's name, of training samples: where its picture shows those places, as shares from left and top."""
+SHOWN = "observation.shown"
+"""Of training samples: which of the batch's pictures each sample goes with, where several are asked of one picture."""
 WAYPOINT = "observation.waypoint"
 """Of training samples: how far the state is from where the fingers next open or close, standardised."""
 RESIZES = ("resize_imgs_with_padding", "image_resolution", "resize_shape", "image_resize_shape", "image_size")
@@ -86,6 +90,32 @@ def cameras_of(config: Any) -> list[str]:
     return [] if getattr(config, "blind", False) else list(config.image_features)
 
 
+def take_sizes(config: Any, facts: DataFacts, names: Names) -> None:
+    """Gives ``config`` the data's sizes of state and action, as LeRobot's trainer does; the weights stay as they are.
+
+    Raises:
+        UserError: the policy does not pad both (smolvla, pi0 and pi05 do), pads to less, or there are no data.
+    """
+    from lerobot.configs import FeatureType, PolicyFeature
+
+    if facts.stats is None:
+        raise UserError("policy.sizes=data is for training on demonstrations (learner=sft): leave it out here")
+    for what, size, most in (
+        ("state", facts.states, getattr(config, "max_state_dim", None)),
+        ("action", facts.actions, getattr(config, "max_action_dim", None)),
+    ):
+        if most is None:
+            raise UserError(
+                f"policy.sizes=data: {config.type} policies do not pad, their sizes are those of their weights"
+            )
+        if size > most:
+            raise UserError(
+                f"policy.sizes=data: this {config.type} policy pads {what}s to {most}, the data have {size}"
+            )
+    config.input_features[names.theirs("state")] = PolicyFeature(FeatureType.STATE, (facts.states,))
+    config.output_features[ACTION] = PolicyFeature(FeatureType.ACTION, (facts.actions,))
+
+
 def check_sizes(config: Any, facts: DataFacts, names: Names) -> None:
     """Refuses other sizes of state, action or pictures than the policy's, naming both.
 
@@ -93,16 +123,18 @@ def check_sizes(config: Any, facts: DataFacts, names: Names) -> None:
         UserError: as said.
     """
     kind = config.type
+    pads = getattr(config, "max_state_dim", None) is not None and getattr(config, "max_action_dim", None) is not None
+    way = "; to train it for this one set policy.sizes=data" if pads else ""
     own, action = config.input_features.get(names.theirs("state")), config.action_feature
     if own is not None and own.shape[0] != facts.states:
         raise UserError(
             f"the {kind} policy reads states of size {own.shape[0]}, those of '{facts.name}' have {facts.states}: use "
-            "another dataset or world (env.features changes a world's state), or train a policy from scratch"
+            f"another dataset or world (env.features changes a world's state), or train a policy from scratch{way}"
         )
     if action is not None and action.shape[0] != facts.actions:
         raise UserError(
             f"the {kind} policy gives actions of size {action.shape[0]}, those of '{facts.name}' have {facts.actions}: "
-            "this is another robot's or controller's policy"
+            f"this is another robot's or controller's policy{way}"
         )
     if any(getattr(config, name, None) for name in RESIZES):
         return

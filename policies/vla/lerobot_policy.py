@@ -16,7 +16,7 @@ from torch import Tensor
 
 from robo_reward.contracts import Flags, Floats, Observation
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import ACTION, VIEW_PREFIX, Names, cameras_of
+from robo_reward.policies.vla.features import ACTION, POINTS, VIEW_PREFIX, Names, cameras_of, short_name
 
 Raw = dict[str, Any]
 """A batch in LeRobot's keys before the policy's own preprocessor."""
@@ -116,7 +116,9 @@ class LeRobotPolicy:
                 batch[key] = value
                 continue
             theirs = self.names.theirs(key)
-            if not key.startswith(VIEW_PREFIX):
+            if key.startswith(POINTS):
+                batch[POINTS + short_name(self.names.theirs(key.removeprefix(POINTS)))] = value
+            elif not key.startswith(VIEW_PREFIX):
                 batch[theirs] = value
             elif theirs in seen:
                 batch[theirs] = self.pictures(value) if value.dtype == torch.uint8 else value

@@ -91,7 +91,7 @@ def add_scenes(
     Raises:
         UserError: the policy learns no places, the dataset tells none, or the world cannot rearrange its scene.
     """
-    if not getattr(policy.config, "places_weight", 0):
+    if not any(getattr(policy.config, weight, 0) for weight in ("places_weight", "heat_weight")):
         raise UserError("learner.scenes teaches cameras where things are: set policy.places_weight=3 (policy=nano_vla)")
     if isinstance(scenes, int):
         from robo_reward.data.scenes import draw_scenes

@@ -19,6 +19,11 @@ AGE = "picture_age"
 """The column that says how many steps ago a frame's pictures were taken, in datasets that hold pictures."""
 PLACES = "simulator.places"
 """The column of where a simulator says that things are, in metres."""
+POINTS = "simulator.points"
+"""The column of where pictures show those places, as shares from left and top; its names are <view>.<place>.<x or y>.
+
+One for all views: LeRobot takes every key with ``image`` in it for a picture's.
+"""
 VERSION = "v3.0"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.data.dataset_source import AGE, PLACES, VIEW_PREFIX
+from robo_reward.data.dataset_source import AGE, PLACES, POINTS, VIEW_PREFIX
 from robo_reward.errors import UserError
 from robo_reward.trace import Trace
 
@@ -37,8 +37,8 @@ def write_dataset(
     last action; the reward of the steps between two kept frames is summed. ``fps`` (Hz, default: the traces'
     own over their stride) is rounded, since LeRobot counts whole frames per second. Pictures become H.264
     4:4:4 video at crf 6, or PNG in parquet with ``images``. With ``hold`` every step is written: a picture stands
-    until the next one, and ``picture_age`` counts the steps since it was taken. ``simulator.places``: the traces'
-    places, where all have some.
+    until the next one, and ``picture_age`` counts the steps since it was taken. ``simulator.places`` and
+    ``simulator.points``: the traces' places and points, where all have some.
 
     Raises:
         UserError: ``folder`` exists, no traces, or the traces differ in views, sizes or rate.
@@ -107,6 +107,9 @@ def _frames(trace: Trace, wanted: Set[str]) -> Iterator[dict[str, Any]]:
             frame[AGE] = np.array([step - trace.frame_steps[row]], np.int64)
         if PLACES in wanted and trace.places is not None:
             frame[PLACES] = np.asarray(trace.places[step], np.float32)
+        if POINTS in wanted and trace.points:
+            told = [trace.points[view][step].reshape(-1) for view in sorted(trace.points)]
+            frame[POINTS] = np.concatenate(told).astype(np.float32)
         if "next.reward" in wanted and trace.reward is not None:
             frame["next.reward"] = np.array([trace.reward[step:following].sum()], np.float32)
         yield frame
@@ -142,6 +145,8 @@ def _features(traces: Sequence[Trace], images: bool, hold: bool) -> dict[str, An
         else:
             dtype = "bool" if key == "next.success" else "float32"
             features[key] = {"dtype": dtype, "shape": shape, "names": None}
+    if POINTS in features:
+        features[POINTS]["names"] = _point_names(traces[0])
     if all(trace.reward is not None for trace in traces):
         features["next.reward"] = {"dtype": "float32", "shape": (1,), "names": None}
     if hold:
@@ -149,6 +154,11 @@ def _features(traces: Sequence[Trace], images: bool, hold: bool) -> dict[str, An
             raise UserError("pictures can be held only from an episode's first step on; write it without hold")
         features[AGE] = {"dtype": "int64", "shape": (1,), "names": None}
     return features
+
+
+def _point_names(trace: Trace) -> list[str]:
+    told = trace.points or {}
+    return [f"{view}.{k}.{axis}" for view in sorted(told) for k in range(told[view].shape[1]) for axis in "xy"]
 
 
 def _shapes(trace: Trace) -> dict[str, tuple[int, ...]]:
@@ -159,4 +169,6 @@ def _shapes(trace: Trace) -> dict[str, tuple[int, ...]]:
         shapes["next.success"] = (1,)
     if trace.places is not None:
         shapes[PLACES] = (trace.places.shape[1],)
+    if trace.points:
+        shapes[POINTS] = (len(_point_names(trace)),)
     return shapes

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.data.dataset_source import AGE, PLACES, DatasetSource, open_dataset, read_table
+from robo_reward.data.dataset_source import AGE, PLACES, POINTS, DatasetSource, open_dataset, read_table
 from robo_reward.data.dataset_writer import write_dataset
 from robo_reward.data.video import Span, decode_spans
 from robo_reward.errors import UserError
@@ -116,7 +116,7 @@ def _read_columns(dataset: DatasetSource, rows: Sequence[Mapping[str, Any]], key
     """The parquet rows of each episode, one pyarrow table each; every file is read once."""
     names = ["observation.state", "action", "task_index", "episode_index", "frame_index"]
     names += [key for key in keys if dataset.features[key]["dtype"] == "image"]
-    names += [key for key in ("next.success", AGE, PLACES) if key in dataset.features]
+    names += [key for key in dataset.features if key in ("next.success", AGE, PLACES, POINTS)]
     paths = [dataset.path("data_path", row, "data") for row in rows]
     dataset.need(paths)
     tables = {path: read_table(path, names) for path in dict.fromkeys(paths)}
@@ -181,7 +181,19 @@ def _trace(
         source=source,
         success=_success(table, len(state), assume_success),
         places=_matrix(table[PLACES]) if PLACES in table.column_names else None,
+        points=_points(dataset, table),
     )
+
+
+def _points(dataset: DatasetSource, table: Any) -> dict[str, NDArray[np.float32]] | None:
+    """View -> (T+1, K, 2)."""
+    if POINTS not in table.column_names:
+        return None
+    told, names = _matrix(table[POINTS]), [str(name) for name in dataset.features[POINTS].get("names") or ()]
+    of = [name.rsplit(".", 2)[0] for name in names]
+    if len(of) != told.shape[1] or any(of.count(view) % 2 for view in of):
+        raise UserError(f"dataset '{dataset.name}' is damaged: {POINTS} has {told.shape[1]} numbers, named {names}")
+    return {view: told[:, [view == one for one in of]].reshape(len(told), -1, 2) for view in dict.fromkeys(of)}
 
 
 def _matrix(column: Any) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from robo_reward.contracts import Floats, World
-from robo_reward.data.recording import Film, Pusher, Recording, places_of
+from robo_reward.data.recording import Film, Pusher, Recording, places_of, points_of, stacked_points
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Trace
@@ -145,6 +145,7 @@ def _attempt(
     success, film = [who.succeeded(world)], Film(views, disturb.recording.every)
     film.look(0, observation.views)
     places = [places_of(world, disturb.recording)]
+    points = [points_of(world, places[0], views)]
     left = hold
     while left > 0 or not any(success):
         action, executed = disturb(who.act(world))
@@ -161,6 +162,7 @@ def _attempt(
         success.append(who.succeeded(world))
         film.look(len(actions), transition.after.views)
         places.append(places_of(world, disturb.recording))
+        points.append(points_of(world, places[-1], views))
     if not any(success) or not actions:
         return None
     frames, frame_steps = film.developed()
@@ -177,6 +179,7 @@ def _attempt(
         # NaN where the world keeps its reward to itself, as it does unless an oracle was asked for
         env_reward=None if np.isnan(env_rewards).any() else np.asarray(env_rewards, np.float32),
         places=np.stack(known) if known else None,
+        points=stacked_points(points),
     )
 
 

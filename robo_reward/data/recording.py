@@ -51,6 +51,15 @@ class KnowsPlaces(Protocol):
         ...
 
 
+@runtime_checkable
+class PointsOut(Protocol):
+    """A simulated world that tells where its pictures show a place."""
+
+    def point_out(self, places: Floats) -> Mapping[str, Floats]:
+        """View -> (N, K, 2) shares from left and top of places (N, 3 K) in metres; outside [0, 1]: not shown."""
+        ...
+
+
 class Pusher:
     """Disturbs the actions of one episode of one world."""
 
@@ -98,3 +107,19 @@ class Film:
 def places_of(world: World, recording: Recording) -> Floats | None:
     """(P,) where things are now, None unless it is recorded."""
     return world.places()[0].copy() if recording.places and isinstance(world, KnowsPlaces) else None
+
+
+def points_of(world: World, places: Floats | None, views: Sequence[str]) -> dict[str, Floats] | None:
+    """View -> (K, 2): where the pictures show places (3 K,) now; None without places, or if the world cannot."""
+    if places is None or not isinstance(world, PointsOut):
+        return None
+    shown = world.point_out(places[None])
+    return {view: np.array(shown[view][0], np.float32) for view in views if view in shown}
+
+
+def stacked_points(told: Sequence[Mapping[str, Floats] | None]) -> dict[str, Floats] | None:
+    """View -> (T+1, K, 2) of the points of T+1 moments; None where one of them has none."""
+    known = [points for points in told if points]
+    if len(known) < len(told):
+        return None
+    return {view: np.stack([points[view] for points in known]) for view in known[0]}

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from robo_reward.contracts import Floats, Frames, Observation, World
-from robo_reward.data.recording import KnowsPlaces
+from robo_reward.data.recording import KnowsPlaces, points_of, stacked_points
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Trace
@@ -17,7 +17,7 @@ from robo_reward.walking import begin_at, number_of_tasks
 
 SCENES_PER_START = 25
 """Pictures of a scene from one reset, which alone places fixtures anew."""
-ALSO = 2
+ALSO = 5
 """Instructions of other tasks that a scene is labelled with too: labels cost nothing, pictures do."""
 
 
@@ -49,7 +49,8 @@ def collect_scenes(
 def draw_scenes(
     world: World, count: int, seed: int, views: Sequence[str] | None = None, also: int = ALSO
 ) -> Iterator[Trace]:
-    """``count`` rearranged scenes of each task, as traces of still pictures: places (count, P), no success.
+    """``count`` rearranged scenes of each task, as traces of still pictures: places (count, P), no success; points too
+    in worlds that can point them out.
 
     A scene also counts for up to ``also`` instructions of the world's other tasks that have a meaning in it: one
     more trace for each. Actions are zero and mean nothing: learners must not imitate them. The last scene of a trace is
@@ -75,11 +76,12 @@ def draw_scenes(
 
 @dataclass(frozen=True, slots=True)
 class _Slide:
-    """One scene: state (S,), pictures, and the places (P,) of each instruction, its own first."""
+    """One scene: state (S,), pictures, and the places (P,) of each instruction, its own first, with their points."""
 
     state: Floats
     frames: Mapping[str, Frames]
     told: Mapping[str, Floats]
+    points: Mapping[str, Mapping[str, Floats] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ class _Slides:
             rng = derive_rng(seed, "other instructions", task, scene)
             told |= dict(others[k] for k in rng.permutation(len(others))[: self.also])
         frames = {view: np.array(now.views[view][0], np.uint8) for view in self.views}
-        return _Slide(now.state[0].copy(), frames, told)
+        points = {words: points_of(self.world, places, self.views) for words, places in told.items()}
+        return _Slide(now.state[0].copy(), frames, told, points)
 
 
 def _still(instruction: str, slides: Sequence[_Slide], size: tuple[int, ...], fps: float) -> Trace:
@@ -126,4 +129,5 @@ def _still(instruction: str, slides: Sequence[_Slide], size: tuple[int, ...], fp
         fps=fps,
         source="dataset",
         places=np.stack([slide.told[instruction] for slide in twice]),
+        points=stacked_points([slide.points[instruction] for slide in twice]),
     )

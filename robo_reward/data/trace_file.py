@@ -27,6 +27,7 @@ def write_trace(path: Path, trace: Trace) -> None:
         "env_reward": trace.env_reward,
         "meta": dict(trace.meta),
         "places": trace.places,
+        "points": None if trace.points is None else dict(trace.points),
     }
     save_state(path.parent, path.stem, state)
 

@@ -79,7 +79,8 @@ def test_settings_out_of_range(recording: Recording, told: str) -> None:
 def placed(seed: int, steps: int = 9, every: int = 4) -> Trace:
     trace = moving_square(seed, steps, ("front",), size=16)
     places = np.arange(2.0 * (steps + 1), dtype=np.float32).reshape(steps + 1, 2)
-    return replace(replace(trace, places=places).every(1), places=places, **_now_and_then(trace, every))
+    points = {"front_image": np.linspace(0, 2, 4 * (steps + 1), dtype=np.float32).reshape(steps + 1, 2, 2)}
+    return replace(trace, places=places, points=points, **_now_and_then(trace, every))
 
 
 def _now_and_then(trace: Trace, every: int) -> dict[str, Any]:
@@ -98,6 +99,9 @@ def test_held_pictures_keep_every_action_and_are_read_where_they_were_taken(tmp_
     np.testing.assert_array_equal(after.action, before.action[:-1])
     assert before.places is not None
     np.testing.assert_array_equal(after.places, before.places[:-1])
+    assert before.points is not None
+    assert after.points is not None
+    np.testing.assert_array_equal(after.points["front_image"], before.points["front_image"][:-1])
 
 
 def test_pictures_cannot_be_held_before_the_first(tmp_path: Path) -> None:
@@ -111,6 +115,8 @@ def test_places_are_cut_with_the_episode() -> None:
     cut = placed(1).cut(3)
     assert cut.places is not None
     assert cut.places[:, 0].tolist() == [0, 2, 4, 6]
+    assert cut.points is not None
+    assert cut.points["front_image"].shape == (4, 2, 2)
 
 
 def test_so_many_of_each_task() -> None:

@@ -103,6 +103,20 @@ def test_a_scene_counts_for_the_other_instructions_that_it_answers() -> None:
     np.testing.assert_array_equal(traces["left"].places, collect(5)[0].places)
 
 
+class Pointing(Answering):
+    """Its pictures show a place at a thousandth of its number from the left."""
+
+    def point_out(self, places: np.ndarray) -> dict[str, np.ndarray]:
+        return {"top": places.reshape(len(places), -1, 2) / 1000}
+
+
+def test_a_world_that_can_points_out_every_instructions_places() -> None:
+    for trace in collect(5, world=Pointing()):
+        assert list(trace.points) == ["top"]
+        np.testing.assert_allclose(trace.points["top"][:, 0, 0], trace.places[:, 0] / 1000)
+    assert all(trace.points is None for trace in collect(2, world=Answering()))
+
+
 def test_no_more_of_them_than_asked_for() -> None:
     shelf: Any = Answering()
     traces = {trace.task: len(trace) for trace in collect_scenes(shelf, 8, 0, also=1)}

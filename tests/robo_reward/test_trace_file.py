@@ -27,6 +27,7 @@ def noisy(success: bool) -> Trace:
         success=np.arange(9) > 5 if success else None,
         env_reward=None,
         meta={"outcome": 3.0},
+        points={"front": rng.random((9, 2, 2), np.float32)} if success else None,
     )
 
 
@@ -36,7 +37,7 @@ def test_round_trip(success: bool, tmp_path: Path) -> None:
     write_trace(tmp_path / "rollouts" / "000001.safetensors", old)
     new = read_trace(tmp_path / "rollouts" / "000001.safetensors")
     for field in fields(Trace):
-        if field.name in ("estimate", "reward", "frames"):
+        if field.name in ("estimate", "reward", "frames", "points"):
             continue
         before, after = getattr(old, field.name), getattr(new, field.name)
         if isinstance(before, np.ndarray):
@@ -47,6 +48,9 @@ def test_round_trip(success: bool, tmp_path: Path) -> None:
     assert list(new.frames) == ["front", "top"]
     for view, frames in old.frames.items():
         np.testing.assert_array_equal(new.frames[view], frames)
+    assert (new.points is None) == (old.points is None)
+    for view, points in (old.points or {}).items():
+        np.testing.assert_array_equal((new.points or {})[view], points)
 
 
 def test_a_trace_that_is_not_there_says_so(tmp_path: Path) -> None:

@@ -140,6 +140,53 @@ def test_held_pictures_are_no_samples_but_chunks_are_whole(tmp_path: Path) -> No
         data_of.streamed_batches(path, policy, 4, 0, 0)
 
 
+def asked(trace: Trace, words: str, places: float) -> Trace:
+    """The same pictures under an instruction, with the places and points that it asks for."""
+    count = len(trace) + 1
+    points = {"front": np.full((count, 1, 2), places / 10, np.float32)}
+    return replace(trace, task=words, places=np.full((count, 3), places, np.float32), points=points)
+
+
+def test_a_still_picture_is_kept_once_and_asked_under_every_instruction() -> None:
+    frames = EpisodeFrames(["front"])
+    still = counted(7).every(2)
+    frames.add([asked(counted(0), "move", 1.0)])
+    frames.add([asked(still, "left", 2.0), asked(still, "right", 3.0), asked(counted(9), "other", 4.0)], acted=False)
+    assert len(frames) == 5 + 3 + 5
+    batch = frames.batch([0, 5, 6, 8], (), range(2))
+    assert batch["task"] == ["move", "left", "left", "other", "right", "right"]
+    assert batch["observation.shown"].tolist() == [0, 1, 2, 3, 1, 2]
+    assert batch["observation.images.front"][:, 0, 0, 0].tolist() == [0, 7, 27, 9]
+    assert batch["action_is_pad"].any(1).tolist() == [False] + [True] * 5
+    assert batch["observation.places"][:, 0].tolist() == [1, 2, 2, 4, 3, 3]
+    torch.testing.assert_close(batch["observation.points.front"][:, 0, 1], batch["observation.places"][:, 0] / 10)
+    assert len(batch["observation.state"]) == len(batch["action"]) == len(batch["index"]) == 6
+    assert batch["observation.waypoint"][1:].isnan().all()
+    assert "observation.shown" not in frames.batch([0, 1, 8], (), range(2))
+
+
+def test_episodes_without_points_beside_some_with_them() -> None:
+    frames = EpisodeFrames(["front"])
+    frames.add([counted(0), asked(counted(1), "move", 2.0)])
+    points = frames.batch([0, 5], (), range(2))["observation.points.front"]
+    assert points[0].isnan().all()
+    torch.testing.assert_close(points[1], torch.full((1, 2), 0.2))
+    alone = EpisodeFrames(["front"])
+    alone.add([counted(0)])
+    assert "observation.points.front" not in alone.batch([0], (), range(2))
+
+
+def test_points_go_with_the_policys_own_name_of_the_camera() -> None:
+    frames = EpisodeFrames(["front"])
+    frames.add([asked(counted(0), "move", 2.0)])
+    facts = data_of.facts_of_traces([counted(0)], tuple)
+    small: dict[str, Any] = {"image_size": 16, "hidden_dim": 32, "chunk_size": 2, "n_action_steps": 2}
+    policy = PolicyRecipe("nano_vla", rename={"front": "eye"}, heat_weight=1.0, **small).build(facts)
+    batch = policy.training_batch(frames.batch([0, 1], (), range(2)))
+    assert batch["observation.points.eye"].shape == (2, 1, 2)
+    assert policy.policy(batch)[1]["heat_nats"] > 0
+
+
 def test_the_cache_keeps_pictures_as_small_as_the_policy_reads_them(facts: DataFacts, episodes: list[Trace]) -> None:
     policy = PolicyRecipe("nano_vla", image_size=16, hidden_dim=32, chunk_size=3, n_action_steps=3).build(facts)
     frames = EpisodeFrames(["front", "top"], data_of.shrinker(policy))
