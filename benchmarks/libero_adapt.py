@@ -1,13 +1,14 @@
 """Tuning of a weakly trained nano_vla on LIBERO: adaptation by learned progress beside oracle GRPO and SRPO.
 
 Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified,oracle] [--task 6] [--horizon 200]
-[--updates 4] [--worlds 1] [--groups 4] [--episodes 30] [--starts shipped,moved] [--shift 0.0] [--seeds 0] [--jobs 1].
+[--step imitate] [--updates 2] [--worlds 1] [--groups 24] [--size 4] [--episodes 30] [--starts shipped,moved]
+[--shift 0.0] [--seeds 0] [--jobs 1].
 ``--start``: the folder of a train run (learner=sft) to go on from; its world, and its tasks unless one is named.
 ``--reward``: a fitted reward. The ways: ``verified``, the success that reward_model=verified_progress sees, paid once
 an episode by its maximum; ``evolve`` and ``uniform`` (no growing horizon, no end by progress) with the final progress;
-``oracle`` (by the simulator's success: marked), ``grpo`` (the same by the clipped update with episodes' advantages),
-``srpo``. ``--shift``: metres by which targets are displaced while it learns. Success before and after is measured on
-the same starts.
+``oracle`` (by the simulator's success: marked), ``srpo``. ``--step``: own better episodes are imitated (``imitate``),
+``shift`` (learner=vla_credit) or ``clipped`` (GRPO). ``--shift``: metres by which targets are displaced while it
+learns. Success before and after is measured on the same starts.
 ``reward_auroc`` is how well the rewards of the episodes that were learned from told successes apart, read from the
 sealed log when all is over. Pictures are as the assets draw them (``stand_in_visuals``).
 """
@@ -26,9 +27,14 @@ from pathlib import Path
 from cells import RESULTS, Row, run_cells, run_folder, write_result
 
 CLAIM = "libero_adapt"
-WAYS = ("verified", "evolve", "uniform", "oracle", "grpo", "srpo")
+WAYS = ("verified", "evolve", "uniform", "oracle", "srpo")
 
-CLIPPED, SHIFTED = "clipped ratios, an episode's advantage", "critic's credit, last layer shifted"
+STEPS = {
+    "imitate": ("self_imitation", "own better episodes imitated"),
+    "shift": ("vla_credit", "critic's credit, last layer shifted"),
+    "clipped": ("grpo", "clipped ratios, an episode's advantage"),
+}
+"""``--step`` -> the learner of that name, and what it does."""
 
 
 def robo_reward(verb: str, folder: Path, overrides: Sequence[str]) -> Row:
@@ -57,8 +63,9 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "start": Path(asked.start).name,
         "task": asked.task,
         "horizon": asked.horizon,
-        "update": CLIPPED if way in ("grpo", "srpo") else SHIFTED,
+        "update": STEPS["clipped" if way == "srpo" else asked.step][1],
         "groups": asked.groups,
+        "size": asked.size,
         "shift": asked.shift,
         "updates": summary["updates"],
         "rollouts": summary["rollouts"],
@@ -77,11 +84,12 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
 def _name(way: str, seed: int, asked: argparse.Namespace) -> str:
     task = "" if asked.task is None else f"-task{asked.task}"
     shift = f"-shift{asked.shift:g}" if asked.shift else ""
-    return f"{Path(asked.start).name}{task}-{way}-{asked.updates}x{asked.groups}{shift}-seed{seed}"
+    size = f"{asked.updates}x{asked.groups}x{asked.size}"
+    return f"{Path(asked.start).name}{task}-{way}-{asked.step}-{size}{shift}-seed{seed}"
 
 
 def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tuple[str, Path, list[str]]:
-    group = [("groups", asked.groups), ("size", 8), ("most", asked.groups)]
+    group = [("groups", asked.groups), ("size", asked.size), ("most", asked.groups)]
     # measured afterwards, on the same starts for every way
     count = [f"seed={seed}", "episodes=1", "evaluation_seeds=[1]", "report=false"]
     suite, tasks = _world_of(Path(asked.start))
@@ -89,7 +97,8 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
     world += ["env.meshes=light", f"env.num_worlds={asked.worlds}", f"env.horizon={asked.horizon}"]
     world += ["env.joint_noise=0.02", f"env.target_shift={asked.shift}"]
     if way in ("verified", "evolve", "uniform"):
-        still = [] if way == "evolve" else ["adaptation.stages=[1.0]"]
+        still = ["adaptation.stages=[0.5,0.75,1.0]" if way == "evolve" else "adaptation.stages=[1.0]"]
+        still += ["adaptation.update.way=clipped"] if asked.step == "clipped" else []
         still += ["adaptation.stop=null"] if way == "uniform" else []
         verified = ["transform=success", "adaptation.group.pays=max", "adaptation.stop_by=success"]
         still += verified if way == "verified" else []
@@ -97,11 +106,12 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
             *(f"adaptation.group.{key}={value}" for key, value in group),
             f"bounds.rounds={asked.updates}",
             "checkpoint_every=1",
+            f"adaptation={'self_imitation' if asked.step == 'imitate' else 'evolve'}",
             f"run={asked.start}",
             f"reward_model.path={asked.reward}",
         ]
         return "adapt", folder, [*world, *count, *words, *still]
-    learner = {"oracle": "vla_credit", "grpo": "grpo", "srpo": "srpo"}[way]
+    learner = "srpo" if way == "srpo" else STEPS[asked.step][0]
     own = [f"reward_model.path={asked.reward}"] if way == "srpo" else ["reward_model=env_sparse", "transform=none"]
     words = [
         *world,
@@ -150,9 +160,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task", type=int)
     parser.add_argument("--horizon", type=int, default=280)
     parser.add_argument("--starts", default="shipped,moved")
-    parser.add_argument("--updates", type=int, default=4)
+    parser.add_argument("--updates", type=int, default=2)
     parser.add_argument("--worlds", type=int, default=1)
-    parser.add_argument("--groups", type=int, default=4)
+    parser.add_argument("--step", default="imitate", choices=STEPS)
+    parser.add_argument("--groups", type=int, default=24)
+    parser.add_argument("--size", type=int, default=4)
     parser.add_argument("--episodes", type=int, default=30)
     parser.add_argument("--shift", type=float, default=0.0)
     parser.add_argument("--seeds", default="0")

@@ -15,8 +15,8 @@ from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.exploring import Decision, gathered, prepared
 from robo_reward.policies.vla_learning.likelihood import Likelihood, joined
 
-Way = Literal["clipped", "shift"]
-WAYS: tuple[Way, ...] = ("clipped", "shift")
+Way = Literal["clipped", "shift", "imitate"]
+WAYS: tuple[Way, ...] = ("clipped", "shift", "imitate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class UpdateSettings:
     ``grad_clip``: bound of the gradient's norm. ``train``: all weights that the policy trains, or its action head.
     ``way``: ``clipped``, or ``shift`` (``ShiftUpdate``, of flows), which reads ``batch`` and what follows alone:
     ``draws`` noisy points of every decision, a ``ridge`` (share of the features' size), a ``strength``, and ``reach``,
-    a bound of how far normalised actions are shifted (root mean square).
+    a bound of how far normalised actions are shifted (root mean square). Or ``imitate`` (``ImitatingUpdate``), which
+    reads ``lr``, ``batch``, ``epochs``, ``grad_clip`` and ``train``.
     """
 
     lr: float = 1e-5

@@ -14,16 +14,19 @@ from robo_reward.chain_check import check_normalised_advantage
 from robo_reward.errors import UserError
 from robo_reward.playground import Playground
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
-from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, UpdateSettings
+from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, UpdateSettings, Way
 from robo_reward.policies.vla_learning.exploring import Decision, ExploringPolicy
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
 from robo_reward.policies.vla_learning.group_advantages import EpisodePricer, Pays, group_advantages, spread_of
+from robo_reward.policies.vla_learning.imitating_update import ImitatingUpdate
 from robo_reward.policies.vla_learning.likelihood import likelihood_of
 from robo_reward.policies.vla_learning.outcome_critic import CriticSettings, OutcomeCritic
 from robo_reward.policies.vla_learning.shift_update import ShiftUpdate
 from robo_reward.rollout import Stopper
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
+
+KINDS: dict[Way, type[ClippedUpdate]] = {"clipped": ClippedUpdate, "shift": ShiftUpdate, "imitate": ImitatingUpdate}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,7 @@ class GroupTuner:
     ) -> None:
         self.policy, self.settings, self.seed = policy, group, seed
         self.likelihood = likelihood_of(policy, noise, group.temperature)
-        kind = ShiftUpdate if update.way == "shift" else ClippedUpdate
-        self.update = kind(policy, self.likelihood, update)
+        self.update = KINDS[update.way](policy, self.likelihood, update)
         self.explorer = ExploringPolicy(policy, self.likelihood)
         self.critic = None if group.critic is None else OutcomeCritic(policy, group.critic, seed)
         self.played = self.skipped = self.updates = 0

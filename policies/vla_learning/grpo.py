@@ -1,4 +1,4 @@
-"""Reinforcement fine-tuning of a VLA by its own episodes: ``learner=grpo|vla_credit|srpo|dpo|vla_ppo``."""
+"""Reinforcement fine-tuning of a VLA by its own episodes: ``learner=grpo|self_imitation|vla_credit|srpo|...``."""
 
 from __future__ import annotations
 

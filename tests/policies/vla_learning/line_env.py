@@ -33,7 +33,7 @@ def make_reward() -> LineReward:
     return LineReward()
 
 
-def make_policy(head: str = "flow") -> LeRobotPolicy:
+def make_policy(head: str = "flow", **more: Any) -> LeRobotPolicy:
     """Untrained: its actions are about 0, its noise about half of what a world takes."""
     stats = {
         "observation.state": {"mean": np.zeros(2, np.float32), "std": np.ones(2, np.float32)},
@@ -41,7 +41,7 @@ def make_policy(head: str = "flow") -> LeRobotPolicy:
     }
     facts = DataFacts("line", {"front": (8, 8)}, 2, 1, stats)
     bound = np.ones(1, np.float32)
-    return PolicyRecipe("nano_vla", head=head, **NANO).build(facts, -bound, bound)
+    return PolicyRecipe("nano_vla", head=head, **NANO, **more).build(facts, -bound, bound)
 
 
 def make_session(worlds: int = 4, model: RewardModel | None = None, run: Any = None, **budget: Any) -> Session:

@@ -127,7 +127,7 @@ def test_the_oracle_is_marked(settings: Path, start: Path, tmp_path: Path) -> No
     assert (summary["used_env_success"], summary["base_reward"]) == (True, "env_sparse")
 
 
-@pytest.mark.parametrize("learner", ["grpo", "vla_credit"])
+@pytest.mark.parametrize("learner", ["grpo", "vla_credit", "self_imitation"])
 def test_a_resumed_run_goes_the_way_of_the_unbroken_one(
     settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learner: str
 ) -> None:
