@@ -17,11 +17,12 @@ from robo_reward.policies.vla.checkpoint import (
     read_config,
     register_policies,
 )
-from robo_reward.policies.vla.features import ACTION, STATE, DataFacts, Names, check_sizes
+from robo_reward.policies.vla.features import ACTION, STATE, DataFacts, Names, check_sizes, take_sizes
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.normalisation import Stats, check_stats
 
 Normalisation = Literal["auto", "data", "checkpoint"]
+Sizes = Literal["checkpoint", "data"]
 FREE = ("n_action_steps", "num_steps", "num_inference_steps", "draws", "shift", "brightness", "colour")
 """Settings that a checkpoint may be given otherwise than it was trained with; optimizer_* and scheduler_* too."""
 
@@ -37,7 +38,9 @@ class PolicyRecipe:
     or a hub id; None builds from scratch. ``rename``: our camera or state names -> the policy's. ``views``: the cameras
     that a policy from scratch looks at, None: all. ``lora``: rank of LoRA adapters that are trained in place of the
     weights, 0: none. ``dtype``: ``float32``, ``bfloat16`` or ``auto`` (bfloat16 on a GPU). ``normalisation`` of a
-    checkpoint: its own, the data's, or ``auto`` (its own if it has one, refused where the data lie far off).
+    checkpoint: its own, the data's, or ``auto`` (its own if it has one, refused where the data lie far off). ``sizes``
+    of a checkpoint's states and actions: its own, or the ``data``'s, where it pads both: to train a base checkpoint for
+    another robot.
     ``settings``: fields of LeRobot's config of that policy; None leaves its default or the checkpoint's.
     """
 
@@ -51,6 +54,7 @@ class PolicyRecipe:
         lora_targets: str | Sequence[str] | None = None,
         dtype: str = "auto",
         normalisation: Normalisation = "auto",
+        sizes: Sizes = "checkpoint",
         **settings: Any,
     ) -> None:
         if type is None and path is None:
@@ -62,12 +66,13 @@ class PolicyRecipe:
         for name, value, known in (
             ("dtype", dtype, ("auto", "float32", "bfloat16")),
             ("normalisation", normalisation, ("auto", "data", "checkpoint")),
+            ("sizes", sizes, ("checkpoint", "data")),
         ):
             if value not in known:
                 raise unknown_name(f"policy.{name}", str(value), known)
         self.type, self.path, self.views = type, path, None if views is None else tuple(views)
         self._rename, self._lora, self._targets = rename, lora, lora_targets
-        self._dtype, self._normalisation = dtype, normalisation
+        self._dtype, self._normalisation, self._sizes = dtype, normalisation, sizes
         given = {key: value for key, value in settings.items() if value is not None}
         self._settings = {key: None if value == RANDOM else value for key, value in given.items()}
 
@@ -151,6 +156,8 @@ class PolicyRecipe:
         _check_fields(config.type, type(config), self._settings)
         _apply(config, self._settings, path)
         names.views_of(config, list(facts.views))
+        if self._sizes == "data":
+            take_sizes(config, facts, names)
         check_sizes(config, facts, names)
         policy = load_weights(config, path)
         config.pretrained_path = path
@@ -162,6 +169,8 @@ class PolicyRecipe:
 
     def _takes_data(self, config: Any, before: Any, stats: Stats) -> bool:
         """Whether a checkpoint is normalised with the data's statistics. UserError where its own do not fit."""
+        if self._sizes == "data" and self._normalisation == "auto":
+            return True
         theirs = next((step.stats for step in before.steps if getattr(step, "stats", None)), None) or {}
         if self._normalisation != "auto":
             return self._normalisation == "data"

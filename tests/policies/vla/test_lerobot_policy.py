@@ -164,6 +164,41 @@ def test_other_sizes_are_refused_with_both_values(
         PolicyRecipe(path=str(saved)).build(replace(facts, stats=None, **changes))
 
 
+def test_a_base_checkpoint_that_pads_takes_the_sizes_of_another_robots_data(
+    recipes: dict[str, PolicyRecipe], facts: DataFacts, episodes: list[Trace], tmp_path: Path
+) -> None:
+    base = built(recipes, "smolvla", facts)
+    base.save(tmp_path / "base")
+    assert facts.stats is not None
+    wide = {key: {k: np.resize(v, 3) for k, v in stats.items()} for key, stats in facts.stats.items()}
+    other = replace(facts, states=3, actions=3, stats=wide)
+    with pytest.raises(UserError, match=r"policy\.sizes=data"):
+        PolicyRecipe(path=str(tmp_path / "base")).build(other)
+    policy = PolicyRecipe(path=str(tmp_path / "base"), sizes="data").build(other)
+    assert policy.config.action_feature.shape == (3,)
+    weights = dict(base.module.named_parameters())
+    assert all(torch.equal(value, weights[name]) for name, value in policy.module.named_parameters())
+    seen = replace(observe(episodes, 0), state=np.zeros((3, 3), np.float32))
+    assert policy.act(seen).shape == (3, 1, 3)
+    policy.save(tmp_path / "trained")
+    again = load_policy(tmp_path / "trained")
+    assert isinstance(again, LeRobotPolicy)
+    assert again.config.robot_state_feature.shape == (3,)
+
+
+def test_sizes_are_taken_from_data_and_within_what_is_padded(
+    recipes: dict[str, PolicyRecipe], facts: DataFacts, tmp_path: Path
+) -> None:
+    for kind in ("smolvla", "act"):
+        built(recipes, kind, facts).save(tmp_path / kind)
+    with pytest.raises(UserError, match="pads actions to 4, the data have 7"):
+        PolicyRecipe(path=str(tmp_path / "smolvla"), sizes="data").build(replace(facts, actions=7))
+    with pytest.raises(UserError, match="act policies do not pad"):
+        PolicyRecipe(path=str(tmp_path / "act"), sizes="data").build(replace(facts, actions=7))
+    with pytest.raises(UserError, match="for training on demonstrations"):
+        PolicyRecipe(path=str(tmp_path / "smolvla"), sizes="data").build(replace(facts, stats=None))
+
+
 def test_pictures_of_another_size_are_refused_by_policies_that_do_not_resize(
     recipes: dict[str, PolicyRecipe], facts: DataFacts, tmp_path: Path
 ) -> None:
