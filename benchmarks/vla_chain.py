@@ -1,8 +1,10 @@
 """A tiny SmolVLA through everything: imitation, GRPO by a learned reward, LeRobot's own evaluation. Code paths alone.
 
-Run: python benchmarks/vla_chain.py [--task 6] [--horizon 24] [--steps 4]. SmolVLA's real classes with a language model
+Run: python benchmarks/vla_chain.py [--task 6] [--horizon 24] [--steps 5]. SmolVLA's real classes with a language model
 of a few thousand random weights, made on the spot (tests/policies/vla/tiny_smolvlm.py); one demonstration of one
-libero_object task, one update of GRPO, then lerobot-eval on what was saved. Success is not expected and says nothing.
+libero_object task, one update of GRPO, then lerobot-eval on what was saved. Last, the one command of the README,
+``experiment=libero_smolvla``, from a base checkpoint of another robot (6 joints and three cameras, as those of
+lerobot/smolvla_base) with everything made small. Success is not expected and says nothing.
 """
 
 from __future__ import annotations
@@ -110,6 +112,46 @@ class Chain:
         told = json.loads((_folder("lerobot") / "eval_info.json").read_text())["overall"]
         return {"step": "lerobot-eval", "seconds": seconds, "pc_success": told["pc_success"], "n": told["n_episodes"]}
 
+    def one_command(self) -> Row:
+        run = _folder("one_command")
+        words = ["train", "experiment=libero_smolvla", "device=cpu", f"policy.path={self._base()}", f"run_dir={run}"]
+        words += [
+            f"env.task=[{self._task}]",
+            "env.meshes=light",
+            "env.num_worlds=1",
+            "env.workers=in_process",
+            "demos=2",
+        ]
+        words += [
+            "env.height=128",
+            "env.width=128",
+            "env.horizon=160",
+            "negatives.hollow=4",
+            "reward_model.fit.steps=20",
+        ]
+        words += ["policy.n_action_steps=8", "learner.sft.updates=5", "learner.sft.batch=4", "learner.then.updates=1"]
+        words += ["learner.then.group.groups=1", "learner.then.group.most=1", "learner.then.group.size=2"]
+        words += ["learner.then.group.min_spread=0", "learner.then.update.epochs=1", "episodes=1", "video=false"]
+        seconds = called("robo-reward", words)
+        before = json.loads((run / "summary.json").read_text()).get("cloned_success_rate")
+        return {"step": "one command", "seconds": seconds, **summary_of(run), "cloned_success_rate": before}
+
+    def _base(self) -> Path:
+        """A tiny stand-in for lerobot/smolvla_base: its sizes of state and action, its cameras, random weights."""
+        import numpy as np
+
+        from robo_reward.policies.vla.features import DataFacts
+        from robo_reward.policies.vla.recipe import PolicyRecipe
+
+        sys.path.append(str(ROOT / "tests/policies/vla"))
+        from tiny_smolvlm import build_vlm  # type: ignore[import-not-found]
+
+        stats = {key: {"mean": np.zeros(6), "std": np.ones(6)} for key in ("observation.state", "action")}
+        facts = DataFacts("base", {f"camera{k}": (256, 256) for k in (1, 2, 3)}, 6, 6, stats)
+        more = {"chunk_size": 8, "n_action_steps": 8, "vlm_model_name": str(build_vlm(_folder("vlm_base")))}
+        PolicyRecipe("smolvla", **{**TINY, **more}).build(facts).save(_folder("base"))
+        return _folder("base")
+
     @property
     def _data(self) -> Path:
         return next(path.parent.parent for path in self._demos.rglob("meta/info.json"))
@@ -123,10 +165,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--task", type=int, default=6)
     parser.add_argument("--horizon", type=int, default=24)
-    parser.add_argument("--steps", type=int, default=4, help="how many of the four steps")
+    parser.add_argument("--steps", type=int, default=5, help="how many of the five steps")
     asked = parser.parse_args(arguments)
     chain = Chain(asked.task, asked.horizon)
     steps = {"collect": chain.collect, "sft": chain.sft, "grpo": chain.grpo, "lerobot_eval": chain.lerobot_eval}
+    steps["one_command"] = chain.one_command
     rows = run_cells(CLAIM, dict(list(steps.items())[: asked.steps]), 1)
     if len(rows) == len(steps):
         total = round(sum(row["seconds"] for row in rows), 1)
