@@ -30,6 +30,7 @@ from cells import Row, run_cells, write_result
 from robo_reward.real_robot.emulation.faults import FAULTS
 from robo_reward.real_robot.emulation.wire_log import WireLog
 from robo_reward.runs import atomic
+from robo_reward.runs.summary import git_commit
 
 EXPECTED: dict[int, tuple[str, int, float | None]] = {
     int(number): tuple(row)
@@ -189,6 +190,7 @@ def write() -> None:
         "plain_lerobot": plain.summary(beside),
         "plain_not_applicable": plain.NOT_APPLICABLE,
         "load": [min((r["load"] for r in faults), default=None), max((r["load"] for r in faults), default=None)],
+        "git_commit": git_commit(),
         "plant": "IdealPlant, pictures of 48x64 made by it; LeRobot's SO-101 classes and the vendor's SDK on a pty",
     }
     write_result("arm_faults", "python benchmarks/arm_faults.py", beside, summary, (0,))

@@ -1,9 +1,10 @@
 """Learning on the emulated arm from 10 demonstrations, no programmed reward: success before and after, and the curve.
 
-python benchmarks/arm_learning.py [--seeds 0,1,2] [--variants hil,alone] [--rollouts 40]   (20 minutes a cell, in real
-time: the servos' clock is the machine's, so an arm does not learn faster than it moves)
+python benchmarks/arm_learning.py [--seeds 0,1,2] [--variants hil,alone,bold,no_resets] [--rollouts 40]   (20 minutes
+a cell, in real time: the servos' clock is the machine's, so an arm does not learn faster than it moves)
 
 ``hil``: a simulated operator takes over where nothing comes of it. ``alone``: the same without anybody who takes over.
+``bold``: corrections cost a thirtieth. ``no_resets``: push, there and back, nobody puts things back (16 episodes).
 Success is the twin's verdict, which reaches neither learner nor reward; the operator, who is a person, sees the arm.
 """
 
@@ -23,19 +24,26 @@ from cells import Row, run_cells, run_folder, write_result
 BUSY = ["arm.loop.joints_age=0.3", "arm.loop.patience=3", "arm.sight.age_periods=8", "arm.sight.frozen_time=1",
         "robot.watches.bus_lost=5", "robot.answer_seconds=3"]  # fmt: skip
 """More patience than by default: everything shares a machine that does other work."""
-VARIANTS: dict[str, list[str]] = {"hil": [], "alone": ["arm.operator.every=0"]}
+REACH = ["demos=10", "episodes=20"]
+VARIANTS: dict[str, list[str]] = {
+    "hil": REACH,
+    "alone": [*REACH, "arm.operator.every=0"],
+    "bold": [*REACH, "learner.sac.anchor=0.1"],
+    "no_resets": ["demos=6", "episodes=10", "arm.name=push", "arm.seconds=7",
+                  "arm.task=push the red cube onto the blue disc",
+                  "arm.back={task: push the red cube off the blue disc}"],
+}  # fmt: skip
 KINDS = ("before", "after", "imitation_alone", "corrected")
 BLOCK = 10
 TRIES = 4
 """A machine that stands still for seconds stops the arm: then the run is resumed, as a person would."""
-EVALUATED = 20
 
 
 def learned(variant: str, seed: int, rollouts: int) -> Row:
     """One run; the row."""
     out = run_folder("arm_learning", f"{variant}_{seed}")
-    words = ["learner=hil_serl", "robot=emulated_so101", "demos=10", f"rollouts={rollouts}", f"episodes={EVALUATED}"]
-    words += [f"seed={seed}", *VARIANTS[variant], *BUSY]
+    words = ["learner=hil_serl", "robot=emulated_so101", f"rollouts={rollouts}", f"seed={seed}"]
+    words += [*VARIANTS[variant], *BUSY]
     command = [sys.executable, "-m", "robo_reward.cli", "train", f"run_dir={out}", "resume=true", *words]
     for tried in range(TRIES):
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
@@ -59,6 +67,9 @@ def learned(variant: str, seed: int, rollouts: int) -> Row:
         "seconds_of_practice": notes["seconds_of_practice"],
         "used_env_reward": summary["used_env_reward"],
         "used_env_success": summary["used_env_success"],
+        "mean_correction_degrees": mean_correction(out),
+        "put_back": notes.get("put_back"),
+        "git_commit": summary.get("git_commit"),
         "wall_seconds": summary["wall_seconds"],
         "load": round(os.getloadavg()[0], 1),
     }
@@ -77,6 +88,24 @@ def curve(run: Path) -> Row:
         "late_skipped_starved": late,
         "sent": sum(line["sent"] + line["by_hand"] for line in lines),
     }
+
+
+def mean_correction(run: Path) -> float:
+    """Degrees by which SAC moves the goals of body joints, on average over the demonstrations."""
+    import torch
+
+    from robo_reward.arm.episode import DEMONSTRATIONS, read_episode, stored
+    from robo_reward.policies.on_arm.sighted_policy import load_sighted
+
+    policy, moved = load_sighted(run / "policy"), []
+    for place in stored(run, DEMONSTRATIONS):
+        trace = read_episode(place).trace
+        seen = policy.sight.features(trace.frames, trace.state)
+        features = np.concatenate([seen, policy.sight.propose(seen)[0]], 1).astype(np.float32)
+        with torch.no_grad():
+            correction = policy.inner.agent.average_actor.mode(torch.from_numpy(features)).numpy()
+        moved.append(np.abs(correction * policy.inner.scale * policy.reach)[:, :-1])
+    return round(float(np.concatenate(moved).mean()), 3)
 
 
 def main() -> None:
@@ -99,7 +128,7 @@ def main() -> None:
         }
         for variant in VARIANTS
     }
-    command = "python benchmarks/arm_learning.py --seeds 1,2 --jobs 2"
+    command = "python benchmarks/arm_learning.py --seeds 0,1,2"
     write_result("arm_learning", command, rows, summary, sorted({row["seed"] for row in rows}))
     print(summary)
 

@@ -25,6 +25,7 @@ from robo_reward.errors import UserError
 from robo_reward.real_robot.black_box import read_black_box
 from robo_reward.real_robot.emulated_robot import emulated_robot, release
 from robo_reward.real_robot.guard import CommandPlan
+from robo_reward.runs.summary import git_commit
 
 LOSS = 0.01
 HOUR = 60
@@ -166,6 +167,7 @@ def _write(asked: int, rows: list[dict[str, Any]], folder: Path, ended: str) -> 
         "minutes_asked": asked,
         "ended": ended,
         "loss": LOSS,
+        "git_commit": git_commit(),
         "commands": sum(row["commands"] for row in rows),
         "periods_with_trouble": dict(troubles),
         "holds_by_cause": dict(by_cause),
