@@ -64,7 +64,7 @@ def prepare(
     display = terminal if live is None else LiveView(live, interface.joints, terminal)
     hand = make_hand(teleop, leader or {}, interface)
     made = build(config)
-    acting = policy if policy is not None else ScriptedPolicy(getattr(made, "twin", None))
+    acting = policy if policy is not None else ScriptedPolicy(getattr(made, "twin", None), interface.joints)
     return Deployment(made, acting, interface, watchers, plan, sight, dry_run, hand, display, stack=stack)
 
 

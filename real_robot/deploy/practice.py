@@ -76,13 +76,13 @@ class Practice:
         """
         deployment = self.deployment
         self.put_back += self._given_up and not fresh
-        if self.twin is not None and (fresh or self._given_up):
-            self.twin.ask("rearrange", seed=seed)
         if isinstance(self._hand, ScriptedOperator):
             self._hand.begin(role, number)
         deployment.hand = self._hand
         deployment.policy = Stay() if policy is None else policy
         deployment.go_to_start()
+        if self.twin is not None and (fresh or self._given_up):  # on its way the arm would sweep things off
+            self.twin.ask("rearrange", seed=seed)
         time.sleep(self._pause)
         outcome = deployment.episode(number)
         self._given_up = outcome.reason == GIVEN_UP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from robo_reward.contracts import Flags, Floats, Observation
 from robo_reward.errors import UserError
 
 AHEAD = 6.0
-"""Units (degrees, percent) by which a goal may lie ahead of its joint; the servos lag by less on the way."""
+"""Degrees by which a goal may lie ahead of its joint; the servos lag by less on the way. Jaws that hold lag by more."""
 
 
 class ScriptedPolicy:
@@ -20,18 +21,19 @@ class ScriptedPolicy:
     It knows what no camera tells, so it shows the chain and no learning. ``twin``: the ``EmulatedProcess``.
     """
 
-    def __init__(self, twin: Any) -> None:
-        """UserError where there is no twin."""
+    def __init__(self, twin: Any, joints: Sequence[str]) -> None:
+        """``joints``: LeRobot's keys. UserError where there is no twin."""
         if twin is None:
             raise UserError("a real arm needs run=DIR: the scripted expert knows emulated arms only")
         self._twin = twin
+        self._ahead = np.where(["gripper" in name for name in joints], np.inf, AHEAD)
         self._last: list[float] | None = None
 
     def act(self, observation: Observation) -> Floats:
         """(1, 1, J) joint goals in LeRobot's units."""
         joints, first = observation.state[0].astype(np.float64), self._last is None
         # goals that came too late were never sent: those behind them must not run away from the arm
-        last = joints if self._last is None else np.clip(self._last, joints - AHEAD, joints + AHEAD)
+        last = joints if self._last is None else np.clip(self._last, joints - self._ahead, joints + self._ahead)
         self._last = [float(value) for value in self._twin.ask("expert_goal", last=last.tolist(), fresh=first)]
         return np.array(self._last, np.float32)[None, None]
 

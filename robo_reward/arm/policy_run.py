@@ -167,10 +167,10 @@ def _play(cfg: DictConfig, folder: RunFolder, deployment: Any) -> Kept:
 def _episode(cfg: DictConfig, deployment: Any, number: int) -> Any:
     from robo_reward.seeding import derive_seed
 
-    if deployment.twin is not None:
-        deployment.twin.ask("rearrange", seed=derive_seed(cfg.seed, "deployed episode", number))
     if cfg.start:
         deployment.go_to_start()
+    if deployment.twin is not None:  # now that the arm is out of the way: on its way up it would sweep things off
+        deployment.twin.ask("rearrange", seed=derive_seed(cfg.seed, "deployed episode", number))
     outcome = deployment.episode(number)
     if cfg.operator and not outcome.stopped:
         outcome = replace(outcome, success=asked(number), success_by="operator")

@@ -219,7 +219,7 @@ def test_goals_of_the_scripted_expert_do_not_run_away_from_the_arm() -> None:
             return [value + 10.0 for value in more["last"]]
 
     twin = Twin()
-    policy = ScriptedPolicy(twin)
+    policy = ScriptedPolicy(twin, [*"abcde", "gripper.pos"])
     look = Observation({}, np.zeros((1, 6), np.float32), ("",))
     assert policy.act(look).tolist() == [[[10.0] * 6]]
     policy.act(look)
@@ -227,8 +227,9 @@ def test_goals_of_the_scripted_expert_do_not_run_away_from_the_arm() -> None:
     policy.act(look)
     assert [asked["fresh"] for asked in twin.asked] == [True, False, True]
     assert [asked["last"][0] for asked in twin.asked] == [0.0, AHEAD, 0.0]
+    assert twin.asked[1]["last"][5] == 10.0, "jaws that hold something are asked for more than they reach"
     with pytest.raises(UserError, match="emulated arms only"):
-        ScriptedPolicy(None)
+        ScriptedPolicy(None, [])
 
 
 def test_evaluate_on_an_arm_is_deploy_with_a_question(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
