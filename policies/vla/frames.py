@@ -65,7 +65,7 @@ class EpisodeFrames:
             pictures = {view: self._small(view, trace.frames[view]) for view in self._parts}
             episode, first = len(self._traces), self._pictures
             self._traces.append(_Labels.of(trace, acted))
-            kept = []
+            kept: list[int] = []
             for k, step in enumerate(trace.frame_steps.tolist()):
                 sample = _Sample((episode, step), first + len(kept), first, start + step)
                 if acted or self._is_new(sample, pictures, k, trace.state[step]):

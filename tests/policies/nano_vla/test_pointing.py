@@ -78,7 +78,8 @@ def two_squares(count: int = 12) -> dict[str, Any]:
 def pointed(made: NanoVlaPolicy, batch: dict[str, Any]) -> torch.Tensor:
     """(R, 2): where the first question points, as shares."""
     with torch.no_grad():
-        return (made.eval()._look(batch).seen[0].places[:, :2] + 1) / 2
+        shares: torch.Tensor = (made.eval()._look(batch).seen[0].places[:, :2] + 1) / 2
+    return shares
 
 
 # --- the loss ---------------------------------------------------------------------------------------------------------
@@ -161,9 +162,9 @@ def test_the_loss_reaches_what_looks_and_what_asks() -> None:
     loss.backward()
     assert loss.item() == pytest.approx(said["heat_nats"], rel=1e-5)
     camera = made.cameras[0]
-    for part in (camera.first, camera.keys, camera.questions, made.instruction.embedding):  # type: ignore[union-attr]
-        assert part.weight.grad is not None  # type: ignore[union-attr]
-        assert part.weight.grad.abs().max() > 0  # type: ignore[union-attr,operator]
+    for part in (camera.first, camera.keys, camera.questions, made.instruction.embedding):
+        assert part.weight.grad is not None
+        assert part.weight.grad.abs().max() > 0
     assert made.trunk[0].weight.grad is None
 
 
