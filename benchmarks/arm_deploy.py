@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -131,7 +132,7 @@ def main() -> None:
     if asked.train:
         print([str(trained(DEPLOYED[name][0])) for name in names])
         return
-    rows = run_cells("arm_deploy", {name: lambda n=name: deployed(n, asked.episodes) for name in names}, jobs=1)
+    rows = run_cells("arm_deploy", {name: partial(deployed, name, asked.episodes) for name in names}, jobs=1)
     every = run_cells("arm_deploy", {name: lambda: {} for name in DEPLOYED}, jobs=0)
     every = [
         {"name": row["task"], **row, **(learned(row["task"]) if "twin_status" not in row else {})} for row in every
