@@ -50,8 +50,9 @@ class ImitatingUpdate(ClippedUpdate):
                 loss = self._loss([decisions[i] for i in rows.tolist()])
                 gradient += self.step(loss)
                 total += loss.item()
-        log_ratio, random = self.log_ratio(decisions[:: max(1, len(decisions) // settings.batch)])
-        moved = float(0.5 * log_ratio.detach()[random].square().mean()) if random.any() else 0.0
+        with torch.no_grad():
+            log_ratio, random = self.log_ratio(decisions[:: max(1, len(decisions) // settings.batch)])
+        moved = float(0.5 * log_ratio[random].square().mean()) if random.any() else 0.0
         return {
             "imitated": float(good),
             "loss": total / steps,
