@@ -109,12 +109,12 @@ def test_preferred_chunks_go_where_the_goal_is_and_become_likelier() -> None:
     assert better > worse + 0.3
     assert said["nearer"] > 0, "and nearer to what was demonstrated, which the energy was not told"
     tuner = PreferenceTuner(
-        policy, GroupSettings(), UpdateSettings(lr=1e-3, batch=64, epochs=1), FlowNoise(), 0,
+        policy, GroupSettings(), UpdateSettings(lr=3e-3, batch=64, epochs=1), FlowNoise(), 0,
         preferences=PreferenceSettings(beta=20.0),
     )  # fmt: skip
     shown = LineWorld(32, 12).reset(5)
     before = policy.act(shown).mean()
-    rows = [tuner.learn(pairs) for _ in range(6)]
+    rows = [tuner.learn(pairs) for _ in range(12)]
     policy.reset(np.ones(32, bool))
     assert rows[-1]["preferred"] > 0.7
     assert policy.act(shown).mean() > before + 0.05
