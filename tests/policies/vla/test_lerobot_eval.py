@@ -111,7 +111,7 @@ def test_both_loops_act_alike(lerobots: Actions, checkpoint: Path) -> None:
         shown = world.observe()
     world.close()
     # LeRobot does not clip: its environment does
-    np.testing.assert_allclose(np.clip(lerobots, -1, 1), ours, atol=2e-3)
+    np.testing.assert_allclose(np.clip(lerobots, -1, 1), ours, atol=4e-3)
     assert np.ptp(lerobots, axis=0).max() > 0.2  # it says different things of different sights
     assert len(np.unique(lerobots[:, 0])) == STEPS
 
