@@ -161,10 +161,11 @@ def test_the_loss_reaches_what_looks_and_what_asks() -> None:
     loss, said = made.forward(batch)
     loss.backward()
     assert loss.item() == pytest.approx(said["heat_nats"], rel=1e-5)
-    camera = made.cameras[0]
+    camera: Any = made.cameras[0]
     for part in (camera.first, camera.keys, camera.questions, made.instruction.embedding):
-        assert part.weight.grad is not None
-        assert part.weight.grad.abs().max() > 0
+        gradient: Any = part.weight.grad
+        assert gradient is not None
+        assert gradient.abs().max() > 0
     assert all(weight.grad is None for weight in made.trunk.parameters())
 
 
