@@ -111,7 +111,11 @@ def test_both_loops_act_alike(lerobots: Actions, checkpoint: Path) -> None:
         shown = world.observe()
     world.close()
     # LeRobot does not clip: its environment does
-    np.testing.assert_allclose(np.clip(lerobots, -1, 1), ours, atol=4e-3)
+    # a picture's last bits differ between the loops; an untrained network with sharp questions makes .003 of them, no more
+    # after twenty steps than after one
+    off = np.abs(np.clip(lerobots, -1, 1) - ours)
+    assert off.max() < 4e-3
+    assert off.mean() < 1e-3
     assert np.ptp(lerobots, axis=0).max() > 0.2  # it says different things of different sights
     assert len(np.unique(lerobots[:, 0])) == STEPS
 
