@@ -111,8 +111,8 @@ def test_both_loops_act_alike(lerobots: Actions, checkpoint: Path) -> None:
         shown = world.observe()
     world.close()
     # LeRobot does not clip: its environment does
-    # a picture's last bits differ between the loops; an untrained network with sharp questions makes .003 of them, no more
-    # after twenty steps than after one
+    # a picture's last bits may differ between the loops; an untrained network with sharp questions makes .003 of it,
+    # no more after twenty steps than after one
     off = np.abs(np.clip(lerobots, -1, 1) - ours)
     assert off.max() < 4e-3
     assert off.mean() < 1e-3
