@@ -24,6 +24,9 @@ from robo_reward.errors import UserError, unknown_name
 PUSH_SCALE = (0.4, 0.4, 0.4, 0.04, 0.04, 0.04, 0.0)
 """Standard deviation of the pushes that demonstrations may be given, per number of the action: not on the fingers."""
 
+MOST = 0.5
+"""Radians by which joints may deviate and metres by which a target may be displaced: a table is hardly wider."""
+
 
 class LiberoWorld(VectorWorld):
     """A ``VectorWorld`` whose worlds may change their task from one episode to the next.
@@ -137,14 +140,15 @@ def make_world(
     ``evaluation``: what the worlds that policies are evaluated in set otherwise (``build_test_world``); only checked.
 
     Raises:
-        UserError: unknown suite, task, view, starts, meshes or timing, a spread below 0, or no assets.
+        UserError: unknown suite, task, view, starts, meshes or timing, a spread out of range, or no assets.
         MissingExtra: hf-libero is not installed.
     """
     for kind in (starts, (evaluation or {}).get("starts", starts)):
         if kind not in STARTS:
             raise unknown_name("kind of starts", str(kind), STARTS)
-    if joint_noise < 0 or target_shift < 0:
-        raise UserError(f"env.joint_noise={joint_noise} and env.target_shift={target_shift} must be 0 or more")
+    for key, value, unit in (("joint_noise", joint_noise, "radians"), ("target_shift", target_shift, "metres")):
+        if not 0 <= value <= MOST:
+            raise UserError(f"env.{key}={value} must be within 0 and {MOST} {unit}")
     if meshes not in get_args(Meshes):
         raise unknown_name("kind of meshes", str(meshes), get_args(Meshes))
     if timing not in ("lerobot", "present"):
@@ -152,7 +156,7 @@ def make_world(
     tasks = find_tasks(suite, task)
     stand_in = bool(find_assets().stand_ins)
     camerawork = Camerawork(tuple(views), height, width, profile)
-    clock = Clock(horizon or HORIZONS[suite], action_repeat)
+    clock = Clock(HORIZONS[suite] if horizon is None else horizon, action_repeat)
     shown, spread = (camerawork, clock, starts, meshes, timing), Spread(joint_noise, target_shift)
     factories = [partial(make_env, tasks, *shown, i, num_worlds, spread) for i in range(num_worlds)]
     return LiberoWorld(factories, workers, oracle, stand_in, [task.instruction for task in tasks], starts)

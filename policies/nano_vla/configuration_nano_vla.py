@@ -91,7 +91,7 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
                 f"n_action_steps={self.n_action_steps} must be within 1 and chunk_size={self.chunk_size}: "
                 "no more actions can be executed than are predicted"
             )
-        one = ("num_steps", "draws", "keypoints", "questions", "instruction_bytes")
+        one = ("num_steps", "draws", "keypoints", "questions", "instruction_bytes", "instruction_dim", "hidden_dim")
         least = {"image_size": 16, "bins": 2, **dict.fromkeys(one, 1)}
         for name, bound in least.items():
             if getattr(self, name) < bound:
@@ -156,3 +156,18 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
         for name in (*self.crop, *self.shift):
             if name not in known:
                 raise UserError(f"crop or shift names the camera '{name}'; nano_vla's are {', '.join(sorted(known))}")
+        for name in self.crop:
+            self.check_crop(name, *self.image_features[VIEW_PREFIX + name].shape[1:])
+
+    def check_crop(self, camera: str, height: int, width: int) -> None:
+        """Raises UserError where a camera's pictures are too small for its crop, or would be taken for cropped ones."""
+        if camera not in self.crop or 0 in (height, width):
+            return
+        size, (top, bottom, left, right) = self.image_size, self.crop[camera]
+        if (height, width) == (size, size):
+            raise UserError(
+                f"crop.{camera} needs larger pictures: those of {size}x{size} (image_size) count as cropped already. "
+                f"Take pictures of 128x128 (env.height=128 env.width=128), or leave crop out"
+            )
+        if round(bottom * height) <= round(top * height) or round(right * width) <= round(left * width):
+            raise UserError(f"crop.{camera}={list(self.crop[camera])} leaves nothing of pictures of {height}x{width}")

@@ -95,6 +95,8 @@ class LeRobotPolicy:
         """What N worlds show as LeRobot's raw batch: pictures (N, 3, H, W), state (N, S), instructions."""
         batch: Raw = {self.names.theirs("state"): torch.from_numpy(np.asarray(state, np.float32)), "task": list(task)}
         for view, key in self.names.views_of(self.config, list(views)).items():
+            if hasattr(self.config, "check_crop"):
+                self.config.check_crop(short_name(key), *views[view].shape[1:3])
             batch[key] = self.pictures(torch.from_numpy(np.ascontiguousarray(views[view])).permute(0, 3, 1, 2))
         return batch
 

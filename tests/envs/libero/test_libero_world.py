@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -81,12 +83,15 @@ def test_workers_make_no_difference() -> None:
         ({"suite": "libero_gaol"}, "did you mean 'libero_goal'"),
         ({"views": ("wrist",)}, "unknown view 'wrist'"),
         ({"evaluation": {"starts": "move"}}, "did you mean 'moved'"),
-        ({"joint_noise": -0.1}, "joint_noise=-0.1 .* must be 0 or more"),
+        ({"joint_noise": -0.1}, "joint_noise=-0.1 must be within 0 and 0.5 radians"),
+        ({"target_shift": 3.0}, "target_shift=3.0 must be within 0 and 0.5 metres"),
+        ({"target_shift": float("nan")}, "target_shift=nan must be within"),
+        ({"horizon": 0}, "horizon and action_repeat must be 1 or more, got 0"),
     ],
 )
-def test_wrong_settings(settings: dict[str, str], message: str) -> None:
+def test_wrong_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        make_world(**{"suite": "libero_object", **settings})  # type: ignore[arg-type]
+        make_world(**{"suite": "libero_object", **settings})
 
 
 def test_an_episodes_number_decides_its_task(walking: LiberoWorld) -> None:
