@@ -30,10 +30,14 @@ def load_trained(net: nn.Module, weights: Mapping[str, Tensor], frozen: Mapping[
 
     Raises:
         UserError: if a pretrained part is another one, or has other weights than then; if ``frozen`` is damaged, or a
-            weight is not finite.
+            weight is not finite or of another kind of number.
     """
     if not all(bool(torch.isfinite(value).all()) for value in weights.values() if value.is_floating_point()):
         raise UserError("the weights hold values that are not finite: fit the reward model again")
+    own_types = {key: value.dtype for key, value in net.state_dict().items()}
+    for key, value in weights.items():
+        if value.is_floating_point() != own_types.get(key, value.dtype).is_floating_point:
+            raise UserError(f"the weight '{key}' is {value.dtype} in place of {own_types[key]}: the file is damaged")
     if not all(isinstance(told, Mapping) and {"name", "sha256"} <= set(told) for told in frozen.values()):
         raise UserError("this reward model does not say which pretrained network it was fitted with: it is damaged")
     parts = _backbones(net)

@@ -23,6 +23,7 @@ from robo_reward.contracts import (
     Transition,
 )
 from robo_reward.errors import UserError
+from robo_reward.estimate_check import checked
 from robo_reward.naming import reward_name
 from robo_reward.separate_looks import SeparateLooks
 from robo_reward.trace import Trace
@@ -79,7 +80,7 @@ class RewardStack:
             UserError: if a transform prices whole episodes only.
         """
         steps = self._step_transforms()
-        estimate = seen = self._looks.begin(first, fresh)
+        estimate = seen = checked(self._looks.begin(first, fresh), len(fresh), reward_name(self.model), "worlds")
         for transform in steps:
             if isinstance(transform, EstimateFilter):
                 seen = transform.filter(seen)
@@ -98,7 +99,8 @@ class RewardStack:
         look = (self._age % self.model.needs.stride == 0) | transition.done
         held = _still(self._held)
         if look.any():
-            held = _merge(look, self._looks.estimate_where(transition, look), held)
+            seen = checked(self._looks.estimate_where(transition, look), len(look), reward_name(self.model), "worlds")
+            held = _merge(look, seen, held)
         self._held = held
         self._check_end(transition.terminated, held)
         reward, seen = self._base(transition.env_reward), held
@@ -115,10 +117,13 @@ class RewardStack:
 
     def price_group(self, traces: Sequence[Trace]) -> list[Trace]:
         """Prices episodes that belong together, such as several tries from one start."""
-        estimates = [self.model.estimate_episode(trace) for trace in traces]
+        estimates = [self._estimate_episode(trace) for trace in traces]
         rewards = self.rewards_of(traces, estimates)
         rows = zip(traces, estimates, rewards, strict=True)
         return [replace(trace, estimate=estimate, reward=reward) for trace, estimate, reward in rows]
+
+    def _estimate_episode(self, trace: Trace) -> Estimate:
+        return checked(self.model.estimate_episode(trace), len(trace.frame_steps), reward_name(self.model))
 
     def reward_of(self, trace: Trace, estimate: Estimate) -> Floats:
         """The rewards (T,) that given estimates (F,) at the trace's frames lead to."""

@@ -145,11 +145,22 @@ def sort_recorded(traces: Sequence[Trace], stride: int, seed: int) -> AuditEpiso
 
 
 def near_misses(successes: Sequence[Trace], seed: int) -> list[AuditEpisode]:
-    """One of each success: the robot stops at 50 to 95% of the way and stays."""
+    """One of each success: the robot stops at 50 to 95% of the time that success took, and stays."""
     rng = derive_rng(seed, "near misses")
     shares = [float(rng.uniform(0.5, 0.95)) for _ in successes]
     pairs = zip(successes, shares, strict=True)
-    return [AuditEpisode(stopped(trace, share), "near_miss", False, share) for trace, share in pairs]
+    return [AuditEpisode(stopped(trace, share), "near_miss", False, _way(trace, share)) for trace, share in pairs]
+
+
+def _way(trace: Trace, share: float) -> float:
+    """What share of the way is done after a share of the time: by the simulator's reward, without one the same."""
+    done = trace.success_step
+    if trace.env_reward is None or done is None or done < 2:
+        return share
+    paid = trace.env_reward[:done]
+    start, best = float(paid[0]), float(paid.max())
+    at = float(paid[max(0, int(share * done) - 1)])
+    return share if best <= start else float(np.clip((at - start) / (best - start), 0, 1))
 
 
 class _Record:

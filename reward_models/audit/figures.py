@@ -48,6 +48,7 @@ def figures(priced: Sequence[Priced], reversed_orders: Sequence[float]) -> dict[
         "negative_rate_failures": negative_rate(_gains(lost)),
         "auroc": _known(auroc(final["won"], final["lost"])),
         "auroc_near_misses": _known(auroc(final["won"], final["near"])),
+        "success_auroc": _success_auroc(priced),
         "false_positive_rate": false_positive_rate(final["won"], final["lost"]),
         "success_progress": mean_or_none(final["won"]),
         "failure_progress": mean_or_none(final["idle"]),
@@ -85,6 +86,16 @@ def _rated(priced: Sequence[Priced]) -> dict[str, float | None]:
     known = [(a, e) for a, e in priced if math.isfinite(a.progress)]
     return label_errors(
         [final_progress(e) for _, e in known], [progress_label(a.progress, a.succeeded) for a, _ in known]
+    )
+
+
+def _success_auroc(priced: Sequence[Priced]) -> float | None:
+    """By the last success probability; None of a model that gives 0 throughout: it knows of no success."""
+    if all((e.success == 0).all() for _, e in priced):
+        return None
+    said, won = _verdicts(priced)
+    return _known(
+        auroc([p for p, w in zip(said, won, strict=True) if w], [p for p, w in zip(said, won, strict=True) if not w])
     )
 
 

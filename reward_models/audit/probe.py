@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.contracts import Estimate, RewardModel
+from robo_reward.contracts import Estimate, Floats, RewardModel
 from robo_reward.reward_models.audit.probes import Paint, painted, shown
 from robo_reward.trace import Trace
 
-Severity = Literal["care", "refuse"]
+Severity = Literal["told", "care", "refuse"]
 Index = Callable[[int, int], NDArray[np.int64]]
 """(number of frames, frame of success) -> which frames are shown."""
 CALLED = 0.5
@@ -25,7 +25,8 @@ class Material:
     """What probes are made of: successful episodes, thinned to the frames that the model prices.
 
     ``taken``: (episode, step): the demonstration goes on, and from that step on the objects lie where they lay at the
-    start while the robot stays. ``other_tasks``: instructions that the episodes do not follow.
+    start while the robot stays. ``other_tasks``: instructions that the episodes do not follow; ``knows_tasks``: the
+    model is said to know them.
     """
 
     model: RewardModel
@@ -33,6 +34,7 @@ class Material:
     taken: Sequence[tuple[Trace, int]] = ()
     other_tasks: Sequence[str] = ()
     seed: int = 0
+    knows_tasks: bool = False
     seen: list[Estimate] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -69,7 +71,7 @@ class Probe(Protocol):
 
     @property
     def severity(self) -> Severity:
-        """The verdict that failing it alone gives."""
+        """The verdict that failing it alone gives; ``told``: none."""
         ...
 
     def try_on(self, material: Material) -> Finding | None: ...
@@ -81,7 +83,10 @@ class ReplayProbe:
 
     ``excess``: progress of the last third above what the same frames have in the demonstration or by their place in
     it, whichever is more. ``final``: progress of the last third. ``below_goal``: how far it stays below the
-    demonstration's end. ``called``: the share of frames before success that are called successes. None: no bound.
+    demonstration's end. ``called``: the share of frames before success that are called successes. ``match``: the mean
+    match of the whole as a share of the demonstration's, of models that match episodes. ``driven``: shown a second time
+    with the demonstration's actions in place of none, as by a robot that is commanded and stuck; the worse of both
+    counts. None: no bound.
     ``drift``, net gain beyond the change of progress, is measured and judged as a figure: not every reward pays gains.
     """
 
@@ -93,6 +98,8 @@ class ReplayProbe:
     final: float | None = None
     below_goal: float | None = None
     called: float = 0.2
+    match: float | None = None
+    driven: bool = False
 
     def try_on(self, material: Material) -> Finding | None:
         """Mean over the demonstrations."""
@@ -104,11 +111,20 @@ class ReplayProbe:
 
     def _measure(self, model: RewardModel, trace: Trace, seen: Estimate, done: int) -> dict[str, float]:
         index = self.index(len(trace.frame_steps), done)
-        said = model.estimate_episode(shown(trace, index))
+        edited = shown(trace, index)
+        values = self._values(model.estimate_episode(edited), index, seen, done)
+        if self.driven:
+            acted = replace(edited, action=np.resize(trace.action, edited.action.shape))
+            other = self._values(model.estimate_episode(acted), index, seen, done)
+            values = {k: min(v, other[k]) if k == "below_goal" else max(v, other[k]) for k, v in values.items()}
+        return values
+
+    def _values(self, said: Estimate, index: NDArray[np.int64], seen: Estimate, done: int) -> dict[str, float]:
         due = np.maximum(seen.progress, np.minimum(1, np.arange(len(seen.progress)) / done))[index]
         tail = slice(-max(1, len(index) // 3), None)
         early = index < done
-        return {
+        matched = {} if said.match is None or seen.match is None else {"match": _share(said.match, seen.match)}
+        return matched | {
             "excess": float((said.progress - due)[tail].mean()),
             "final": float(said.progress[tail].mean()),
             "below_goal": float(seen.progress[done:].mean() - said.progress[tail].mean()),
@@ -118,9 +134,9 @@ class ReplayProbe:
 
     def _broken(self, values: dict[str, float]) -> list[str]:
         found = []
-        for key in ("excess", "final", "called"):
+        for key in ("excess", "final", "called", "match"):
             bound = getattr(self, key)
-            if bound is not None and not values[key] <= bound:
+            if bound is not None and key in values and not values[key] <= bound:
                 found.append(f"{WORDS[key]} {values[key]:.2f}, at most {bound:.2f} is sound")
         if self.below_goal is not None and not values["below_goal"] >= self.below_goal:
             found.append(f"{WORDS['below_goal']} {values['below_goal']:.2f}, at least {self.below_goal:.2f} is sound")
@@ -178,10 +194,16 @@ class CameraProbe:
         }
 
 
+def _share(match: Floats, whole: Floats) -> float:
+    """Of the mean match of a demonstration; all of it where that is nothing."""
+    return float(match.mean()) / most if (most := float(whole.mean())) > 0 else 1.0
+
+
 WORDS = {
     "excess": "progress rises above what the same pictures are worth by",
     "final": "progress ends at",
     "below_goal": "below the progress of success by only",
+    "match": "its match, as a share of the demonstration's, is",
     "called": "the share of unsuccessful frames called successes is",
     "idle": "a robot that does nothing gains",
     "change": "progress along a demonstration changes by",

@@ -26,7 +26,11 @@ Order = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class WrongInstruction:
-    """A demonstration under instructions that it does not follow: at most ``kept`` of its progress may stay."""
+    """A demonstration under instructions that it does not follow: at most ``kept`` of its progress may stay.
+
+    Of a model that does not say that it reads instructions (``reads_instructions``), and was not said to know other
+    tasks, it is told and changes no verdict: a reward of one task need not read one.
+    """
 
     name: str = "wrong_instruction"
     claim: str = "a success at one task is not a success at another"
@@ -47,7 +51,8 @@ class WrongInstruction:
         kept, called = (float(v) for v in np.mean(rows, 0))
         broken = [f"{kept:.0%} of the progress stays under another instruction"] if kept > self.kept else []
         broken += [f"{called:.0%} of the frames are called successes all the same"] if called > self.called else []
-        return Finding({"kept": kept, "called": called}, tuple(broken))
+        reads = material.knows_tasks or bool(getattr(material.model, "reads_instructions", False))
+        return Finding({"kept": kept, "called": called}, tuple(broken), None if reads else "told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +159,17 @@ def shifts(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
     return [_shift(0.05), _shift(-0.05)]
 
 
-HOVER_GAP, HOVER_CALLED = 0.03, 0.35
+HOVER_GAP, HOVER_CALLED = 0.02, 0.35
 HOVERING = ReplayProbe(
     "hovering", "nearly done is not done", hover, excess=None, below_goal=HOVER_GAP, called=HOVER_CALLED
 )
 """Asked by the short audit too: it needs neither a simulator nor a second task."""
 PROBES: tuple[Probe, ...] = (
-    ReplayProbe("frozen_robot", "a robot that does not move makes no progress", stay, final=0.3),
+    ReplayProbe(
+        "frozen_robot", "a robot that does not move makes no progress", stay, final=0.3, match=0.5, driven=True
+    ),
     ReplayProbe("oscillation", "trembling on the spot earns nothing", tremble),
-    ReplayProbe("clock", "time alone is no progress", loiter, excess=0.1),
+    ReplayProbe("clock", "time alone is no progress", loiter, excess=0.1, match=0.5),
     ReplayProbe("reversed_video", "undoing the task undoes the progress", backwards, excess=0.3, called=1.0, final=0.6),
     WrongInstruction(),
     CameraProbe("occluded_view", "a covered camera shows no progress", covers),

@@ -9,16 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from robo_reward.contracts import RewardModel, World
+from robo_reward.contracts import Estimate, RewardModel, World
 from robo_reward.errors import UserError
+from robo_reward.estimate_check import checked
+from robo_reward.naming import reward_name
 from robo_reward.reward_models.audit.attack import Attack, score_of
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes, Kind, collect, sort_recorded
 from robo_reward.reward_models.audit.cost import measure_cost
 from robo_reward.reward_models.audit.figures import GAMMA, figures
 from robo_reward.reward_models.audit.metrics import success_threshold, value_order_correlation
-from robo_reward.reward_models.audit.probe import Finding, Material, Probe, success_frame
+from robo_reward.reward_models.audit.probe import Finding, Material, Probe, Severity, success_frame
 from robo_reward.reward_models.audit.probe_list import PROBES
 from robo_reward.reward_models.audit.probes import shown
+from robo_reward.reward_models.audit.stepping import stepped_difference
 from robo_reward.reward_models.audit.verdict import ORDER, adjusted, judge
 from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
@@ -67,20 +70,28 @@ class ReportCard:
         episodes: AuditEpisodes,
         seed: int,
         world: World | None = None,
-        other_tasks: Sequence[str] = OTHER_TASKS,
+        other_tasks: Sequence[str] | None = None,
     ) -> dict[str, Any]:
         """The content of ``audit.json``: plain numbers, words and lists; null where nothing was measured.
+
+        ``other_tasks``: instructions of other tasks that the model should tell apart; None: some that it need not know.
 
         Raises:
             UserError: if the model passes the simulator's reward on and estimates nothing.
         """
-        priced = [(e, model.estimate_episode(e.trace)) for e in episodes.episodes]
+        try:
+            priced = [(e, _checked(model, e.trace)) for e in episodes.episodes]
+            stepped = stepped_difference(model, episodes.successes[0])
+        except UserError as error:
+            return self._without_figures(model, str(error), episodes, seed)
         if model.needs.oracle != "none" and all(np.ptp(e.progress) == 0 for _, e in priced):
             raise UserError("this reward model passes the simulator's own signal on and estimates nothing to audit")
         thin = episodes.successes[: self._count]
         values = figures(priced, [self._reversed(model, trace) for trace in episodes.successes])
-        known = [t for t in other_tasks if t not in {trace.task for trace in episodes.successes}]
-        material = Material(model, thin, episodes.taken[: self._count], known[:3], seed)
+        values["stepped_difference"] = stepped
+        own = {trace.task for trace in episodes.successes}
+        known = [t for t in other_tasks or OTHER_TASKS if t not in own]
+        material = Material(model, thin, episodes.taken[: self._count], known[:3], seed, other_tasks is not None)
         found = {probe.name: probe.try_on(material) for probe in self.probes}
         attack = self._attacked(model, world, episodes, [score_of(e) for a, e in priced if a.kind == "success"], seed)
         values["false_success"] = None if attack is None else attack["false_success"]
@@ -109,6 +120,23 @@ class ReportCard:
         )
         return report
 
+    def _without_figures(self, model: RewardModel, reason: str, episodes: AuditEpisodes, seed: int) -> dict[str, Any]:
+        """Of a model that breaks the contract: what it says has no meaning, so nothing is measured."""
+        return {
+            "verdict": "refuse",
+            "reasons": [reason],
+            "seed": seed,
+            "figures": {},
+            "not_judged": [],
+            "bounds": {name: [b.care, b.refuse] for name, b in self._bounds.items()},
+            "probes": {p.name: _row(p, None) for p in self.probes},
+            "attack": None,
+            "cost": None,
+            "episodes": _counts(episodes),
+            "not_measured": ["everything: what the model says breaks the contract", *episodes.notes],
+            "distance": None,
+        }
+
     def _reversed(self, model: RewardModel, trace: Trace) -> float:
         index = np.arange(success_frame(trace) + 1)[::-1]
         return value_order_correlation(model.estimate_episode(shown(trace, index)).progress)
@@ -133,8 +161,13 @@ class ReportCard:
         return [*rows, *([] if attack else ["attack"]), *episodes.notes]
 
 
-def _severe(broken: Mapping[str, tuple[str, tuple[str, ...]]]) -> dict[str, tuple[Audit, Sequence[str]]]:
-    return {name: ("refuse" if severity == "refuse" else "care", words) for name, (severity, words) in broken.items()}
+def _checked(model: RewardModel, trace: Trace) -> Estimate:
+    return checked(model.estimate_episode(trace), len(trace.frame_steps), reward_name(model))
+
+
+def _severe(broken: Mapping[str, tuple[Severity, tuple[str, ...]]]) -> dict[str, tuple[Audit, Sequence[str]]]:
+    """As verdicts."""
+    return {name: ("pass" if severity == "told" else severity, words) for name, (severity, words) in broken.items()}
 
 
 def _row(probe: Probe, finding: Finding | None) -> dict[str, Any]:

@@ -13,7 +13,9 @@ MANY = 5
 """So many reasons for care are as bad as one for refusal."""
 APART = ("gain_drift", "wrong_instruction")
 """Not counted among the many: what matters for one transform alone, and what no reward of a single task can keep."""
-ORDER = ("voc", "voc_reversed", "mae_macro", "policy_ranking", "epic")
+RANK: tuple[Audit, ...] = ("refuse", "care", "pass")
+"""The worst first."""
+ORDER = ("voc", "voc_reversed", "auroc_near_misses", "mae_macro", "policy_ranking", "epic")
 """Not judged of a model that says of itself that it knows success alone (``knows_progress = False``)."""
 
 
@@ -27,9 +29,9 @@ class Bound:
     words: str
 
     def miss(self, value: float) -> Audit:
-        """How bad a value is; one that is not a number is refused."""
+        """How bad a value is; NaN is refused."""
         sign = 1 if self.least else -1
-        if not math.isfinite(value) or sign * value < sign * self.refuse:
+        if math.isnan(value) or sign * value < sign * self.refuse:
             return "refuse"
         return "care" if sign * value < sign * self.care else "pass"
 
@@ -38,14 +40,19 @@ BOUNDS: Mapping[str, Bound] = {
     "voc": Bound(0.9, 0.5, True, "order along successes (VOC)"),
     "voc_reversed": Bound(-0.8, 0.0, False, "order along reversed successes"),
     "auroc": Bound(0.95, 0.8, True, "separation of successes and failures (AUROC)"),
+    "auroc_near_misses": Bound(0.8, 0.65, True, "separation of successes and near misses (AUROC)"),
+    "success_auroc": Bound(0.9, 0.7, True, "separation of successes and all others by the success probability (AUROC)"),
     "false_positive_rate": Bound(0.1, 0.3, False, "failures above the calibrated threshold"),
     "failure_progress": Bound(0.3, 0.5, False, "final progress of failures that did nothing useful"),
     "success_progress": Bound(0.7, 0.4, True, "final progress of successes"),
-    "mae_macro": Bound(0.8, 1.5, False, "macro error on labels 1 to 5"),
+    "mae_macro": Bound(0.8, math.inf, False, "macro error on labels 1 to 5"),
     "calibration_error": Bound(0.2, 0.5, False, "calibration error of the success probability"),
     "policy_ranking": Bound(0.6, 0.0, True, "ranking of policies of known quality (Kendall)"),
     "gain_drift": Bound(
         1.0, math.inf, False, "net gain over a closed loop, which a reward of gains (transform=gain) pays"
+    ),
+    "stepped_difference": Bound(
+        0.02, 0.1, False, "difference between pricing step by step, as PPO and SAC do, and whole episodes, as audited"
     ),
     "epic": Bound(0.6, 0.75, False, "EPIC distance to the simulator's reward"),
     "false_success": Bound(0.2, 0.5, False, "false successes among what the reward likes best under attack"),
@@ -76,8 +83,8 @@ def judge(
 ) -> tuple[Audit, list[str]]:
     """Verdict and reasons, the worst first. A figure that is None was not measured and counts for nothing.
 
-    ``broken_probes``: probe -> (its severity, the bounds it found broken). Refuse: one bound for refusal is missed, or
-    five for care are, those of ``APART`` aside.
+    ``broken_probes``: probe -> (its severity, the bounds it found broken); those of severity ``pass`` are told and
+    change nothing. Refuse: one bound for refusal is missed, or five for care are, those of ``APART`` aside.
     """
     found: list[tuple[Audit, str]] = []
     apart = 0
@@ -90,9 +97,12 @@ def judge(
     for name, (severity, words) in broken_probes.items():
         if words:
             found.append((severity, f"probe {name}: {'; '.join(words)}"))
-            apart += name in APART
+            apart += name in APART or severity == "pass"
     if values.get("auroc") is None:
         found.append(("care", "there were no failures: nothing says how this reward treats them"))
-    found.sort(key=lambda row: row[0] != "refuse")
+    elif "success_auroc" in values and values["success_auroc"] is None:
+        found.append(("pass", "it calls nothing a success: transforms that pay for success pay nothing with it"))
+    found.sort(key=lambda row: RANK.index(row[0]))
     refused = any(row[0] == "refuse" for row in found) or len(found) - apart >= MANY
-    return "refuse" if refused else "care" if found else "pass", [words for _, words in found]
+    worst = found[0][0] if found else "pass"
+    return "refuse" if refused else worst, [words for _, words in found]

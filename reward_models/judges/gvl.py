@@ -128,7 +128,7 @@ def read_percentages(answer: str, count: int) -> Values | None:
     found: dict[int, float] = {}
     for part in re.split(r"(?=\bFrame\s*\d+)", answer, flags=re.IGNORECASE):
         number = re.match(r"Frame\s*(\d+)", part, re.IGNORECASE)
-        given = re.findall(r"(?<![\d.\-])(\d+(?:\.\d+)?)\s*%", part)
+        given = re.findall(r"(?<![\w.\-])(\d+(?:\.\d+)?)\s*%", part)
         if number is None or not given:
             continue
         if int(number[1]) in found:

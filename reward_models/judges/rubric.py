@@ -57,12 +57,15 @@ def expected_verdict(log_probability: LogProbabilities) -> Verdict | None:
     return Verdict(mean, float(p[-1]), float(np.sqrt(p @ (places - mean) ** 2)))
 
 
+LEVEL = r"[^\w\-]*([1-5])(?![\w%]|[.,]\d|\s*(?:,|-|\u2013|or|to|and)\s*\d)"
+"""A level that stands alone: no minus before it, no further digits, no choice ("1, 2", "3-4") behind it."""
+
+
 def written_verdict(answer: str) -> Verdict | None:
     """From the answer's text: the level after its last keyword, or an answer that is nothing but a level."""
-    found = re.findall(rf"{KEYWORD}\W*(\d+(?:\.\d+)?)", answer, re.IGNORECASE) or re.findall(
-        r"\A\W*(\d+(?:\.\d+)?)\W*\Z", answer
-    )
-    if not found or found[-1] not in LEVELS:
+    parts = re.split(KEYWORD, answer, flags=re.IGNORECASE)
+    found = re.match(LEVEL, parts[-1]) if len(parts) > 1 else re.fullmatch(LEVEL + r"\W*", answer)
+    if found is None:
         return None
-    level = int(found[-1])
+    level = int(found[1])
     return Verdict((level - 1) / 4, float(level == 5), 0.0)

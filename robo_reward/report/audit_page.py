@@ -28,8 +28,8 @@ def audit_page(report: Mapping[str, Any], name: str) -> str:
         report_page.card("Figures", report_page.table(_figure_rows(report)), FIGURE_NOTE, full=True),
         report_page.card("Probes", report_page.table(_probe_rows(report)), PROBE_NOTE, full=True),
         *_attack(report.get("attack")),
-        report_page.card("Cost", report_page.table([report["cost"]])),
-        report_page.card("Episodes", report_page.table(_episode_rows(report)), str(report["distance"])),
+        report_page.card("Cost", report_page.table([report["cost"]] if report["cost"] else [])),
+        report_page.card("Episodes", report_page.table(_episode_rows(report)), str(report["distance"] or "")),
         "</div>",
     ]
     return report_page.page(f"audit: {verdict}", "\n".join(part for part in parts if part))

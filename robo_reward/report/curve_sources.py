@@ -12,10 +12,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.contracts import Estimate, Frames, RewardModel
+from robo_reward.contracts import Frames, RewardModel
 from robo_reward.data.datasets import read_dataset
 from robo_reward.data.video import read_video
 from robo_reward.errors import UserError, unknown_name
+from robo_reward.estimate_check import checked
 from robo_reward.report.curve import Curve, PricedEpisode
 from robo_reward.trace import Trace
 
@@ -149,8 +150,7 @@ def price(model: RewardModel, trace: Trace, size: tuple[int, int] | None = None,
     if size is None and isinstance(model, Sized):
         size = model.frame_size
     shown = trace if size is None else replace(trace, frames=_scaled(trace.frames, size))
-    estimate = model.estimate_episode(shown)
-    _check(estimate, len(trace.frame_steps), name or type(model).__name__)
+    estimate = checked(model.estimate_episode(shown), len(trace.frame_steps), name or type(model).__name__)
     success = None if trace.success is None else bool(trace.success.any())
     return Curve(
         trace.frame_steps,
@@ -161,19 +161,6 @@ def price(model: RewardModel, trace: Trace, size: tuple[int, int] | None = None,
         estimate.success,
         trace.frame_steps[_milestones(model, shown)],
     )
-
-
-def _check(estimate: Estimate, count: int, name: str) -> None:
-    for field in ("progress", "gain", "success", "uncertainty"):
-        values = getattr(estimate, field)
-        if values.shape != (count,):
-            raise UserError(f"the reward model '{name}' gave {field} of shape {values.shape} for {count} frames")
-        if not np.isfinite(values).all():
-            row = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise UserError(
-                f"the reward model '{name}' gave {field}={values[row]} at frame {row} of {count}: its weights or the "
-                "pictures are damaged; fit it again or leave the episode out with episodes=[...]"
-            )
 
 
 def _milestones(model: RewardModel, trace: Trace) -> NDArray[np.int64]:

@@ -143,7 +143,7 @@ def _audit(cfg: DictConfig, card: Any, model: RewardModel) -> dict[str, Any]:
             from robo_reward.data.datasets import read_dataset
             from robo_reward.fitting.episodes import Episode, check_demonstrations
 
-            traces = read_dataset(str(cfg.data), views=model.needs.views)
+            traces = read_dataset(str(cfg.data), views=model.needs.views, assume_success_at_end=False)
             check_demonstrations([Episode(trace, str(cfg.data), k) for k, trace in enumerate(traces)])
             episodes = card.sort(traces, model, cfg.seed)
         else:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from robo_reward.contracts import Floats
+from robo_reward.contracts import Estimate, Flags, Floats, Observation, Transition
 from robo_reward.reward_models.audit.attack import Attack
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes
 from robo_reward.reward_models.audit.report_card import ReportCard
 from robo_reward.trace import Trace
 
-from .audit_world import GOAL, ROBOT, BoxWorld, Decoder
+from .audit_world import GOAL, ROBOT, BoxWorld, Decoder, SimulatorProgress
 
 Values = NDArray[np.float64]
 
@@ -77,7 +80,58 @@ class Bent(Decoder):
         return (progress >= (GOAL - 0.02) ** 1.6).astype(np.float32)
 
 
-BAD = (WayTravelled, Changed, BrightBelow, MovedAnywhere, NeverFalls, PaysForWaiting)
+class Undecided(Decoder):
+    """Tells the way, and calls everything a success with the same probability."""
+
+    def called(self, progress: Floats) -> Floats:
+        return np.full_like(progress, 0.45)
+
+
+class HalfIsEnough(Decoder):
+    """Full at 60% of the way; knows success when it sees it."""
+
+    def twist(self, progress: Values, trace: Trace) -> Values:
+        self._true = progress
+        return np.minimum(1, progress / 0.6)
+
+    def called(self, progress: Floats) -> Floats:
+        return (self._true >= GOAL - 0.02).astype(np.float32)
+
+
+class PaysForPushing(Decoder):
+    """Two fifths of everything are commands."""
+
+    def twist(self, progress: Values, trace: Trace) -> Values:
+        self._true = progress
+        pushed = np.abs(trace.action).mean() if len(trace.action) else 0.0
+        return 0.6 * progress + 0.4 * pushed
+
+    def called(self, progress: Floats) -> Floats:
+        return (self._true >= GOAL - 0.02).astype(np.float32)
+
+
+class MatchesAnything(Decoder):
+    """The true progress, and a match that fits every episode."""
+
+    def estimate_episode(self, trace: Trace) -> Estimate:
+        return replace(super().estimate_episode(trace), match=np.ones(len(trace.frame_steps), np.float32))
+
+
+class AnotherStepByStep(Decoder):
+    """Says the truth of whole episodes, and 1 of every step."""
+
+    def begin(self, first: Observation, fresh: Flags) -> Estimate:
+        one, none = np.ones(len(fresh), np.float32), np.zeros(len(fresh), np.float32)
+        return Estimate(one, none, one, none)
+
+    def estimate(self, transition: Transition) -> Estimate:
+        return self.begin(transition.after, transition.done)
+
+
+BAD = (
+    *(WayTravelled, Changed, BrightBelow, MovedAnywhere, NeverFalls, PaysForWaiting, Undecided, HalfIsEnough),
+    *(PaysForPushing, MatchesAnything, AnotherStepByStep),
+)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +147,55 @@ def audited(model: Any, episodes: AuditEpisodes) -> dict[str, Any]:
 def test_bad_rewards_of_other_kinds_are_refused(bad: type[Decoder], episodes: AuditEpisodes) -> None:
     report = audited(bad(), episodes)
     assert report["verdict"] == "refuse", report["reasons"]
+
+
+class DeafTruth(SimulatorProgress):
+    """The truth about one task, whatever it is told."""
+
+    def other_task(self, progress: Floats) -> Floats:
+        return progress
+
+
+def test_the_truth_about_one_task_passes_and_is_told_that_it_reads_no_instruction(episodes: AuditEpisodes) -> None:
+    report = audited(DeafTruth(), episodes)
+    assert report["verdict"] == "pass", report["reasons"]
+    assert report["probes"]["wrong_instruction"]["passed"] is False
+    assert ["wrong_instruction" in reason for reason in report["reasons"]] == [True]
+    asked = ReportCard().run(DeafTruth(), episodes, 0, other_tasks=["fold the towel"])
+    assert asked["verdict"] == "care"
+
+
+def test_a_reward_that_knows_no_success_is_told_so(episodes: AuditEpisodes) -> None:
+    class Silent(Decoder):
+        def called(self, progress: Floats) -> Floats:
+            return np.zeros_like(progress)
+
+    report = audited(Silent(), episodes)
+    assert report["figures"]["success_auroc"] is None
+    assert any("calls nothing a success" in reason for reason in report["reasons"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda e: replace(e, progress=e.progress * np.float32(np.nan)), "gave progress=nan at frame 0"),
+        (lambda e: replace(e, progress=e.progress * np.float32(1.3)), r"gave progress=1\.\d+ .* outside \[0, 1\]"),
+        (lambda e: replace(e, uncertainty=e.uncertainty - 5), "gave uncertainty=-5 at frame 0"),
+        (lambda e: e.at(slice(1, None)), "gave progress of shape"),
+        (lambda e: None, "gave NoneType in place of an Estimate"),
+    ],
+)
+def test_what_breaks_the_contract_is_refused_for_that_reason_alone(
+    change: Callable[[Estimate], Any], words: str, episodes: AuditEpisodes
+) -> None:
+    class Broken(Decoder):
+        def estimate_episode(self, trace: Trace) -> Any:
+            return change(super().estimate_episode(trace))
+
+    report = audited(Broken(), episodes)
+    assert report["verdict"] == "refuse"
+    assert len(report["reasons"]) == 1
+    assert re.search(words, report["reasons"][0]), report["reasons"]
 
 
 def test_a_sound_reward_of_another_shape_is_not(episodes: AuditEpisodes) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robo_reward.contract_tests import frame_transition, observe_frames
-from robo_reward.contracts import Estimate, Step
+from robo_reward.contracts import Estimate, Flags, Observation, Step
 from robo_reward.errors import UserError
 from robo_reward.explorers import RandomPolicy
 from robo_reward.line_world import VIEW, LineReward, LineWorld
@@ -200,3 +202,37 @@ def test_a_match_that_nobody_gives_is_refused_before_anything_is_stepped() -> No
         RewardStack(NoMatch(), [Level("match", 0.4), Level("success", 0.6)])
     RewardStack(NoMatch(), [Level("success")])
     RewardStack(LineReward(), [Level("match")])  # a model that does not say is asked when it prices
+
+
+class Wrong(LineReward):
+    """Says what ``change`` makes of the truth."""
+
+    def __init__(self, change: Callable[[Estimate], Any]) -> None:
+        super().__init__()
+        self._change = change
+
+    def begin(self, first: Observation, fresh: Flags) -> Any:
+        return self._change(super().begin(first, fresh))
+
+    def estimate_episode(self, trace: Trace) -> Any:
+        return self._change(super().estimate_episode(trace))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda e: replace(e, success=np.full_like(e.success, np.nan)), "success=nan"),
+        (lambda e: replace(e, progress=e.progress + 85), "progress=85"),
+        (lambda e: replace(e, gain=e.gain - 2), "gain=-2"),
+        (lambda e: e.at(slice(1, None)), r"progress of shape \(\d+,\) for"),
+        (lambda e: replace(e, progress=e.progress[:, None]), "progress of shape"),
+        (lambda e: replace(e, progress=0.5), "progress of type float"),
+        (lambda e: (0.5, 0.0), "tuple in place of an Estimate"),
+    ],
+)
+def test_nothing_is_paid_for_what_breaks_the_contract(change: Callable[[Estimate], Any], words: str) -> None:
+    stack = RewardStack(Wrong(change), [Level()])
+    with pytest.raises(UserError, match=f"the reward model 'wrong' gave {words}"):
+        stack.begin(LineWorld().reset(0), np.ones(LineWorld().num_worlds, bool))
+    with pytest.raises(UserError, match=f"the reward model 'wrong' gave {words}"):
+        stack.price(random_trace())
