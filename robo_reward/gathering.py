@@ -10,6 +10,7 @@ from robo_reward.contracts import Oracle, RewardModel
 from robo_reward.errors import UserError
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
+from robo_reward.walking import number_of_tasks
 
 EXPERT_HORIZON = 500
 """Simulator steps that a demonstration may take: Meta-World's own limit."""
@@ -26,6 +27,19 @@ class TakesPolicy(Protocol):
     def policy_views(self, available: Sequence[str]) -> Sequence[str]:
         """Which of the available views the policy looks at."""
         ...
+
+
+class _Told:
+    """Says now and then how many of many demonstrations there are; of fewer than ten nothing."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self._count = total, 0
+
+    def on_episode(self, trace: Trace | None) -> None:
+        """Counts an attempt; None: it failed."""
+        self._count += trace is not None
+        if trace is not None and self._total >= 10 and self._count % max(5, self._total // 10) == 0:
+            print(f"demonstration {self._count} of {self._total}", flush=True)
 
 
 def build_learner(config: Any, model: RewardModel) -> Any:
@@ -77,7 +91,10 @@ def gather_demonstrations(
         if isinstance(learner, TakesPolicy):
             views = tuple(dict.fromkeys((*views, *learner.policy_views(world.view_names))))
         seed = derive_seed(config.seed, "demonstrations")
-        recording = Recording(**(config.get("recording") or {}))
-        return collect_demonstrations(world, config.demos or 1, seed, config.hold, views, recording=recording)
+        recording, count = Recording(**(config.get("recording") or {})), config.demos or 1
+        told = _Told(count * number_of_tasks(world))
+        return collect_demonstrations(
+            world, count, seed, config.hold, views, recording=recording, on_episode=told.on_episode
+        )
     finally:
         world.close()

@@ -54,7 +54,8 @@ class Session:
     ``during``: (rollouts, positions in the test world's sealed log) of the evaluations while training.
     ``restored``: what the learner saved in the checkpoint that the run goes on from. ``ranks``: the processes that
     train together. The learner leaves ``played``, its own episodes with kind, the judge's verdict and the mean
-    reward, and ``notes`` for the summary.
+    reward, ``notes`` for the summary, and ``earned``, if it pays whole episodes: of each the position of its sealed
+    verdict and its reward.
     """
 
     world: World
@@ -81,6 +82,7 @@ class Session:
     alarm: HackingAlarm = field(default_factory=HackingAlarm)
     notes: dict[str, Any] = field(default_factory=dict)
     played: list[tuple[Trace, str, float, float]] = field(default_factory=list)
+    earned: list[tuple[int, float]] = field(default_factory=list)
     _own: list[Trace] = field(default_factory=list)
     _rendered: tuple[int, float] = (0, 0.0)
 

@@ -96,6 +96,7 @@ def add_scenes(
     if isinstance(scenes, int):
         from robo_reward.data.scenes import draw_scenes
 
+        print(f"{scenes} rearranged scenes of each task are drawn: cameras learn from them", flush=True)
         for trace in draw_scenes(world, scenes, derive_seed(seed, "sft scenes"), views):
             frames.add([trace], acted=False)  # one by one: small before the next are drawn
         return

@@ -98,14 +98,14 @@ class GrpoLearner(GivenPolicy):
         done, restored = 0, session.restored
         if restored is not None and restored.get("stage") == stage:
             tuner.load(restored["tuner"])
-            done = int(restored["done"])
+            done, ground.earned = int(restored["done"]), [(int(k), float(r)) for k, r in restored["earned"]]
         stop = self._stopper(session)
         for update in range(done, self._updates):
             if not session.left():
                 break
             self._one(session, ground, tuner, update, stop, heard)
-            self._pause(session, policy, tuner, update + 1, stage)
-        session.played = list(heard)
+            self._pause(session, policy, tuner, ground, update + 1, stage)
+        session.played, session.earned = list(heard), ground.earned
         session.notes |= {
             "groups_played": tuner.played,
             "groups_without_spread": tuner.skipped,
@@ -166,14 +166,17 @@ class GrpoLearner(GivenPolicy):
             print(f"ALARM: {message}", flush=True)
         heard.append((trace, self.name, judged, reward))
 
-    def _pause(self, session: Session, policy: LeRobotPolicy, tuner: GroupTuner, done: int, stage: str) -> None:
+    def _pause(
+        self, session: Session, policy: LeRobotPolicy, tuner: GroupTuner, ground: Playground, done: int, stage: str
+    ) -> None:
         """Evaluates (sealed) and saves, when it is time."""
         if done == self._updates:
             return
         if self._evaluate_every and done % self._evaluate_every == 0 and session.evaluate is not None:
             session.evaluate(policy, session.clock)
         if done % self._checkpoint_every == 0:
-            session.checkpoint({"stage": stage, "done": done, "tuner": tuner.state()})
+            earned = [list(pair) for pair in ground.earned]
+            session.checkpoint({"stage": stage, "done": done, "tuner": tuner.state(), "earned": earned})
 
 
 def built_policy(recipe: Any, session: Session, device: str, seed: int, name: str) -> LeRobotPolicy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from robo_reward.naming import reward_name, snake_case
+from robo_reward.reward_truth import told_apart
 from robo_reward.rollout import rollout
 from robo_reward.runs.summary import Summary
 from robo_reward.seeding import derive_seed
@@ -70,6 +71,7 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
         "demonstration_attempts_dropped": job.dropped,
         **session.audit,
         **_stops(session),
+        **_paid(session),
         **about_starts(job.test_world, [e.successes for e in result.by_seed]),
     }
     summary.alarm = session.alarm.verdict()
@@ -88,6 +90,13 @@ def _stops(session: Session) -> dict[str, int | float | None]:
         "stopped_episodes": len(session.stopped),
         "false_stop_share": known.count(False) / len(known) if known else None,
     }
+
+
+def _paid(session: Session) -> dict[str, float | int | None]:
+    """What the reward paid successes and failures, held against the verdicts; {} if no whole episode was paid."""
+    log = session.world.sealed.outcomes()
+    known = [(position, reward) for position, reward in session.earned if log[position].success is not None]
+    return told_apart(known, session.world.sealed) if known else {}
 
 
 def _compare_with_truth(summary: Summary, job: Job, session: Session, truths: list[bool | None]) -> None:

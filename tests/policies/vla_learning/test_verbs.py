@@ -110,7 +110,7 @@ def tuned(settings: Path, start: Path, tmp_path_factory: pytest.TempPathFactory)
         )
     assert (summary["learner"], summary["policy"], summary["updates"]) == ("grpo", "nano_vla", 2)
     assert (summary["used_env_reward"], summary["used_env_success"]) == (False, False)
-    assert summary["rollouts"] == 4 * summary["notes"]["groups_played"]
+    assert summary["rollouts"] == 4 * summary["notes"]["groups_played"] == summary["notes"]["rewarded_episodes"]
     return folder
 
 
@@ -149,7 +149,10 @@ def test_a_resumed_run_goes_the_way_of_the_unbroken_one(
         with pytest.raises(KeyboardInterrupt):
             called("train", settings, tmp_path / "broken", *words)
     resumed = called("train", settings, tmp_path / "broken", *words, "resume=true")
-    assert resumed["rollouts"] == json.loads((tmp_path / "whole/summary.json").read_text())["rollouts"]
+    whole = json.loads((tmp_path / "whole/summary.json").read_text())
+    told = ("rewarded_episodes", "reward_of_failures", "reward_of_successes", "reward_auroc")
+    assert resumed["rollouts"] == whole["rollouts"] == whole["notes"]["rewarded_episodes"]
+    assert [resumed["notes"][key] for key in told] == [whole["notes"][key] for key in told]
     assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
 
 
