@@ -69,7 +69,8 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
         self._steps = 0
         self._success = self._no_success()
         self._last_state: Vector | None = None
-        self.bodies = tuple(model.body(i).name for i in range(1, model.nbody) if model.body(i).name)
+        moves = (model.body_weldid != 0) & (model.body_mocapid < 0)
+        self.bodies = tuple(model.body(i).name for i in np.flatnonzero(moves) if model.body(i).name)
         self._push: NDArray[np.float64] | None = None
         self._unstable_in_a_row = 0
         self.nan_resets = 0

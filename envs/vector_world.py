@@ -39,7 +39,7 @@ class VectorWorld:
     ``oracle`` unmasks ``env_reward``: "reward" the task's dense reward, "success" 1.0 in a successful step;
     with "none" it is NaN.
     World i's episodes follow from (seed, i, episode number) alone, so where it runs makes no difference.
-    ``bodies``: the model's named ones, which ``apply_force`` can push.
+    ``bodies``: the model's named ones that can move, which ``apply_force`` can push.
     """
 
     def __init__(

@@ -19,6 +19,7 @@ from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting.episodes import HOLLOW_NOISE, check_lengths, episode_horizon
 from robo_reward.gathering import build_learner, gather_demonstrations
 from robo_reward.picture_sizes import check_picture_sizes
+from robo_reward.pushes.forces import check_time_to_push
 from robo_reward.ranks import Ranks
 from robo_reward.runs.folder import RunFolder
 from robo_reward.seeding import derive_rng, derive_seed
@@ -124,6 +125,7 @@ class Job:
             check_unit_actions(world)
         if self.disturber is not None:
             self.disturber.bind(world, self.oracle)
+            check_time_to_push(self.disturber, config.steps)
         session = Session(
             world=world,
             stack=self.stack,

@@ -83,7 +83,7 @@ def chosen_bodies(world: World, wanted: tuple[str, ...] | None, setting: str = "
     """Which of the world's bodies are pushed: ``wanted``, or all if there are few.
 
     Raises:
-        UserError: a body that does not exist, a world without bodies, or too many to mean all of them.
+        UserError: a body that is unknown or named twice, a world without bodies, or too many to mean all of them.
     """
     if not isinstance(world, Pushable) or not world.bodies:
         raise UserError(f"'{world.name}' has no bodies that could be pushed: use hook=none, or env=quadruped")
@@ -99,7 +99,19 @@ def chosen_bodies(world: World, wanted: tuple[str, ...] | None, setting: str = "
     for name in wanted:
         if name not in world.bodies:
             raise unknown_name("body that can be pushed", name, world.bodies)
+        if wanted.count(name) > 1:
+            raise UserError(f"{setting}={list(wanted)} names '{name}' twice: name each body once")
     return wanted
+
+
+def check_time_to_push(disturber: Disturber, steps: int | None) -> None:
+    """Refuses a training of ``steps`` environment steps (None: not known) that ends before anybody is pushed."""
+    warmup = getattr(getattr(disturber, "curriculum", None), "warmup", 0)
+    if steps is not None and steps <= warmup:
+        raise UserError(
+            f"nobody would be pushed: hook.curriculum.warmup={warmup} environment steps pass first, and this training "
+            f"has {steps}. Set hook.curriculum.warmup={steps // 25} hook.curriculum.ramp={steps // 2}, or train longer"
+        )
 
 
 def disturbs(hook: Any) -> bool:

@@ -57,6 +57,15 @@ def test_a_push_changes_the_momentum_by_force_times_time(make: Any) -> None:
     world.close()
 
 
+def test_what_cannot_move_is_no_body_to_push(tmp_path: Path) -> None:
+    fixed = '<body name="table" pos="0 -3 0"><geom size=".1"/></body><body name="aim" mocap="true"/></worldbody>'
+    xml = tmp_path / "fixed.xml"
+    xml.write_text(FREE_BALL.replace("</worldbody>", fixed))
+    world = make_world(str(xml), views=(), horizon=4)
+    assert world.bodies == ("ball", "other")
+    world.close()
+
+
 def test_it_is_the_same_in_other_processes(make: Any) -> None:
     here, there = make(num_worlds=2), make(num_worlds=2, workers="subprocess")
     assert np.array_equal(pushed(here), pushed(there))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,10 +14,11 @@ from hypothesis import strategies as st
 from robo_reward.errors import UserError
 from robo_reward.evaluation import wilson
 from robo_reward.line_world import LineWorld
-from robo_reward.pushes.forces import chosen_bodies, disturbs
+from robo_reward.pushes.forces import check_time_to_push, chosen_bodies, disturbs
 from robo_reward.pushes.patterns import Kind, Schedule, directions
 from robo_reward.pushes.sweep import Curve, Forces, Point, bisect, inside_band, point_of, remarks, sweep
 from robo_reward.pushes.trial import Trial
+from robo_reward.reward_models.disturber.curriculum import Curriculum
 
 
 class Threshold:
@@ -119,6 +122,18 @@ def test_too_many_bodies_must_be_named() -> None:
     with pytest.raises(UserError, match=r"name some, hook\.bodies="):
         chosen_bodies(world, None)
     assert chosen_bodies(world, ("part3",)) == ("part3",)
+    with pytest.raises(UserError, match="names 'part3' twice"):
+        chosen_bodies(world, ("part3", "part3"))
+
+
+def test_a_training_in_which_nobody_would_be_pushed_is_refused() -> None:
+    disturber: Any = SimpleNamespace(curriculum=Curriculum(limit=5.0, warmup=500_000))
+    with pytest.raises(
+        UserError, match=r"hook\.curriculum\.warmup=500000 .* 500000\. Set hook\.curriculum\.warmup=20000"
+    ):
+        check_time_to_push(disturber, 500_000)
+    check_time_to_push(disturber, 500_001)
+    check_time_to_push(disturber, None)
 
 
 def test_a_hook_is_a_disturber_or_a_stopper() -> None:
