@@ -4,7 +4,7 @@ python benchmarks/arm_learning.py [--seeds 0,1,2] [--variants hil,alone,bold,no_
 a cell, in real time: the servos' clock is the machine's, so an arm does not learn faster than it moves)
 
 ``hil``: a simulated operator takes over where nothing comes of it. ``alone``: the same without anybody who takes over.
-``bold``: corrections cost a thirtieth. ``no_resets``: push, there and back, nobody puts things back (--rollouts 12).
+``bold``: corrections cost a thirtieth. ``no_resets``: push, there and back, nobody puts things back.
 Success is the twin's verdict, which reaches neither learner nor reward; the operator, who is a person, sees the arm.
 """
 
@@ -29,7 +29,7 @@ VARIANTS: dict[str, list[str]] = {
     "hil": REACH,
     "alone": [*REACH, "arm.operator.every=0"],
     "bold": [*REACH, "learner.sac.anchor=0.1"],
-    "no_resets": ["demos=5", "episodes=5", "arm.name=push", "arm.seconds=7", "robot.limits.torque=0.5",
+    "no_resets": [*REACH, "arm.name=push", "arm.seconds=7", "robot.limits.torque=0.5",
                   "arm.task=push the red cube onto the blue disc",
                   "arm.back={task: push the red cube off the blue disc}"],
 }  # fmt: skip

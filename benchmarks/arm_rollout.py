@@ -47,7 +47,7 @@ def make_smolvla(folder: Path) -> Path:
     from lerobot.policies.factory import make_pre_post_processors
     from lerobot.policies.smolvla.configuration_smolvla import SmolVLAConfig
     from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
-    from tiny_vlm import SETTINGS, build_vlm  # type: ignore[import-not-found]
+    from tiny_smolvlm import SETTINGS, build_vlm  # type: ignore[import-not-found]
 
     pictures = {f"observation.images.{view}": PolicyFeature(FeatureType.VISUAL, (3, 48, 64)) for view in chain.VIEWS}
     settings = {**SETTINGS, "max_state_dim": 8, "max_action_dim": 8, "chunk_size": 10, "n_action_steps": 10}

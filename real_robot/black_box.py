@@ -83,9 +83,9 @@ def older(path: Path) -> Path:
     return path.with_name(path.name + ".1")
 
 
-def read_black_box(path: Path) -> Iterator[dict[str, Any]]:
+def read_black_box(path: str | Path) -> Iterator[dict[str, Any]]:
     """The records in order, the older segment first. A line that is torn or damaged is skipped."""
-    for segment in (older(path), path):
+    for segment in (older(Path(path)), Path(path)):
         if segment.exists():
             for line in segment.read_bytes().split(b"\n"):
                 record = _record(line)

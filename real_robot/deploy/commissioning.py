@@ -11,6 +11,7 @@ import numpy as np
 
 from robo_reward.errors import UserError
 from robo_reward.machine_checks import Finding
+from robo_reward.real_robot.any_arm import AnyArm
 from robo_reward.real_robot.arm_driver import read_surely
 from robo_reward.real_robot.deploy.dry_arm import DryArm
 from robo_reward.real_robot.emulated_robot import release
@@ -19,6 +20,7 @@ FRAMES_SECONDS = 1.0
 DARK = 6.0
 MOVED, STILL = 8.0, 4.0
 """Units by which a joint that is moved by hand must differ, and the others must not."""
+POWERED = "this robot's own connect may switch torque on, in a doctor's check and a dry run, too: stand clear"
 BY_PERSON = (
     "power switch in reach, nobody within the arm's reach",
     "first run with robot.limits.velocity=15; does each joint move as expected?",
@@ -31,12 +33,15 @@ BY_PERSON = (
 def check_arm(robot: Any, hands: bool = False, ask: Callable[[str], str] = input) -> list[Finding]:
     """``robot`` is a guarded robot that is not connected; with ``hands`` a person moves each joint when told to.
 
-    Torque is never switched on. A robot that is emulated is ended afterwards.
+    Torque is never switched on, but by robots whose own ``connect`` does that (``AnyArm``), which is said. A robot that
+    is emulated is ended afterwards.
     """
     arm = DryArm(robot.spec())
     try:
         findings = [_opened(arm)]
         if arm.is_connected:
+            if isinstance(arm.server.arm, AnyArm):
+                findings.append(Finding("torque", "warn", POWERED))
             findings += _registers(arm)
             if hands:
                 findings += [_by_hand(arm, name, ask) for name in arm.names]

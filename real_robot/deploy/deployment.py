@@ -105,7 +105,8 @@ class Deployment:
     def episode(self, number: int = 0) -> Outcome:
         """One episode from where the arm is. A stop by guard or loop is an outcome, with ``stopped``, too."""
         record = Record(self.interface.views, self.interface.fps, self.interface.task)
-        metronome, witness = Metronome(self.interface.fps), Witness(self.twin, self.shown)
+        seen_by = None if self.dry_run else self.twin  # an arm that did not move neither succeeded nor failed
+        metronome, witness = Metronome(self.interface.fps), Witness(seen_by, self.shown)
         loop = DeployLoop(
             self.arm, self.eyes, self.policy, self.interface, self.maker, self._critic, record, self.loop, metronome,
             self.hand, witness,

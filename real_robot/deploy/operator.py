@@ -62,7 +62,12 @@ class ScriptedOperator:
         self._there = self._leads_all or (role == "practice" and every > 0 and number % every == 0)
         self._left: deque[float] = deque(maxlen=max(2, round((self._plan.patience + self._plan.delay) * self._fps)))
         self._leading = self._leads_all
-        self._fresh, self._led, self._held = True, 0, 0
+        self._fresh, self._led, self._held, self._done = True, 0, 0, False
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it led last and the task is not done, be it that time was up: a person puts things back then."""
+        return self._leading and not self._done
 
     def wish(self, view: ArmView) -> Wish:
         """Nothing while it goes well; else the expert's next goal, and the end once it is done."""
@@ -83,6 +88,7 @@ class ScriptedOperator:
     def _lead(self, view: ArmView, success: bool) -> Wish:
         self._led += 1
         self._held += success
+        self._done = success
         if self._held > self._plan.hold * self._fps:
             return Wish(Say.END, DONE)
         if self._led > self._plan.most * self._fps:

@@ -18,7 +18,7 @@ from robo_reward.real_robot.deploy.deployment import Deployment
 from robo_reward.real_robot.deploy.display import Display
 from robo_reward.real_robot.deploy.interface import PolicyInterface
 from robo_reward.real_robot.deploy.loop import LoopPlan
-from robo_reward.real_robot.deploy.operator import GIVEN_UP, OperatorPlan, ScriptedOperator
+from robo_reward.real_robot.deploy.operator import OperatorPlan, ScriptedOperator
 from robo_reward.real_robot.deploy.outcome import Outcome
 from robo_reward.real_robot.deploy.take_over import make_hand
 
@@ -72,7 +72,7 @@ class Practice:
         """One episode from the start pose; ``policy`` None: somebody else leads all of it. Raises SafetyStop or not.
 
         ``seed``: where an emulated arm's things lie, if ``fresh``; else they stay where they are, unless the operator
-        gave up in the episode before and therefore puts them back.
+        failed in the episode before, too, and therefore puts them back. A demonstration that fails is no episode.
         """
         deployment = self.deployment
         self.put_back += self._given_up and not fresh
@@ -85,9 +85,9 @@ class Practice:
             self.twin.ask("rearrange", seed=seed)
         time.sleep(self._pause)
         outcome = deployment.episode(number)
-        self._given_up = outcome.reason == GIVEN_UP
-        if outcome.episode is None:
-            return outcome
+        self._given_up = isinstance(self._hand, ScriptedOperator) and self._hand.gave_up
+        if outcome.episode is None or (role == "demonstration" and self._given_up):
+            return replace(outcome, episode=None)
         return replace(outcome, episode=replace(outcome.episode, kind=role))
 
     def close(self, clean: bool) -> str:

@@ -62,7 +62,7 @@ class ArmTraining:
 
         self.cfg, self.folder = cfg, folder
         self.ways = _directions(cfg, folder)
-        self.first = self.ways[0]
+        self.first = self.facing = self.ways[0]
         self.schedule = build(cfg.learner)
         self.practice: Any = None
 
@@ -121,7 +121,8 @@ class ArmTraining:
             way.read(interface.joints, interface.views, self.cfg.demos)
 
     def _turn(self, way: Direction) -> None:
-        """What is done from now on; nothing to say where there is one direction only."""
+        """What is done from now on; nothing to say to the arm where there is one direction only."""
+        self.facing = way
         if len(self.ways) > 1:
             self.practice.turn(way.task, way.back)
 
@@ -199,7 +200,7 @@ class ArmTraining:
         """``fresh``: an emulated arm's things are put somewhere first."""
         put_back = self.practice.put_back
         outcome = self.practice.play(role, number, policy, seed, fresh)
-        back = way is not None and way.back
+        back = self.facing.back
         line = {"role": role, "how": how, "back": back, **outcome.line()}
         line["put_back"] = self.practice.put_back > put_back
         episode = outcome.episode

@@ -123,6 +123,13 @@ def test_a_dry_run_writes_nothing_to_the_bus(
     assert "not moved" in said.out
 
 
+def test_a_dry_run_of_the_scripted_expert_claims_no_success(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert cli.run(["deploy", f"run_dir={out}", "dry_run=true", "seconds=0.5", *LENIENT]) == 0
+    summary = json.loads((out / "summary.json").read_text())
+    assert (summary["success_rate"], summary["notes"]["success_by"]) == (None, None)
+
+
 def test_what_does_not_fit_is_refused_before_torque(
     run: Path, tmp_path: Path, arm: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

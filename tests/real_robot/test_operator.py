@@ -74,6 +74,20 @@ def test_it_gives_up_at_last() -> None:
     assert wishes(made, 10)[-1].say is Say.END
 
 
+def test_who_led_in_vain_until_time_was_up_puts_things_back_and_who_got_it_done_does_not() -> None:
+    vain, done, alone = (
+        operator(Twin(closer(0.0))),
+        operator(Twin(closer(0.0), done_after=8)),
+        operator(Twin(closer(0.02))),
+    )
+    for made in (vain, done, alone):
+        made.begin("practice", 0)
+        wishes(made, 10)  # 1 s: the first leads since 0.5 s and may for 0.5 s more
+    assert (vain.gave_up, done.gave_up, alone.gave_up) == (True, False, False)
+    vain.begin("practice", 1)
+    assert not vain.gave_up
+
+
 def test_it_leads_all_of_a_demonstration_and_none_of_an_evaluation() -> None:
     twin = Twin(closer(0.0))
     made = operator(twin)
