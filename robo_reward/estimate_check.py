@@ -17,6 +17,10 @@ ROUNDING = 1e-3
 """How far beyond its range a value may lie through rounding."""
 
 
+class ContractBroken(UserError):
+    """A reward model said what no Estimate may hold."""
+
+
 def checked(estimate: Any, count: int, name: str, rows: str = "frames") -> Estimate:
     """``estimate`` as it came, if it is an Estimate of ``count`` rows that keeps to the contract.
 
@@ -25,10 +29,10 @@ def checked(estimate: Any, count: int, name: str, rows: str = "frames") -> Estim
         rows: what the rows are, frames of an episode or worlds.
 
     Raises:
-        UserError: for anything else, another number of rows, values that are not finite or out of their range.
+        ContractBroken: for anything else, another number of rows, values that are not finite or out of their range.
     """
     if not isinstance(estimate, Estimate):
-        raise UserError(f"the reward model '{name}' gave {type(estimate).__name__} in place of an Estimate")
+        raise ContractBroken(f"the reward model '{name}' gave {type(estimate).__name__} in place of an Estimate")
     for field in fields(Estimate):
         value = getattr(estimate, field.name)
         if value is not None or field.name != "match":
@@ -39,12 +43,12 @@ def checked(estimate: Any, count: int, name: str, rows: str = "frames") -> Estim
 def _check_part(part: str, value: Any, count: int, name: str, rows: str) -> None:
     if not isinstance(value, np.ndarray) or value.shape != (count,):
         shape = f"shape {value.shape}" if isinstance(value, np.ndarray) else f"type {type(value).__name__}"
-        raise UserError(f"the reward model '{name}' gave {part} of {shape} for {count} {rows}: give ({count},)")
+        raise ContractBroken(f"the reward model '{name}' gave {part} of {shape} for {count} {rows}: give ({count},)")
     low, high = RANGES[part]
     wrong: NDArray[np.bool_] = ~((value >= low - ROUNDING) & (value <= high + ROUNDING) & np.isfinite(value))
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
-        raise UserError(
+        raise ContractBroken(
             f"the reward model '{name}' gave {part}={value[row]:g} at {rows[:-1]} {row} of {count}, outside [{low}, "
             f"{high}]: its weights or the pictures are damaged, or it breaks the contract (contracts.Estimate)"
         )

@@ -11,7 +11,7 @@ import numpy as np
 
 from robo_reward.contracts import Estimate, RewardModel, World
 from robo_reward.errors import UserError
-from robo_reward.estimate_check import checked
+from robo_reward.estimate_check import ContractBroken, checked
 from robo_reward.naming import reward_name
 from robo_reward.reward_models.audit.attack import Attack, score_of
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes, Kind, collect, sort_recorded
@@ -77,12 +77,14 @@ class ReportCard:
         ``other_tasks``: instructions of other tasks that the model should tell apart; None: some that it need not know.
 
         Raises:
-            UserError: if the model passes the simulator's reward on and estimates nothing.
+            UserError: if the model passes the simulator's reward on, or estimates nothing.
         """
+        if not getattr(model, "prices", True):
+            raise UserError(f"reward_model={reward_name(model)} has no opinion: there is nothing to audit")
         try:
             priced = [(e, _checked(model, e.trace)) for e in episodes.episodes]
             stepped = stepped_difference(model, episodes.successes[0])
-        except UserError as error:
+        except ContractBroken as error:
             return self._without_figures(model, str(error), episodes, seed)
         if model.needs.oracle != "none" and all(np.ptp(e.progress) == 0 for _, e in priced):
             raise UserError("this reward model passes the simulator's own signal on and estimates nothing to audit")

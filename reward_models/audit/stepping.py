@@ -19,7 +19,7 @@ def stepped_difference(model: RewardModel, trace: Trace) -> float | None:
     None for a model that prices whole episodes only: it says so, or raises when it is asked for a step.
 
     Raises:
-        UserError: if what it says of a step breaks the contract.
+        ContractBroken: if what it says of a step breaks the contract.
     """
     if model.needs.episode:
         return None

@@ -5,6 +5,7 @@ Sources: VLM-RMs (Rocamonde et al., ICLR 2024, arXiv 2310.12921); VLM-RL (arXiv 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +27,7 @@ class Prompts:
     ``alpha`` in [0, 1]; alpha 0 is the plain cosine and reads no baseline. ``contrast``: ``goal`` against ``negative``.
 
     Raises:
-        UserError: for missing prompts and for alpha out of bounds.
+        UserError: for missing prompts, placeholders other than ``{task}`` and for alpha out of bounds.
     """
 
     goal: tuple[str, ...]
@@ -46,6 +47,10 @@ class Prompts:
             raise UserError("rule=contrast needs what the goal is contrasted with: set reward_model.negative=[...]")
         if self.rule == "baseline" and self.alpha > 0 and not self.baseline:
             raise UserError(f"alpha={self.alpha} needs a neutral prompt: set reward_model.baseline=[...] or alpha=0")
+
+        for prompt in (*self.goal, *self.baseline, *self.negative):
+            if wrong := [word for word in re.findall(r"\{[^}]*\}", prompt) if word != TASK]:
+                raise UserError(f"the prompt '{prompt}' holds {wrong[0]}; the only placeholder is {TASK}")
 
     @property
     def reference(self) -> tuple[str, ...]:

@@ -37,6 +37,8 @@ def models_of(cfg: DictConfig) -> dict[str, RewardModel]:
             raise UserError(f"two reward models are called '{name}': name them, reward_models='{{other: {path}}}'")
         models[name] = load_reward_model(path)
     for name, model in models.items():
+        if not getattr(model, "prices", True):
+            raise UserError(f"the reward model '{name}' has no opinion: there is no curve to draw")
         if model.needs.oracle != "none":
             raise UserError(f"the reward model '{name}' is the simulator's own signal; it cannot price pictures")
     return models

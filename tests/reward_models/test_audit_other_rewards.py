@@ -12,9 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from robo_reward.contracts import Estimate, Flags, Floats, Observation, Transition
+from robo_reward.errors import UserError
 from robo_reward.reward_models.audit.attack import Attack
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes
 from robo_reward.reward_models.audit.report_card import ReportCard
+from robo_reward.reward_models.no_reward import NoReward
 from robo_reward.trace import Trace
 
 from .audit_world import GOAL, ROBOT, BoxWorld, Decoder, SimulatorProgress
@@ -196,6 +198,11 @@ def test_what_breaks_the_contract_is_refused_for_that_reason_alone(
     assert report["verdict"] == "refuse"
     assert len(report["reasons"]) == 1
     assert re.search(words, report["reasons"][0]), report["reasons"]
+
+
+def test_no_opinion_is_nothing_to_audit(episodes: AuditEpisodes) -> None:
+    with pytest.raises(UserError, match="nothing to audit"):
+        audited(NoReward(), episodes)
 
 
 def test_a_sound_reward_of_another_shape_is_not(episodes: AuditEpisodes) -> None:

@@ -71,6 +71,11 @@ def test_goal_baseline_by_hand(alpha: float, expected: float) -> None:
     assert score.tolist() == pytest.approx([expected], abs=1e-6)
 
 
+def test_a_mistyped_placeholder_is_no_prompt() -> None:
+    with pytest.raises(UserError, match=r"holds \{tsk\}; the only placeholder is \{task\}"):
+        Prompts(goal=("a robot that has done this: {tsk}",), alpha=0.0)
+
+
 def test_goal_baseline_is_the_matrix_form_and_alpha_0_the_cosine() -> None:
     torch.manual_seed(0)
     pictures = torch.nn.functional.normalize(torch.randn(6, 8), dim=-1)

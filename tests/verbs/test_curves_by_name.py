@@ -60,6 +60,7 @@ def test_what_cannot_be_named(tmp_path: Path, data: Path, server: Any) -> None:
     for words, said in (
         (("reward_model=progress",), "reward_model=progress is not fitted yet"),
         (("reward_model=env_dense",), "simulator's own signal"),
+        (("reward_model=none",), "'none' has no opinion"),
         (("reward_model=gvl", "views=[side]", f"reward_model.backend.url={server.url}"), "unknown view"),
         ((), "the NAME of one that needs no fitting"),
     ):
