@@ -6,7 +6,7 @@ steps with the same learner, body, bound of the force, curriculum and share of w
 is who pushes. Then ``robo-reward evaluate disturbance=sweep`` measures each policy: F50 is the force at which half of
 100 episodes end in a fall within 4 s (3 s pushed), for constant, sudden (0.2 s), periodic (1 Hz) pushes in 8
 directions, and for a fresh adversary trained against the frozen policy. Unpushed: the reward of the run's own
-evaluation. ``collect`` runs nothing and writes what is there.
+evaluation. ``collect`` runs nothing and writes what is there; ``train`` trains and measures nothing yet.
 ORACLE: the reward is hand-written.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -38,7 +39,7 @@ CONDITIONS: dict[str, list[str]] = {
 }
 KINDS = ("constant", "sudden", "periodic", "worst")
 COMMON = ["experiment=quadruped", "env.threads=1", "video=false", "report=false"]
-GOES_ON = ["learner.checkpoint_every=10_000_000", "learner.learning_rate=2e-4"]
+GOES_ON = ["learner.checkpoint_every=200_000", "learner.learning_rate=2e-4", "resume=true"]
 """The rate that the start's training ended with; as at its beginning, a larger one would undo it."""
 TRACED = ("ratio", "lambda", "cost", "falls", "force_newtons", "bound_newtons")
 
@@ -58,18 +59,26 @@ def cell(condition: str, seed: int, steps: int, limit: float) -> Row:
     if condition == "start":
         folder = start()
     else:
-        bound = [f"curriculum.limit={limit}", f"curriculum.warmup={steps // 25}", f"curriculum.ramp={steps // 2}"]
-        shared = [*SHARED, *bound]
-        pushes = [] if condition == "plain" else [f"hook.{setting}" for setting in shared]
-        more = [f"seed={seed}", f"steps={steps}", f"learner.start={start()}"]
-        summary = train(folder, [*COMMON, *GOES_ON, *CONDITIONS[condition], *pushes, *more])
-        if summary["status"] != "done":
-            return {**row, **summary}
+        trained(condition, seed, steps, limit)
     summary = json.loads((folder / "summary.json").read_text())
+    if summary["status"] != "done":
+        return {**row, **summary}
     horizon = summary["notes"]["horizon"]
     row |= {f"train_{k}": summary[k] for k in ("env_steps", "wall_seconds", "cpu_seconds", "nan_resets")}
     row |= {"unpushed_reward_per_step": summary["env_return"] / horizon, "unpushed_success": summary["success_rate"]}
     return row | trace(folder, limit) | measured(folder)
+
+
+def trained(condition: str, seed: int, steps: int, limit: float) -> Row:
+    """The summary of a condition's run, which is trained where that has not been done."""
+    folder = run_folder(CLAIM, named(condition, seed, steps, limit))
+    summary = folder / "summary.json"
+    if summary.exists() and json.loads(summary.read_text())["status"] == "done":
+        return Row(json.loads(summary.read_text()))
+    bound = [f"curriculum.limit={limit}", f"curriculum.warmup={steps // 25}", f"curriculum.ramp={steps // 2}"]
+    pushes = [] if condition == "plain" else [f"hook.{setting}" for setting in [*SHARED, *bound]]
+    more = [f"seed={seed}", f"steps={steps}", f"learner.start={start()}"]
+    return train(folder, [*COMMON, *GOES_ON, *CONDITIONS[condition], *pushes, *more])
 
 
 def named(condition: str, seed: int, steps: int, limit: float) -> str:
@@ -84,6 +93,7 @@ def measured(folder: Path) -> Row:
     chosen = ["most=240", "resolution=15", "schedule.seconds=4", "practice.steps=200_000", "practice.worlds=64"]
     command = [sys.executable, "-m", "robo_reward.cli", "evaluate", *overrides, *(f"disturbance.{c}" for c in chosen)]
     if not (to / "disturbance.json").exists():
+        shutil.rmtree(to, ignore_errors=True)
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
         if done.returncode != 0:
             return {"error": done.stderr.strip().splitlines()[-1:]}
@@ -141,8 +151,7 @@ def summarise(rows: Sequence[Row], steps: int, limit: float) -> Row:
 
 def main() -> None:
     """The chosen cells, seed by seed."""
-    collect = "collect" in sys.argv
-    words = [word for word in sys.argv[1:] if word != "collect" and "=" not in word]
+    words = [word for word in sys.argv[1:] if word not in ("collect", "train") and "=" not in word]
     given = dict(word.split("=") for word in sys.argv[1:] if "=" in word)
     steps, limit = int(given.get("steps", STEPS)), float(given.get("limit", LIMIT))
     seeds = [int(word) for word in words if word.isdigit()] or list(SEEDS)
@@ -152,7 +161,12 @@ def main() -> None:
         turns = [(name, seed, steps, limit) for seed in numbers for name in names]
         return {named(*turn): partial(cell, *turn) for turn in turns} | {"start": partial(cell, "start", 120, 0, limit)}
 
-    if not collect:
+    if "train" in sys.argv:
+        for seed in seeds:
+            for condition in chosen:
+                print(condition, seed, trained(condition, seed, steps, limit)["status"], flush=True)
+        return
+    if "collect" not in sys.argv:
         run_cells(CLAIM, grid(chosen, seeds), jobs=1)
     rows = run_cells(CLAIM, grid(list(CONDITIONS), SEEDS), jobs=0)
     summary = summarise(rows, steps, limit)

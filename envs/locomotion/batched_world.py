@@ -157,6 +157,10 @@ class BatchedWorld:
             raise ValueError("forces must be finite; the disturber has diverged")
         self.sim.set_force(self._body_ids, force)
 
+    def headings(self) -> NDArray[np.float64]:
+        """(N,) radians about the vertical from the world's axes to those that the states are written in."""
+        return self.task.headings()
+
     def expert_action(self) -> Floats:
         """UserError: nobody wrote an expert."""
         raise UserError(f"'{self.name}' has no scripted expert; use learner=ppo reward_model=env_dense transform=none")

@@ -163,6 +163,11 @@ class QuadrupedTask(LocomotionTask):
         """(N,) mean distance in m/s of the planar velocity from its command, over the episodes so far."""
         return np.asarray(self.memory["error"] / np.maximum(self.memory["steps"], 1))
 
+    def headings(self) -> Array:
+        """(N,) radians that the trunks are turned about the vertical."""
+        forward = matrices(self.sim.qpos[:, 3:7])[:, :, 0]
+        return np.asarray(np.arctan2(forward[:, 1], forward[:, 0]))
+
     def _moment(self) -> Moment:
         sim, memory = self.sim, self.memory
         qpos, qvel, sensors = sim.qpos, sim.qvel, sim.sensors

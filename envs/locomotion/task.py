@@ -62,6 +62,10 @@ class LocomotionTask(ABC):
         """(N,) whether the episodes, were they to end now, were successes; asked only with ``has_success_test``."""
         return np.zeros(self.sim.num_worlds, np.bool_)
 
+    def headings(self) -> Array:
+        """(N,) radians about the vertical from the world's axes to those that the states are written in."""
+        return np.zeros(self.sim.num_worlds)
+
 
 def squares(rows: NDArray[Any]) -> NDArray[Any]:
     """(N,) sums of the squares of rows (N, D), in one pass."""

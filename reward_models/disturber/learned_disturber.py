@@ -6,12 +6,16 @@ value; the disturber ascends its objective, the policy L_PPO + lambda L_Hinf; la
 
 Reconstructed here:
 
+- Axes. The force is chosen in the axes of the states that it is chosen by: of a robot that does not see where it is
+  heading, relative to its heading. In the world's axes no such adversary could push anybody sideways.
 - Units. c = C / r_max and f = |d| / limit, so that ``eta`` has no dimension: the share of the task's reward that may be
   lost per step under a force at the limit. Per newton it is eta r_max / limit.
 - The disturber maximises E sum gamma^t (c - eta f) with PPO; its advantage is A_cost - eta A_force from its critic's
   two heads. The overall value stays the learner's own critic.
 - The policy's part: the gradient of lambda L_Hinf = lambda E[eta f - ratio A_cost] enters through PPO's advantages,
-  A / std(A) - lambda A_cost / std(A_cost), and so also under PPO's clip; A_cost is generalised, not one step.
+  (A / std(A) - lambda A_cost / std(A_cost)) / (1 + lambda), and so also under PPO's clip; A_cost is generalised, not
+  one step. The division (Ray et al. 2019, "Benchmarking safe exploration") keeps a large lambda from drowning what is
+  learned in the worlds that nobody pushes.
 - lambda's step uses the condition itself, mean(eta f - c), over what was collected: under a good critic the mean of
   C + gamma V(s') - V(s) is 0 whatever the cost, and would let lambda fall for ever.
 - Falls cost the full bound for 1 / (1 - gamma) further steps (``task_cost.py``).
@@ -30,6 +34,7 @@ from torch import Tensor
 
 from robo_reward.contracts import Observation, Oracle, Step, World
 from robo_reward.errors import UserError, unknown_name
+from robo_reward.pushes.forces import turned
 from robo_reward.reward_models.disturber.adversary_nets import AdversaryNets
 from robo_reward.reward_models.disturber.adversary_update import Batch, UpdateSettings, update
 from robo_reward.reward_models.disturber.ball_gaussian import squash
@@ -94,6 +99,7 @@ class LearnedDisturber:
     def bind(self, world: World, oracle: Oracle) -> None:
         """Builds the networks for this world's states and bodies."""
         self.space: ForceSpace = force_space(world, self._bodies, self._vertical, self._lever)
+        self._world = world
         self._chosen = pushed_worlds(world, self._unpushed)
         self.cost.bind(world, oracle)
         self._watch.bind(world)
@@ -110,9 +116,10 @@ class LearnedDisturber:
         self._seen.clear()
         self._asked = 0
 
-    def hold(self, newtons: float, explore: bool) -> None:
+    def hold(self, newtons: float, explore: bool, world: World | None = None) -> None:
         """From now on the bound is ``newtons``, without curriculum; ``explore`` draws forces, else the means push."""
         self._held, self._explore = newtons, explore
+        self._world = world or self._world
 
     @property
     def bound(self) -> float:
@@ -134,7 +141,7 @@ class LearnedDisturber:
             "log_prob": log_prob.numpy(),
             "force": magnitude,
         }
-        return self.space.wrench(unit.numpy(), self.bound)
+        return turned(self.space.wrench(unit.numpy(), self.bound), self._world)
 
     def on_step(self, step: Step) -> None:
         """Keeps what came of the last force."""
@@ -265,10 +272,10 @@ class LearnedDisturber:
 def towards(
     advantage: NDArray[np.float32], cost: NDArray[np.float64], weight: float, pushed: NDArray[np.bool_]
 ) -> None:
-    """Rewrites the policy's advantages (T, N) in place: each part by its own spread, the cost's times ``weight``.
+    """Rewrites the policy's advantages (T, N) in place: each part by its own spread, 1 to ``weight`` where pushed.
 
-    ``cost`` (T, P) is that of the P worlds that are ``pushed`` (N,).
+    ``cost`` (T, P) is that of the P worlds that are ``pushed`` (N,). All worlds keep one spread, whatever the weight.
     """
     spread, worst = float(advantage.std()) + 1e-8, float(cost.std()) + 1e-8
     advantage[:] = (advantage - advantage.mean()) / spread
-    advantage[:, pushed] -= weight * cost / worst
+    advantage[:, pushed] = (advantage[:, pushed] - weight * cost / worst) / (1.0 + weight)

@@ -29,6 +29,17 @@ class Pushable(Protocol):
 
 
 @runtime_checkable
+class Headed(Protocol):
+    """A pushable world whose states are written in axes that turn with the robot, so that they do not say which way is
+    north: whoever pushes by them has to push in these axes, too.
+    """
+
+    def headings(self) -> NDArray[np.float64]:
+        """(N,) radians about the vertical from the world's axes to those of the states now."""
+        ...
+
+
+@runtime_checkable
 class Disturber(Protocol):
     """Pushes a world while a policy learns in it; asked before each step, told of it after.
 
@@ -74,9 +85,23 @@ class Disturber(Protocol):
 class Adversary(Disturber, Protocol):
     """A disturber that can be trained against a frozen policy and then be held at one magnitude."""
 
-    def hold(self, newtons: float, explore: bool) -> None:
-        """From now on the bound is ``newtons``, without curriculum; ``explore`` draws forces, else the means push."""
+    def hold(self, newtons: float, explore: bool, world: World | None = None) -> None:
+        """From now on the bound is ``newtons``, without curriculum; ``explore`` draws forces, else the means push.
+
+        ``world``: the pushed one, where that is not the one it was bound to.
+        """
         ...
+
+
+def turned(force: NDArray[np.float64], world: World) -> NDArray[np.float64]:
+    """Forces (N, B, 6) in the world's axes, from those in the axes that its states are written in."""
+    if not isinstance(world, Headed):
+        return force
+    angle, found = world.headings()[:, None], force.copy()
+    for x, y in ((0, 1), (3, 4)):
+        found[..., x] = np.cos(angle) * force[..., x] - np.sin(angle) * force[..., y]
+        found[..., y] = np.sin(angle) * force[..., x] + np.cos(angle) * force[..., y]
+    return found
 
 
 def chosen_bodies(world: World, wanted: tuple[str, ...] | None, setting: str = "hook.bodies") -> tuple[str, ...]:

@@ -66,7 +66,7 @@ class PushTrials:
         if kind == "worst":
             assert self.adversary is not None
             self.adversary.begin(derive_seed(self._seed, "adversary", wave))
-            self.adversary.hold(newtons, explore=False)
+            self.adversary.hold(newtons, explore=False, world=world)
         alive, before = np.ones(world.num_worlds, bool), world.nan_resets
         ledger = _Ledger(world)
         for step in range(round(schedule.seconds * world.fps)):

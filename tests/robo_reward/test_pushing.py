@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from robo_reward.errors import UserError
 from robo_reward.evaluation import wilson
 from robo_reward.line_world import LineWorld
-from robo_reward.pushes.forces import check_time_to_push, chosen_bodies, disturbs
+from robo_reward.pushes.forces import check_time_to_push, chosen_bodies, disturbs, turned
 from robo_reward.pushes.patterns import Kind, Schedule, directions
 from robo_reward.pushes.sweep import Curve, Forces, Point, bisect, inside_band, point_of, remarks, sweep
 from robo_reward.pushes.trial import Trial
@@ -51,6 +51,16 @@ def test_eight_directions_round_the_compass() -> None:
     assert np.allclose(found[2], [0, 1, 0])
     assert np.allclose(found[:8].sum(0), 0)
     assert np.allclose(directions(10, 6), found[[2, 3, 4, 5, 6, 7]])
+
+
+def test_forces_turn_with_the_axes_of_the_states() -> None:
+    force = np.arange(1.0, 13.0).reshape(2, 1, 6)
+    facing: Any = SimpleNamespace(headings=lambda: np.array([0.0, np.pi / 2]))
+    assert turned(force, facing)[0] == pytest.approx(force[0])
+    # a quarter to the left: forward (x) becomes y, left (y) becomes -x; up stays up, of forces and of torques
+    assert turned(force, facing)[1, 0] == pytest.approx([-8.0, 7.0, 9.0, -11.0, 10.0, 12.0])
+    assert force[1, 0, 0] == 7.0
+    assert turned(force, SimpleNamespace()) is force  # type: ignore[arg-type]
 
 
 @settings(max_examples=30, deadline=None)

@@ -19,6 +19,7 @@ from robo_reward.envs.locomotion.quadruped_task import REACH, _show
 from robo_reward.envs.locomotion.rotations import crossed, gravity_in_body, matrices, to_body, yaw_quaternion
 from robo_reward.envs.locomotion.terrain import KINDS, Ground, Kind, Terrain
 from robo_reward.errors import UserError
+from robo_reward.pushes.forces import turned
 
 STILL = np.zeros((1, 12), np.float32)
 
@@ -90,6 +91,25 @@ def test_the_first_observation_is_that_of_any_other_moment() -> None:
     frame = np.zeros((9, 50), np.float32)
     _show(frame, world.task._moment())  # type: ignore[attr-defined]
     np.testing.assert_allclose(first, frame, atol=1e-6)
+
+
+def test_a_push_to_the_left_is_seen_as_one_wherever_the_robot_looks() -> None:
+    world = make_world(num_worlds=16)
+    world.reset(3)
+    assert np.ptp(world.headings()) > 3.0
+    left = np.zeros((16, 1, 6))
+    left[:, 0, 1] = 100.0
+    world.apply_force(turned(left, world))
+    world.step(np.zeros((16, 12), np.float32))
+    free = make_world(num_worlds=16)
+    free.reset(3)
+    free.step(np.zeros((16, 12), np.float32))
+    # 100 N for 1/50 s on 12.5 kg at most, twice that in the observation's scale; feet on the ground take some of it
+    gained = world.observe().state[:, :2] - free.observe().state[:, :2]
+    assert (gained[:, 1] > 0.1).all()
+    assert np.abs(gained[:, 0]).max() < 0.25 * gained[:, 1].min()
+    world.close()
+    free.close()
 
 
 def moment(**changes: Any) -> Moment:

@@ -15,9 +15,7 @@ from robo_reward.pushes.forces import Adversary, Disturber
 from robo_reward.pushes.worst_case import Practice, train_worst_case
 from robo_reward.reward_models.disturber.adversary_update import Batch, UpdateSettings, force_loss
 from robo_reward.reward_models.disturber.curriculum import Curriculum
-from robo_reward.reward_models.disturber.experience import advantages
-from robo_reward.reward_models.disturber.learned_disturber import LearnedDisturber, towards
-from robo_reward.reward_models.disturber.multiplier import DualSettings, Multiplier
+from robo_reward.reward_models.disturber.learned_disturber import LearnedDisturber
 
 BODIES = ("point",)
 
@@ -61,6 +59,25 @@ def test_forces_act_on_the_chosen_body_within_the_bound() -> None:
     magnitude = np.linalg.norm(np.concatenate([force[:, 0, :2], force[:, 0, 3:] / 0.1], axis=1), axis=1)
     assert (magnitude < 10.0).all()
     assert magnitude.max() > 4.0
+
+
+def test_forces_are_chosen_in_the_axes_of_the_states_of_whoever_is_pushed() -> None:
+    class Facing(PushedPoint):
+        def headings(self) -> np.ndarray[Any, Any]:
+            return np.array([0.0, np.pi / 2])
+
+    world = Facing(num_worlds=2)
+    disturber = bound_to(world)
+    world._x[:] = 0.3
+    disturber.hold(10.0, explore=False)
+    with torch.no_grad():
+        disturber.nets.actor[-1].bias.copy_(torch.tensor([1.0, 0.0]))  # type: ignore[operator, union-attr]
+    ahead, aside = disturber.force(world.observe())[:, 0, :2]
+    assert ahead == pytest.approx([10.0 * np.tanh(1.0), 0.0], abs=0.3)
+    assert aside == pytest.approx([-ahead[1], ahead[0]], abs=1e-6)
+    # another world, which does not turn
+    disturber.hold(10.0, explore=False, world=PushedPoint(num_worlds=2))
+    assert disturber.force(world.observe())[:, 0, :2] == pytest.approx(np.array([ahead, ahead]), abs=1e-6)
 
 
 def test_the_warm_up_pushes_nobody_and_the_ramp_is_straight() -> None:
@@ -110,24 +127,6 @@ def test_a_blown_up_simulation_earns_the_disturber_nothing() -> None:
         drive(strict, strict._watch._world, 1)  # type: ignore[arg-type]
 
 
-def test_generalised_advantages_by_hand() -> None:
-    paid, now, then = np.array([[1.0], [2.0], [3.0]]), np.full((3, 1), 0.5), np.full((3, 1), 4.0)
-    terminated, done = np.array([[False], [True], [False]]), np.array([[False], [True], [True]])
-    found = advantages(paid, now, then, terminated, done, gamma=0.5, decay=0.5)
-    # last: 3 + .5*4 - .5 ; middle: terminated, 2 - .5 ; first: 1 + 2 - .5 + .25 * 1.5
-    assert found[:, 0] == pytest.approx([2.875, 1.5, 4.5])
-
-
-def test_the_policy_is_turned_by_lambda_times_the_cost() -> None:
-    advantage, cost = np.array([[1.0, -1.0]], np.float32), np.array([[2.0, 6.0]])
-    towards(advantage, cost, 3.0, np.array([True, True]))
-    # spreads 1 and 2
-    assert advantage == pytest.approx(np.array([[1.0 - 3.0, -1.0 - 9.0]]), abs=1e-5)
-    advantage, cost = np.array([[1.0, -1.0], [1.0, -1.0]], np.float32), np.array([[2.0], [6.0]])
-    towards(advantage, cost, 3.0, np.array([False, True]))
-    assert advantage == pytest.approx(np.array([[1.0, -1.0 - 3.0], [1.0, -1.0 - 9.0]]), abs=1e-5)
-
-
 def test_worlds_that_nobody_pushes_count_for_nothing() -> None:
     world = PushedPoint(num_worlds=16)
     disturber = bound_to(world, unpushed=0.25)
@@ -143,16 +142,6 @@ def test_worlds_that_nobody_pushes_count_for_nothing() -> None:
     assert metrics["slack"] == pytest.approx(0.5 * magnitude[:, 4:].mean() - cost[:, 4:].mean())
     assert advantage[:, :4] == pytest.approx(standard[:, :4], abs=1e-5)
     assert not np.allclose(advantage[:, 4:], standard[:, 4:])
-
-
-def test_lambda_grows_where_the_constraint_is_broken() -> None:
-    multiplier = Multiplier(DualSettings(start=1.0, rate=0.5, most=2.0))
-    multiplier.step(slack=0.4)
-    assert multiplier.value == pytest.approx(0.8)
-    multiplier.step(slack=-9.0)
-    assert multiplier.value == 2.0
-    multiplier.step(slack=9.0)
-    assert multiplier.value == 0.0
 
 
 def test_one_rollout_moves_lambda_by_the_ratio_constraint() -> None:

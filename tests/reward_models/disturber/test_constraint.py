@@ -1,0 +1,38 @@
+"""The constraint's arithmetic by hand: advantages, the policy's turn towards lower cost, lambda's steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from robo_reward.reward_models.disturber.experience import advantages
+from robo_reward.reward_models.disturber.learned_disturber import towards
+from robo_reward.reward_models.disturber.multiplier import DualSettings, Multiplier
+
+
+def test_generalised_advantages_by_hand() -> None:
+    paid, now, then = np.array([[1.0], [2.0], [3.0]]), np.full((3, 1), 0.5), np.full((3, 1), 4.0)
+    terminated, done = np.array([[False], [True], [False]]), np.array([[False], [True], [True]])
+    found = advantages(paid, now, then, terminated, done, gamma=0.5, decay=0.5)
+    # last: 3 + .5*4 - .5 ; middle: terminated, 2 - .5 ; first: 1 + 2 - .5 + .25 * 1.5
+    assert found[:, 0] == pytest.approx([2.875, 1.5, 4.5])
+
+
+def test_the_policy_is_turned_by_lambda_times_the_cost() -> None:
+    advantage, cost = np.array([[1.0, -1.0]], np.float32), np.array([[2.0, 6.0]])
+    towards(advantage, cost, 3.0, np.array([True, True]))
+    # spreads 1 and 2; 1 + 3 parts
+    assert advantage == pytest.approx(np.array([[(1.0 - 3.0) / 4.0, (-1.0 - 9.0) / 4.0]]), abs=1e-5)
+    advantage, cost = np.array([[1.0, -1.0], [1.0, -1.0]], np.float32), np.array([[2.0], [6.0]])
+    towards(advantage, cost, 3.0, np.array([False, True]))
+    assert advantage == pytest.approx(np.array([[1.0, (-1.0 - 3.0) / 4.0], [1.0, (-1.0 - 9.0) / 4.0]]), abs=1e-5)
+
+
+def test_lambda_grows_where_the_constraint_is_broken() -> None:
+    multiplier = Multiplier(DualSettings(start=1.0, rate=0.5, most=2.0))
+    multiplier.step(slack=0.4)
+    assert multiplier.value == pytest.approx(0.8)
+    multiplier.step(slack=-9.0)
+    assert multiplier.value == 2.0
+    multiplier.step(slack=9.0)
+    assert multiplier.value == 0.0
