@@ -13,7 +13,7 @@ from robo_reward.audit_record import check_accepted, read_record
 from robo_reward.bounds import check_unit_actions
 from robo_reward.build import build, build_stack, build_test_world, build_world, model_folder, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, Policy, World
-from robo_reward.errors import UserError
+from robo_reward.errors import UserError, unknown_name
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting.episodes import HOLLOW_NOISE, check_lengths, episode_horizon
@@ -121,6 +121,9 @@ class Job:
         horizon = self.horizon()
         more = {} if horizon is None else {"horizon": horizon}
         world = build_world(config.env, oracle=self.oracle, **more)
+        for view in self.views():
+            if view not in world.view_names:
+                raise unknown_name("view that the reward reads", view, world.view_names)
         if getattr(self.learner, "unit_actions", False):
             check_unit_actions(world)
         if self.disturber is not None:
@@ -204,6 +207,9 @@ class Job:
             UserError: if the audit refuses the reward and ``accept_refused_reward`` is off.
         """
         if not self.fitted:
+            if not self.learned and self.oracle == "none" and getattr(self.stack.model, "prices", True):
+                print("this reward was never audited: robo-reward audit reward_model=NAME says what it is worth")
+                session.notes["audit_of_reward"] = "none"
             return
         folder = model_folder(self.config.reward_model.path)
         record = read_record(folder)

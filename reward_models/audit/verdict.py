@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.runs.summary import Audit
@@ -64,16 +64,26 @@ def adjusted(changes: Mapping[str, Sequence[float]]) -> dict[str, Bound]:
     """The bounds with some changed.
 
     Raises:
-        UserError: for an unknown figure, or not two numbers.
+        UserError: for an unknown figure, not two numbers, or a bound for refusal that is missed before that for care.
     """
     bounds = dict(BOUNDS)
     for name, pair in changes.items():
         if name not in bounds:
             raise unknown_name("figure of the audit", name, bounds)
-        if isinstance(pair, str) or len(pair) != 2:
-            raise UserError(f"card.bounds.{name}={pair} must be two numbers: [CARE, REFUSE]")
-        bounds[name] = Bound(float(pair[0]), float(pair[1]), bounds[name].least, bounds[name].words)
+        bounds[name] = _bound(bounds[name], name, pair)
     return bounds
+
+
+def _bound(bound: Bound, name: str, pair: object) -> Bound:
+    try:
+        care, refuse = (float(value) for value in pair)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise UserError(f"card.bounds.{name}={pair} must be two numbers: [CARE, REFUSE]") from None
+    sign = 1 if bound.least else -1
+    if not sign * care >= sign * refuse:
+        wrong = "above" if bound.least else "below"
+        raise UserError(f"card.bounds.{name}=[{care:g}, {refuse:g}]: the second, REFUSE, must not be {wrong} the first")
+    return replace(bound, care=care, refuse=refuse)
 
 
 def judge(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from robo_reward.contracts import RewardModel, World
+    from robo_reward.fitting.episodes import Episode
     from robo_reward.runs.summary import Summary
 
 NO_WORLD = "robo_reward.envs.no_env.make_world"
@@ -54,7 +56,7 @@ def run(cfg: DictConfig) -> None:
     model = _model(cfg, folder)
     card = build(_card(cfg))
     with RunFolder.create("audit", _name(cfg, folder), cfg, cfg.run_dir, tensorboard=False) as out:
-        report = _audit(cfg, card, model)
+        report = _audit(cfg, card, model, folder)
         if folder is None:  # it needs no fitting: what was audited is kept here
             folder = out.path / "reward_model"
             save_reward_model(model, cfg.reward_model, folder)
@@ -134,8 +136,9 @@ def _name(cfg: DictConfig, folder: Path | None) -> str:
     return folder.parent.name if folder is not None else "reward"
 
 
-def _audit(cfg: DictConfig, card: Any, model: RewardModel) -> dict[str, Any]:
+def _audit(cfg: DictConfig, card: Any, model: RewardModel, folder: Path | None) -> dict[str, Any]:
     """The report, on recorded episodes or on episodes collected in the world."""
+    known = 0
     tasks = {} if cfg.tasks is None else {"other_tasks": [str(t) for t in cfg.tasks]}
     world = _world(cfg, model) if _stepped(cfg) else None
     try:
@@ -144,7 +147,9 @@ def _audit(cfg: DictConfig, card: Any, model: RewardModel) -> dict[str, Any]:
             from robo_reward.fitting.episodes import Episode, check_demonstrations
 
             traces = read_dataset(str(cfg.data), views=model.needs.views, assume_success_at_end=False)
-            check_demonstrations([Episode(trace, str(cfg.data), k) for k, trace in enumerate(traces)])
+            recorded = [Episode(trace, str(cfg.data), k) for k, trace in enumerate(traces)]
+            check_demonstrations(recorded)
+            known = fitted_on(recorded, folder)
             episodes = card.sort(traces, model, cfg.seed)
         else:
             episodes = card.collect(world, cfg.episodes, model, cfg.seed)
@@ -153,8 +158,21 @@ def _audit(cfg: DictConfig, card: Any, model: RewardModel) -> dict[str, Any]:
     finally:
         if world is not None:
             world.close()
+    if known:
+        report["reasons"].append(f"{known} of {len(traces)} episodes were fitted on: give some that it has not seen")
+        report["verdict"] = "care" if report["verdict"] == "pass" else report["verdict"]
     source = str(cfg.data) if cfg.data is not None else None
     return report | {"env": None if world is None else world.name, "data": source}
+
+
+def fitted_on(recorded: Sequence[Episode], folder: Path | None) -> int:
+    """How many of these episodes the model was fitted on, as far as the split beside its weights tells."""
+    from robo_reward.fitting.episodes import read_split
+
+    if folder is None or not (folder / "split.json").is_file():
+        return 0
+    held_out = read_split(folder)
+    return sum(held_out.get(episode.video) is False for episode in recorded)
 
 
 def _world(cfg: DictConfig, model: RewardModel) -> World:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from robo_reward.contract_tests import moving_square
 from robo_reward.contracts import Estimate, Flags, Needs, Observation, Transition
+from robo_reward.errors import UserError
 from robo_reward.reward_models.audit.probe import Material
 from robo_reward.reward_models.audit.probe_list import TakenObject
-from robo_reward.reward_models.audit.verdict import BOUNDS, judge
+from robo_reward.reward_models.audit.verdict import BOUNDS, adjusted, judge
 from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
 
@@ -31,6 +34,25 @@ def test_five_reasons_for_care_refuse_and_those_apart_are_told_but_not_counted()
     assert len(reasons) == 6
     assert judge(four, {**apart, "camera_shift": ("care", ["it shakes"])}, BOUNDS)[0] == "refuse"
     assert judge(SOUND, apart, BOUNDS)[0] == "care"
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        (0.9, "must be two numbers"),
+        ("0.9", "must be two numbers"),
+        ([0.9], "must be two numbers"),
+        ([None, 1], "must be two numbers"),
+        ([math.nan, 0.8], "REFUSE, must not be above the first"),
+        ([0.8, 0.9], "REFUSE, must not be above the first"),
+    ],
+)
+def test_bounds_of_ones_own_are_two_numbers_in_order(pair: Any, said: str) -> None:
+    assert adjusted({"auroc": [0.99, 0.98]})["auroc"].miss(0.985) == "care"
+    with pytest.raises(UserError, match=said):
+        adjusted({"auroc": pair})
+    with pytest.raises(UserError, match="must not be below the first"):
+        adjusted({"epic": [0.7, 0.6]})
 
 
 class Scripted:

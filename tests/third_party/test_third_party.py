@@ -57,6 +57,7 @@ def test_train_uses_it(trained: Path) -> None:
     assert summary["env_steps"] == 40
     assert (summary["used_env_reward"], summary["used_env_success"]) == (False, False)
     assert "their_reward.Redness" in (trained / "config.yaml").read_text()
+    assert summary["notes"]["audit_of_reward"] == "none"
 
 
 def test_the_shipped_contract_tests_run_on_it_and_can_fail(theirs: Path) -> None:
@@ -68,7 +69,7 @@ def test_the_shipped_contract_tests_run_on_it_and_can_fail(theirs: Path) -> None
     shutil.copy(theirs / "check_theirs.py", theirs / "broken")
     done = call(theirs / "broken", "-m", "pytest", "-q", "-p", "no:cacheprovider", "check_theirs.py")
     assert done.returncode == 1
-    assert "gain leaves [-1, 1]" in done.stdout
+    assert "outside [-1, 1]" in done.stdout
 
 
 def test_a_saved_one_loads_where_it_is_trusted(theirs: Path) -> None:
@@ -79,6 +80,14 @@ def test_a_saved_one_loads_where_it_is_trusted(theirs: Path) -> None:
     refused = call(theirs, "-c", code, str(trained))
     assert "ROBO_REWARD_TRUST=their_reward" in refused.stderr
     assert "their_reward.Redness" in call(theirs, "-c", code, str(trained), ROBO_REWARD_TRUST="their_reward").stdout
+
+
+def test_it_is_named_an_ensembles_member_on_the_command_line(theirs: Path) -> None:
+    members = [f"reward_model@reward_model.models.{name}=theirs" for name in ("first", "second")]
+    words = ["train", "--config-dir", "settings", "reward_model=ensemble", *members, "env=line", *QUICK, "steps=400"]
+    done = call(theirs, "-m", "robo_reward.cli", *words, "run_dir=both")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (theirs / "both" / "config.yaml").read_text().count("their_reward.Redness") == 2
 
 
 def test_it_can_be_an_ensembles_member_and_be_served(theirs: Path) -> None:

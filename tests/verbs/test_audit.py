@@ -14,7 +14,9 @@ from robo_reward import cli
 from robo_reward.audit_record import check_accepted, read_record, weights_sha256
 from robo_reward.data.datasets import write_dataset
 from robo_reward.errors import UserError
+from robo_reward.fitting.episodes import Episode, Split
 from robo_reward.line_world import VIEW
+from robo_reward.verbs.audit import fitted_on
 
 MODEL = "_target_: robo_reward.line_world.LineReward\n"
 ENV = "_target_: robo_reward.line_world.LineWorld\nnum_worlds: 1\nhorizon: 20\noracle: none\n"
@@ -42,7 +44,7 @@ def test_the_record_lies_beside_the_weights_and_is_of_them(audited: Path) -> Non
     folder = audited / "reward_model"
     report = json.loads((folder / "audit.json").read_text("utf-8"))
     assert report["weights_sha256"] == weights_sha256(folder)
-    assert report["verdict"] in ("care", "refuse")  # it never reads the instruction
+    assert report["verdict"] in ("pass", "care", "refuse")
     assert any("wrong_instruction" in reason for reason in report["reasons"])
     assert report["figures"]["epic"] == pytest.approx(0, abs=0.01)  # the line's reward is its progress
     assert set(report["cost"]) >= {"ms_per_frame", "frames_per_second", "peak_memory_mb"}
@@ -74,6 +76,14 @@ def test_other_weights_are_noticed(audited: Path, tmp_path: Path) -> None:
     (tmp_path / "audit.json").write_text("{")
     with pytest.raises(UserError, match="damaged"):
         read_record(tmp_path)
+
+
+def test_episodes_that_it_was_fitted_on_are_counted(tmp_path: Path) -> None:
+    seen, unseen, other = (Episode(demonstration(task, seed=k), "here", k) for k, task in enumerate(("a", "b", "c")))
+    split = {"demonstrations": Split([seen], [unseen]).as_json(), "negatives": Split([], []).as_json()}
+    assert fitted_on([seen], tmp_path) == 0
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    assert fitted_on([seen, unseen, other], tmp_path) == 1
 
 
 def test_a_refused_reward_must_be_accepted() -> None:
