@@ -1,4 +1,4 @@
-"""LeRobot's own programs, unchanged, through the guard: rollout with a tiny ACT and a tiny SmolVLA, and record.
+"""LeRobot's own programs, unchanged, through the guard: rollout (tiny ACT, tiny SmolVLA), record, teleoperate, replay.
 
 python benchmarks/arm_rollout.py   (a minute a program, most of it imports; LeRobot finds the guard by its plug-in)
 """
@@ -93,8 +93,12 @@ def program(words: list[str], name: str) -> Row:
         twin = EmulatedProcess(chain.START, CameraSettings(chain.VIEWS), folder, "twin", keep=None)
         twin.start()
         stack.callback(twin.close)
-        if name == "record":
-            words = [*words, f"--dataset.root={folder / 'data'}", *stack.enter_context(leader(folder))]
+        if name in ("record", "replay"):
+            words = [*words, f"--dataset.root={folder / 'data'}"]
+        if name in ("record", "teleoperate"):
+            words = [*words, *stack.enter_context(leader(folder))]
+        if name == "replay":
+            write_recording(folder / "data")
         env = {**os.environ, "PYTHONPATH": str(ROOT / "plugins/lerobot_policy_robo_reward"), "HF_HUB_OFFLINE": "1"}
         began = time.monotonic()
         command = [sys.executable, "-m", *words, *robot_words(folder, twin)]
@@ -150,6 +154,19 @@ def leader(folder: Path) -> Iterator[list[str]]:
         thread.join()
 
 
+def write_recording(root: Path) -> None:
+    """An episode as ``deploy`` and ``collect`` keep it: joints by name, goals as sent; a swing of the arm."""
+    import numpy as np
+
+    from robo_reward.data.datasets import write_dataset
+    from robo_reward.trace import Trace
+
+    goals = np.array([child.swing(step / 30) for step in range(30 * SECONDS + 1)], np.float32)
+    pictures = {view: np.zeros((len(goals), 48, 64, 3), np.uint8) for view in chain.VIEWS}
+    trace = Trace("swing", goals, goals[1:], pictures, np.arange(len(goals)), 30.0, "policy")
+    write_dataset([trace], root, images=True, robot_type="guarded_robot", joints=child.KEYS)
+
+
 def dataset(root: Path) -> dict[str, Any]:
     """Episodes and frames that lerobot-record kept."""
     info = json.loads((root / "meta/info.json").read_text())
@@ -162,6 +179,10 @@ RECORD = [
     "--dataset.push_to_hub=false", "--dataset.video=false", "--play_sounds=false",
 ]  # fmt: skip
 
+TELEOPERATE = ["lerobot.scripts.lerobot_teleoperate", "--fps=30", f"--teleop_time_s={SECONDS}"]
+REPLAY = ["lerobot.scripts.lerobot_replay", "--dataset.repo_id=local/guarded", "--dataset.episode=0",
+          "--play_sounds=false"]  # fmt: skip
+
 
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="arm-checkpoints-") as held:
@@ -173,6 +194,8 @@ def main() -> None:
             "smolvla": lambda: program(rollout(vla, []), "rollout smolvla"),
             "smolvla_rtc": lambda: program(rollout(vla, rtc), "rollout smolvla rtc"),
             "record": lambda: program(RECORD, "record"),
+            "teleoperate": lambda: program(TELEOPERATE, "teleoperate"),
+            "replay": lambda: program(REPLAY, "replay"),
         }
         rows = run_cells("arm_rollout", cells, jobs=1)
     summary = {

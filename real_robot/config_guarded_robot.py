@@ -9,6 +9,7 @@ from lerobot.robots.config import RobotConfig
 
 from robo_reward.errors import UserError
 from robo_reward.real_robot.guard import CommandPlan
+from robo_reward.real_robot.lerobot_kinds import learn_kinds
 from robo_reward.real_robot.limits import LimitPlan
 from robo_reward.real_robot.mujoco_workspace import WorkspacePlan
 from robo_reward.real_robot.watches import WatchPlan
@@ -46,6 +47,7 @@ class GuardedRobotConfig(RobotConfig):  # type: ignore[misc]
 
         Raises UserError.
         """
+        learn_kinds()
         try:
             inner = draccus.decode(RobotConfig, self.inner)
         except (draccus.utils.DraccusException, TypeError, ValueError) as error:

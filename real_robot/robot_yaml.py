@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import pkgutil
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
-from robo_reward.errors import MissingExtra, UserError, unknown_name
+from robo_reward.errors import MissingExtra, UserError
 
 INNER = "robot.inner={type: koch_follower, port: /dev/ttyACM0}"
 
@@ -30,13 +26,15 @@ def guarded_robot(
     whole |= {"cameras": dict(cameras)} if cameras else {}
     if not whole.get("type"):
         raise UserError(f"robot.inner says which of LeRobot's robots it is, e.g. {INNER}")
-    _register()
+    _need_packages()
     import draccus
 
     from robo_reward.real_robot.config_guarded_robot import GuardedRobotConfig
     from robo_reward.real_robot.guarded_robot import GuardedRobot
+    from robo_reward.real_robot.lerobot_kinds import check_kinds, learn_kinds
 
-    _check_kind(str(whole["type"]), whole)
+    learn_kinds()
+    check_kinds(whole)
     given = _set(settings)
     try:
         config = draccus.decode(GuardedRobotConfig, {**given, "inner": whole})
@@ -57,38 +55,9 @@ def _set(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _register() -> None:
-    """LeRobot knows robots and cameras by name only once their modules are imported."""
+def _need_packages() -> None:
     try:
-        import lerobot.cameras
-        import lerobot.robots
+        import lerobot.robots  # noqa: F401
         import scservo_sdk  # type: ignore[import-untyped]  # noqa: F401
     except ImportError as error:
         raise MissingExtra("lerobot[feetech]", "arm", "driving an arm") from error
-    for package in (lerobot.robots, lerobot.cameras):
-        for module in pkgutil.iter_modules(package.__path__):
-            with contextlib.suppress(ImportError):  # a kind whose own packages are absent stays unknown
-                importlib.import_module(f"{package.__name__}.{module.name}")
-
-
-def _check_kind(kind: str, given: Mapping[str, Any]) -> None:
-    """Raises UserError for a robot or camera that LeRobot and its plug-ins do not know, and where a port is missing."""
-    from lerobot.cameras.configs import CameraConfig
-    from lerobot.robots.config import RobotConfig
-
-    cameras = {name: camera.get("type") for name, camera in given.get("cameras", {}).items()}
-    if kind not in RobotConfig.get_known_choices() or not set(cameras.values()) <= set(
-        CameraConfig.get_known_choices()
-    ):
-        from lerobot.utils.import_utils import register_third_party_plugins
-
-        register_third_party_plugins()
-    robots, known = set(RobotConfig.get_known_choices()) - {"guarded_robot"}, set(CameraConfig.get_known_choices())
-    if kind not in robots:
-        raise unknown_name("robot.inner.type", kind, robots)
-    for name, camera in cameras.items():
-        if camera not in known:
-            raise unknown_name(f"type of camera '{name}' (robot.cameras.{name}.type)", str(camera), known)
-    has_port = "port" in {field.name for field in fields(RobotConfig.get_choice_class(kind))}
-    if has_port and given.get("port") is None:
-        raise UserError("robot.port is not set: `lerobot-find-port` tells which, e.g. robot.port=/dev/ttyACM0")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -15,6 +15,7 @@ from robo_reward.errors import UserError, unknown_name
 from robo_reward.real_robot.arm_client import ArmView
 from robo_reward.real_robot.deploy.camera_watch import CameraPlan
 from robo_reward.real_robot.deploy.deployment import Deployment
+from robo_reward.real_robot.deploy.display import Display
 from robo_reward.real_robot.deploy.hand import Hand, Say, Wish
 from robo_reward.real_robot.deploy.interface import PolicyInterface
 from robo_reward.real_robot.deploy.keyboard import Keyboard
@@ -84,8 +85,11 @@ def demonstrate(
     seconds: float,
     keep: Callable[[Trace], None],
     tell: Callable[[str], None] = print,
+    joints: Callable[[Sequence[str]], Any] = tuple,
 ) -> None:
     """Hands over ``demos`` attempts that a person called a success, annotated so at the end; actions are goals sent.
+
+    ``joints`` is told first what their values are called.
 
     Raises:
         UserError: no terminal, no leader, a robot that is refused.
@@ -94,6 +98,7 @@ def demonstrate(
     if teleop not in TELEOPS:
         raise unknown_name("teleop", teleop, TELEOPS)
     made = build(robot)
+    joints(list(made.action_features))
     try:
         with ExitStack() as stack:
             keys = stack.enter_context(Keys())
@@ -117,6 +122,7 @@ def collect(
     """The same with a robot and hands that exist; ``hand`` makes a new one for each attempt."""
     sight = CameraPlan(swapped=False, frozen_move=8.0)
     deployment = Deployment(robot, Stay(), interface_of(robot, fps, task), loop=LoopPlan(seconds), sight=sight)
+    deployment.shown = Display(fps, seconds)  # a leader that is waited for is seen there
     kept, clean = 0, False
     try:
         deployment.open()
@@ -124,10 +130,13 @@ def collect(
             deployment.hand = hand()
             outcome = deployment.episode(kept)
             deployment.raise_if_stopped(outcome)
-            if outcome.reason == SUCCESS and outcome.trace is not None:
+            reason = outcome.reason
+            if reason == SUCCESS and outcome.trace is None:
+                reason = "success was said before anything was seen, not kept"
+            elif reason == SUCCESS:
                 keep(_annotated(outcome.trace))
                 kept += 1
-            tell(f"{outcome.reason}: {kept} of {demos}")
+            tell(f"{reason}: {kept} of {demos}")
         clean = True
     finally:
         tell(f"the arm: {deployment.close(clean)}")

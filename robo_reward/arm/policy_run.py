@@ -130,7 +130,8 @@ class Kept:
             return
         if self.unpriced is not None:
             traces = [replace(trace, reward=None, estimate=None) for trace in traces]
-        write_dataset(traces, self.folder / "episodes", robot_type=self.deployment.robot.name)
+        robot, joints = self.deployment.robot.name, self.deployment.interface.joints
+        write_dataset(traces, self.folder / "episodes", robot_type=robot, joints=joints)
         shutil.rmtree(self.folder / "raw", ignore_errors=True)
 
     def _priced(self, trace: Trace) -> Trace:

@@ -236,7 +236,8 @@ class ArmTraining:
         episodes = [read_episode(place) for way in self.ways for place in way.practised]
         traces = [replace(episode.trace, success=None) for episode in episodes]
         if traces and not (path / "episodes").exists():
-            write_dataset(traces, path / "episodes", robot_type=self.practice.deployment.robot.name)
+            robot, joints = self.practice.deployment.robot.name, self.practice.interface.joints
+            write_dataset(traces, path / "episodes", robot_type=robot, joints=joints)
         summarise(self.folder, self.cfg, episodes, before, after, found)
         if len(self.ways) > 1:
             lines = (path / "episodes.jsonl").read_text("utf-8").splitlines()  # those before an interruption, too

@@ -29,6 +29,7 @@ def write_dataset(
     images: bool = False,
     robot_type: str | None = None,
     hold: bool = False,
+    joints: Sequence[str] | None = None,
 ) -> None:
     """Writes one LeRobotDataset v3 into ``folder``, which must not exist yet.
 
@@ -38,7 +39,8 @@ def write_dataset(
     own over their stride) is rounded, since LeRobot counts whole frames per second. Pictures become H.264
     4:4:4 video at crf 6, or PNG in parquet with ``images``. With ``hold`` every step is written: a picture stands
     until the next one, and ``picture_age`` counts the steps since it was taken. ``simulator.places`` and
-    ``simulator.points``: the traces' places and points, where all have some.
+    ``simulator.points``: the traces' places and points, where all have some. ``joints``: LeRobot's names of the
+    values of states and actions, which lerobot-replay sends by them.
 
     Raises:
         UserError: ``folder`` exists, no traces, or the traces differ in views, sizes or rate.
@@ -48,6 +50,9 @@ def write_dataset(
     if not traces:
         raise UserError("there is no episode to write; a dataset needs at least one")
     features = _features(traces, images, hold)
+    if joints is not None:
+        for key in ("observation.state", "action"):
+            features[key]["names"] = list(joints)
     rate = max(1, round((traces[0].fps if hold else _rate(traces)) if fps is None else fps))
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

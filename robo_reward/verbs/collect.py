@@ -89,12 +89,15 @@ def _on_arm(cfg: DictConfig) -> None:
     if "plant" in robot:
         robot["plant"]["task"] = robot["plant"].get("task") or "reach"
     kept: list[Trace] = []
+    joints: list[str] = []
     asked = {key: cfg[key] for key in ("demos", "teleop", "task", "fps", "seconds")}
     try:
-        build(cfg.arm_demonstrations)(robot=robot, leader=dict(cfg.leader), keep=kept.append, **asked)
+        build(cfg.arm_demonstrations)(
+            robot=robot, leader=dict(cfg.leader), keep=kept.append, joints=joints.extend, **asked
+        )
     finally:
         if kept:
-            write_dataset(kept, folder, images=bool(cfg.images))
+            write_dataset(kept, folder, images=bool(cfg.images), joints=joints)
             print(f"{folder}: {len(kept)} demonstrations of '{cfg.task}', {sum(map(len, kept))} steps")
 
 

@@ -64,8 +64,8 @@ def test_the_doctor_says_that_its_own_connect_may_power_it(settings: dict[str, A
     from robo_reward.real_robot.deploy.commissioning import check_arm
 
     found = {finding.name: finding for finding in check_arm(guarded_robot(**settings, ranges=RANGES))}
-    assert found["torque"].level == "warn"
-    assert found["arm"].level == "ok"
+    assert found["torque"].state == "warn"
+    assert found["arm"].state == "ok"
 
 
 @pytest.mark.parametrize(
