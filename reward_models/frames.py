@@ -43,7 +43,7 @@ def check_demonstrations(traces: Sequence[Trace], stride: int) -> None:
         if trace.success_step is None:
             raise UserError(
                 f"demonstration {number} ({trace.task!r}) is nowhere annotated as a success (next.success): "
-                "drop it, or read it with assume_success_at_end"
+                "drop it (lerobot-edit-dataset), or record it anew, saying where it succeeded"
             )
 
 

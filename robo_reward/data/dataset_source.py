@@ -140,12 +140,15 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> Any:
     """A parquet file as a pyarrow table.
 
     Raises:
-        UserError: the file is damaged.
+        UserError: the file is damaged, or lacks one of the columns.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
+        known = set(pq.read_schema(path).names)
+        if absent := [name for name in columns or () if name not in known]:
+            raise UserError(f"'{path}' has no column '{absent[0]}', which meta/info.json names: the dataset is damaged")
         return pq.read_table(path, columns=None if columns is None else list(columns))
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"'{path}' cannot be read as parquet ({error}); copy or download the dataset again") from error

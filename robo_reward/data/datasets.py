@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from robo_reward.data.dataset_source import AGE, PLACES, POINTS, DatasetSource, open_dataset, read_table
 from robo_reward.data.dataset_writer import write_dataset
+from robo_reward.data.parquet_cells import matrix, pictures
 from robo_reward.data.video import Span, decode_spans
 from robo_reward.errors import UserError
 from robo_reward.trace import Source, Trace
@@ -59,6 +59,7 @@ def read_dataset(
     return [
         _trace(
             dataset,
+            rows[i],
             columns[i],
             {v: f[i] for v, f in frames.items()},
             wanted[i],
@@ -143,7 +144,8 @@ def _read_frames(
 ) -> list[NDArray[np.uint8]]:
     """(F, H, W, 3) uint8 per episode, at the wanted frames."""
     if dataset.features[key]["dtype"] == "image":
-        return [_images(table[key], steps) for table, steps in zip(columns, wanted, strict=True)]
+        cells = zip(rows, columns, wanted, strict=True)
+        return [pictures(table[key], steps, _named(dataset, key, row)) for row, table, steps in cells]
     paths = [dataset.path("video_path", row, f"videos/{key}", video_key=key) for row in rows]
     dataset.need(paths)
     found: dict[int, NDArray[np.uint8]] = {}
@@ -154,51 +156,51 @@ def _read_frames(
     return [found[i] for i in range(len(rows))]
 
 
-def _images(column: Any, steps: NDArray[np.int64]) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    cells = [column[int(step)].as_py() for step in steps]
-    pictures = [Image.open(io.BytesIO(cell["bytes"]) if cell["bytes"] else cell["path"]) for cell in cells]
-    return np.stack([np.asarray(picture.convert("RGB"), np.uint8) for picture in pictures])
-
-
 def _trace(
     dataset: DatasetSource,
+    row: Mapping[str, Any],
     table: Any,
     frames: Mapping[str, NDArray[np.uint8]],
     steps: NDArray[np.int64],
     assume_success: bool,
     source: Source,
 ) -> Trace:
-    state = _matrix(table["observation.state"])
+    def numbers(key: str) -> NDArray[np.float32]:
+        return matrix(table[key], _named(dataset, key, row))
+
+    state, task = numbers("observation.state"), table["task_index"][0].as_py()
+    if task not in dataset.tasks:
+        raise UserError(f"{_named(dataset, 'task_index', row)} names task {task}, which meta/tasks does not hold")
     return Trace(
-        task=dataset.tasks[int(table["task_index"][0].as_py())],
+        task=dataset.tasks[task],
         state=state,
-        action=_matrix(table["action"])[:-1],
+        action=numbers("action")[:-1],
         frames=frames,
         frame_steps=steps,
         fps=dataset.fps,
         source=source,
         success=_success(table, len(state), assume_success),
-        places=_matrix(table[PLACES]) if PLACES in table.column_names else None,
-        points=_points(dataset, table),
+        places=numbers(PLACES) if PLACES in table.column_names else None,
+        points=_points(dataset, row, table),
     )
 
 
-def _points(dataset: DatasetSource, table: Any) -> dict[str, NDArray[np.float32]] | None:
+def _named(dataset: DatasetSource, key: str, row: Mapping[str, Any]) -> str:
+    return f"{key} of episode {row['episode_index']} of dataset '{dataset.name}'"
+
+
+def _points(dataset: DatasetSource, row: Mapping[str, Any], table: Any) -> dict[str, NDArray[np.float32]] | None:
     """View -> (T+1, K, 2)."""
     if POINTS not in table.column_names:
         return None
-    told, names = _matrix(table[POINTS]), [str(name) for name in dataset.features[POINTS].get("names") or ()]
+    told, names = (
+        matrix(table[POINTS], _named(dataset, POINTS, row)),
+        [str(name) for name in dataset.features[POINTS].get("names") or ()],
+    )
     of = [name.rsplit(".", 2)[0] for name in names]
     if len(of) != told.shape[1] or any(of.count(view) % 2 for view in of):
         raise UserError(f"dataset '{dataset.name}' is damaged: {POINTS} has {told.shape[1]} numbers, named {names}")
     return {view: told[:, [view == one for one in of]].reshape(len(told), -1, 2) for view in dict.fromkeys(of)}
-
-
-def _matrix(column: Any) -> NDArray[np.float32]:
-    rows = np.asarray(column.to_pylist(), np.float32)
-    return rows.reshape(len(rows), -1)
 
 
 def _success(table: Any, length: int, assume: bool) -> NDArray[np.bool_] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from robo_reward.audit_record import read_record
 from robo_reward.build import load_reward_model
@@ -37,6 +39,43 @@ def edited(written: Path, folder: Path, **changes: Any) -> Path:
     path = folder / "meta" / "info.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     return folder
+
+
+VIEW = "observation.images.front"
+
+
+def _png(size: int) -> bytes:
+    held = io.BytesIO()
+    Image.new("RGB", (size, size)).save(held, "PNG")
+    return held.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (VIEW, {"bytes": b"no picture", "path": None}, r"front of episode 0 .*, frame 3, holds no picture"),
+        (VIEW, None, r"frame 3, holds no picture that can be decoded \(TypeError\)"),
+        (VIEW, {"bytes": _png(9), "path": None}, r"pictures of several sizes, 48x48 and 9x9 at frame 3"),
+        ("observation.state", None, r"observation.state of episode 0 .* is damaged"),
+        ("observation.state", [0.0], r"observation.state of episode 0 .* is damaged"),
+        ("task_index", 7, r"task_index of episode 0 .* names task 7"),
+        (VIEW, ..., r"has no column 'observation.images.front', which meta/info.json names: the dataset is damaged$"),
+    ],
+)
+def test_damaged_cells_are_refused_with_their_episode(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    write_dataset([moving_square(0)], tmp_path / "data", images=True)
+    (path,) = (tmp_path / "data" / "data").rglob("*.parquet")
+    table = pq.read_table(path)
+    cells = table[key].to_pylist()
+    if value is ...:
+        table = table.drop_columns([key])
+    else:
+        cells[3 if key != "task_index" else 0] = value
+        kind = pa.list_(pa.float32()) if key == "observation.state" else table.schema.field(key).type
+        table = table.set_column(table.column_names.index(key), key, pa.array(cells, kind))
+    pq.write_table(table, path)
+    with pytest.raises(UserError, match=message):
+        read_dataset(tmp_path / "data")
 
 
 @pytest.mark.parametrize(
