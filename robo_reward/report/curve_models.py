@@ -91,7 +91,8 @@ def _named_paths(cfg: DictConfig) -> dict[str, Path]:
 
     if cfg.run is not None and not (Path(str(cfg.run)) / "config.yaml").is_file():
         raise UserError(f"run='{cfg.run}' is not a run folder (it has no config.yaml)")
-    several: Any = OmegaConf.to_container(cfg.reward_models, resolve=True) if cfg.reward_models else []
+    several: Any = cfg.reward_models or []
+    several = several if isinstance(several, str) else OmegaConf.to_container(OmegaConf.create(several), resolve=True)
     path = cfg.reward_model.get("path")
     paths = [] if path is None else [Path(str(path))]
     if isinstance(several, Mapping):

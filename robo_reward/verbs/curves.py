@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from robo_reward.answer_counts import note_counts
+from robo_reward.bounds import check_bounds
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name
 from robo_reward.report.curve_models import data_of, keeps_every_frame, models_of
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from robo_reward.report.curve import PricedEpisode
 
 SOURCES = ("run", "data", "video")
+LEAST = {"seed": 0, "max_episodes": 1, "max_frames": 2}
+"""The least that a number may be."""
 AT_ONCE = 8
 """Episodes of a dataset that are in memory together while its RA-BC file is made."""
 
@@ -26,11 +29,14 @@ def run(cfg: DictConfig) -> None:
     """Prices the episodes and writes what ``format`` asks for.
 
     Raises:
-        UserError: not exactly one of run, data and video; no reward model; an unknown format; or what the readers say.
+        UserError: not exactly one of run, data and video; no reward model; an unknown format; a number or list that
+            makes no sense; or what the readers say.
     """
     from robo_reward.report.curve_outputs import check_formats, write_outputs
     from robo_reward.runs.folder import RunFolder
 
+    check_bounds(cfg, LEAST)
+    _check_lists(cfg)
     formats = check_formats([cfg.format] if isinstance(cfg.format, str) else list(cfg.format))
     given = [key for key in SOURCES if cfg[key] is not None]
     if len(given) != 1:
@@ -52,6 +58,19 @@ def run(cfg: DictConfig) -> None:
             written += _write_rabc(cfg, folder.path, models)
             note_counts(folder.summary, *models.values())
     print(f"{folder.path / 'index.html' if 'html' in formats else folder.path}: {'; '.join(written)}")
+
+
+def _check_lists(cfg: DictConfig) -> None:
+    for key, example, least in (("episodes", "[0,3]", 0), ("size", "[128,128]", 1)):
+        value = cfg[key]
+        listed = list(value) if isinstance(value, Sequence) and not isinstance(value, str) else []
+        whole = all(isinstance(one, int) and not isinstance(one, bool) and one >= least for one in listed)
+        if value is not None and not (listed and whole):
+            raise UserError(f"{key}={value} must list whole numbers of {least} or more, e.g. {key}={example}")
+    if cfg.episodes is not None and len(set(cfg.episodes)) < len(cfg.episodes):
+        raise UserError(f"episodes={cfg.episodes} names an episode twice")
+    if cfg.size is not None and len(cfg.size) != 2:
+        raise UserError(f"size={cfg.size} must be [height,width]")
 
 
 # --- episodes ------------------------------------------------------------------------------------------------------

@@ -164,6 +164,13 @@ def test_what_cannot_be_priced(paper: Any, data: Path, tmp_path: Path) -> None:
         ({"run": str(tmp_path / "nowhere")}, "not a run folder"),
         ({"data": str(data), "reward_models": [str(tmp_path)]}, "holds no reward model"),
         ({"data": str(data), "format": ["html", "jpg"]}, "unknown format 'jpg'"),
+        ({"data": str(data), "reward_models": str(tmp_path)}, "holds no reward model"),
+        ({"data": str(data), "max_episodes": -1}, "max_episodes=-1 must be a whole number of 1 or more"),
+        ({"video": "x.mp4", "max_frames": 1}, "max_frames=1 must be a whole number of 2 or more"),
+        ({"data": str(data), "episodes": 0}, r"episodes=0 must list whole numbers of 0 or more, e.g. episodes=\[0,3\]"),
+        ({"data": str(data), "episodes": [0, 0]}, "names an episode twice"),
+        ({"data": str(data), "size": [0, 5]}, "must list whole numbers of 1 or more"),
+        ({"data": str(data), "size": [5]}, r"must be \[height,width\]"),
     ):
         with pytest.raises(UserError, match=said):
             curves.run(settings(tmp_path, **changes))
