@@ -77,8 +77,10 @@ def build_reward_model(config: Any) -> RewardModel:
     path = OmegaConf.select(config, "path")
     if path is not None:
         # who names a class in a yaml of his own trusts it
-        return load_reward_model(Path(path), _trusted(config))
+        return load_reward_model(Path(path), trusted_modules(config))
     plain = {k: v for k, v in OmegaConf.to_container(config, resolve=True).items() if k not in _OURS}  # type: ignore[union-attr]
+    if plain.get("views", ()) is None:
+        raise UserError("env.views names no cameras: say which the reward reads, reward_model.views=[...]")
     model: RewardModel = build(plain)
     return model
 
@@ -127,7 +129,7 @@ _OURS = ("path", "trust")
 """Keys of a reward model's group that say where it comes from; its class never sees them."""
 
 
-def _trusted(config: Any) -> list[str]:
+def trusted_modules(config: Any) -> list[str]:
     """The modules that a reward model's group trusts: those named by ``trust``, and that of its own class."""
     modules = list(config.get("trust") or [])
     target = config.get("_target_")

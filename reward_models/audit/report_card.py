@@ -50,6 +50,10 @@ class ReportCard:
         added = tuple((more_probes or {}).values())
         self.probes = tuple(p for p in (*PROBES, *added) if p.name not in without)
         known = {p.name for p in (*PROBES, *added)}
+        if len(known) < len(PROBES) + len(added):
+            raise UserError(
+                f"a probe of card.more_probes is called as another is; there are {', '.join(sorted(known))}"
+            )
         if not set(without) <= known:
             raise UserError(f"card.without={list(without)} names no probe; there are {', '.join(sorted(known))}")
         self._bounds = adjusted(bounds or {})

@@ -15,6 +15,7 @@ from robo_reward.contracts import Estimate, Flags, Needs, Observation, Transitio
 from robo_reward.errors import UserError
 from robo_reward.reward_models.audit.probe import Material
 from robo_reward.reward_models.audit.probe_list import TakenObject
+from robo_reward.reward_models.audit.report_card import ReportCard
 from robo_reward.reward_models.audit.verdict import BOUNDS, adjusted, judge
 from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
@@ -94,3 +95,8 @@ def test_a_taken_object_that_only_the_detector_overlooks_is_a_reason_for_care(
     found = TakenObject().try_on(Material(Scripted({5.0: told}), [], [(trace, step)]))
     assert found is not None
     assert (len(found.broken), found.severity) == (broken, severity)
+
+
+def test_two_probes_may_not_share_a_name() -> None:
+    with pytest.raises(UserError, match="called as another is"):
+        ReportCard(more_probes={"mine": TakenObject()})

@@ -82,6 +82,18 @@ def test_a_saved_one_loads_where_it_is_trusted(theirs: Path) -> None:
     assert "their_reward.Redness" in call(theirs, "-c", code, str(trained), ROBO_REWARD_TRUST="their_reward").stdout
 
 
+def test_curves_trusts_what_it_is_told_to_trust(trained: Path, tmp_path: Path) -> None:
+    model = trained / "reward_model"
+    model.mkdir(exist_ok=True)
+    shutil.copy(trained.parent / "settings" / "reward_model" / "theirs.yaml", model / "model.yaml")
+    words = ["-m", "robo_reward.cli", "curves", f"run={trained}", f"reward_model.path={model}", "format=[csv]"]
+    refused = call(trained.parent, *words, f"run_dir={tmp_path / 'one'}")
+    assert refused.returncode == 2
+    assert "wants to run 'their_reward.Redness'" in refused.stderr
+    told = call(trained.parent, *words, "+reward_model.trust=[their_reward]", f"run_dir={tmp_path / 'two'}")
+    assert told.returncode == 0, told.stderr
+
+
 def test_it_is_named_an_ensembles_member_on_the_command_line(theirs: Path) -> None:
     members = [f"reward_model@reward_model.models.{name}=theirs" for name in ("first", "second")]
     words = ["train", "--config-dir", "settings", "reward_model=ensemble", *members, "env=line", *QUICK, "steps=400"]
