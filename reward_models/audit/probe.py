@@ -18,6 +18,8 @@ Index = Callable[[int, int], NDArray[np.int64]]
 """(number of frames, frame of success) -> which frames are shown."""
 CALLED = 0.5
 """From this probability on a frame is called a success."""
+GRAVE = 0.6
+"""Of an idle robot before a broken camera: the gain of progress, or the share of frames called successes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,8 @@ class ReplayProbe:
 class CameraProbe:
     """What a broken camera shows. ``paints``: the disturbances, of which the worst counts; empty: does not apply.
 
+    A robot that can earn more than ``GRAVE`` by it, or a success, would learn to do it to its camera: refuse.
+
     ``idle``: how much a robot that does nothing may gain by it; ``change``: the mean change along a demonstration
     (None: no bound, since a blind reward need not see success); ``called``: idle frames called successes.
     """
@@ -176,7 +180,8 @@ class CameraProbe:
             for k, b in bounds.items()
             if b is not None and not values[k] <= b
         ]
-        return Finding(values, tuple(broken))
+        grave = max(values["idle"], values["called"]) > GRAVE
+        return Finding(values, tuple(broken), "refuse" if grave else None)
 
     def _measure(self, model: RewardModel, paint: Paint, trace: Trace, seen: Estimate) -> dict[str, float]:
         still = shown(trace, np.zeros(len(trace.frame_steps), np.int64))

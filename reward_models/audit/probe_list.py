@@ -130,9 +130,9 @@ def again(frames: int, done: int) -> Order:
 
 
 def covers(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
-    """A hand before the lens: each view, then all, dark or grey."""
+    """Something before the lens: each view, then all, dark, grey or dazzled."""
     groups = [(view,) for view in trace.frames] + [tuple(trace.frames)] * (len(trace.frames) > 1)
-    return [_cover(group, value) for group in groups for value in (8, 127)]
+    return [_cover(group, value) for group in groups for value in (8, 127, 255)]
 
 
 def swaps(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:

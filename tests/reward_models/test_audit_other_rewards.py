@@ -112,6 +112,14 @@ class PaysForPushing(Decoder):
         return (self._true >= GOAL - 0.02).astype(np.float32)
 
 
+class LikesTheSun(Decoder):
+    """Everything is done where a picture is white."""
+
+    def twist(self, progress: Values, trace: Trace) -> Values:
+        white = np.any([frames.min((1, 2, 3)) > 200 for frames in trace.frames.values()], 0)
+        return np.where(white, 1.0, progress)
+
+
 class MatchesAnything(Decoder):
     """The true progress, and a match that fits every episode."""
 
@@ -132,7 +140,7 @@ class AnotherStepByStep(Decoder):
 
 BAD = (
     *(WayTravelled, Changed, BrightBelow, MovedAnywhere, NeverFalls, PaysForWaiting, Undecided, HalfIsEnough),
-    *(PaysForPushing, MatchesAnything, AnotherStepByStep),
+    *(PaysForPushing, LikesTheSun, MatchesAnything, AnotherStepByStep),
 )
 
 

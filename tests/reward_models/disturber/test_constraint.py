@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from robo_reward.errors import UserError
+from robo_reward.reward_models.disturber.curriculum import Curriculum
 from robo_reward.reward_models.disturber.experience import advantages
 from robo_reward.reward_models.disturber.learned_disturber import towards
 from robo_reward.reward_models.disturber.multiplier import DualSettings, Multiplier
@@ -36,3 +38,12 @@ def test_lambda_grows_where_the_constraint_is_broken() -> None:
     assert multiplier.value == 2.0
     multiplier.step(slack=9.0)
     assert multiplier.value == 0.0
+
+
+def test_a_bound_without_a_share_of_falls_never_waits() -> None:
+    assert not Curriculum(10.0).waits(1.0)
+    picky = Curriculum(10.0, falls=0.01)
+    assert [picky.waits(falls) for falls in (0.0, 0.01, 0.011)] == [False, False, True]
+    for wrong in (0.0, -1.0, 1.5, float("nan")):
+        with pytest.raises(UserError, match=r"hook\.curriculum\.falls"):
+            Curriculum(10.0, falls=wrong)

@@ -97,6 +97,14 @@ def test_the_warm_up_pushes_nobody_and_the_ramp_is_straight() -> None:
     assert all(torch.equal(v, before[k]) for k, v in disturber.nets.actor.state_dict().items())
     drive(disturber, world, 1)
     assert np.any(world.pushed[-1])
+    for falls, steps in ((1e-3, 12), (1.0, 20)):  # two more steps of four worlds; all of them fall in both
+        disturber.curriculum = Curriculum(10.0, warmup=8, falls=falls)
+        disturber.begin(0)
+        disturber.steps = 12
+        drive(disturber, world, 2)
+        disturber._seen.terminated[0][:] = True
+        disturber.on_rollout(np.ones((2, 4), np.float32), 0.9)
+        assert disturber.steps == steps
 
 
 def test_cost_is_the_missing_share_and_a_fall_goes_on_costing() -> None:

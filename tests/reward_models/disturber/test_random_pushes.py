@@ -83,3 +83,24 @@ def test_some_worlds_are_never_pushed() -> None:
     force = np.abs(played(pushes, PushedPoint(num_worlds=8), 60)).sum(axis=(0, 2))
     assert (force[:2] == 0.0).all()
     assert (force[2:] > 0.0).all()
+
+
+def test_the_bound_waits_while_too_many_fall() -> None:
+    bounds = {}
+    for push in (0.0, 1000.0):  # which carries all of them over the edge
+        world = PushedPoint(num_worlds=8, horizon=50)
+        pushes = RandomPushes(Curriculum(10.0, ramp=1000, falls=0.05), bodies=("point",), unpushed=0.5)
+        pushes.bind(world, "none")
+        world.reset(0)
+        zeros = np.zeros(8, np.float32)
+        for _ in range(10):
+            pushes.force(world.observe())
+            world.apply_force(np.full((8, 2, 6), push))
+            transition = world.step(np.zeros((8, 1), np.float32))
+            pushes.on_step(Step(transition, Estimate(zeros, zeros, zeros, zeros), transition.env_reward))
+        metrics = pushes.on_rollout(np.zeros((10, 8), np.float32), 0.99)
+        # of the four that are pushed; 2 falls in 40 steps would be as many as may be
+        assert (metrics["falls"] > 2) == (push > 0)
+        bounds[push] = pushes.curriculum.bound(pushes.steps)
+    assert bounds[0.0] == pytest.approx(10.0 * (0.2 + 0.8 * 80 / 1000))
+    assert bounds[1000.0] == pytest.approx(2.0)
