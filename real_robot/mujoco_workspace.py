@@ -18,6 +18,9 @@ RESTING = 0.01
 """An arm without power lies on something: the model may see it this deep (m) in contact at the start."""
 DEEPER = 0.001
 """And so much deeper (m) it may come there again."""
+THERE = 0.03
+"""There: the two lie to each other as at the start, to so many metres. A hand that lay on the table at the start must
+not press on it elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -62,15 +65,15 @@ class MujocoWorkspace:
         mocap = {body for body in range(model.nbody) if model.body_mocapid[body] >= 0}
         self._loose = np.array([int(model.body_rootid[body]) in free | mocap for body in range(model.nbody)])
 
-        self._resting: dict[tuple[int, int], float] = {}
+        self._resting: dict[tuple[int, int], tuple[float, Floats]] = {}
 
     def begin(self, pose: Floats) -> None:
-        """Contacts at the start (J,) stay allowed as deep as they are; everything else is judged as ever."""
+        """Contacts at the start (J,) stay allowed there, as deep as they are; everything else is judged as ever."""
         self._move(pose)
         depths: dict[tuple[int, int], float] = {}
         for pair, depth in self._contacts():
             depths[pair] = min(depth, depths.get(pair, np.inf))
-        self._resting = {pair: depth - DEEPER for pair, depth in depths.items() if depth > -RESTING}
+        self._resting = {pair: (depth - DEEPER, self._lie(pair)) for pair, depth in depths.items() if depth > -RESTING}
 
     def allows(self, paths: Floats, period: float) -> NDArray[np.bool_]:
         """See ``Workspace.allows``; one kinematics and one collision pass a goal, some 20 microseconds."""
@@ -94,7 +97,7 @@ class MujocoWorkspace:
         if not ((tip >= self.plan.low) & (tip <= self.plan.high)).all():
             return f"the tip at {np.round(tip, 3)} m is outside the box {self.plan.low} to {self.plan.high}"
         for pair, depth in self._contacts():
-            if depth < self._resting.get(pair, np.inf):
+            if not self._rests(pair, depth):
                 return f"{self._called(pair[0])} would touch {self._called(pair[1])}"
         return ""
 
@@ -112,6 +115,18 @@ class MujocoWorkspace:
             first, second = (int(geom) for geom in contact.geom[at])
             if not self._loose[self._model.geom_bodyid[[first, second]]].any():
                 yield (first, second), float(contact.dist[at])
+
+    def _rests(self, pair: tuple[int, int], depth: float) -> bool:
+        """Whether a contact is one of the start, as deep and at the same place."""
+        least, place = self._resting.get(pair, (np.inf, np.zeros(3)))
+        return depth >= least and float(np.linalg.norm(self._lie(pair) - place)) <= THERE
+
+    def _lie(self, pair: tuple[int, int]) -> Floats:
+        """(3,) metres: where one geom of the pair lies as seen from the other, from what stands still if one does."""
+        fixed, other = pair if self._model.geom_bodyid[pair[1]] != 0 else pair[::-1]
+        away = self._data.geom_xpos[other] - self._data.geom_xpos[fixed]
+        seen: Floats = self._data.geom_xmat[fixed].reshape(3, 3).T @ away
+        return seen
 
     def _called(self, geom: int) -> str:
         return f"'{self._model.geom(geom).name or self._model.body(self._model.geom_bodyid[geom]).name}'"

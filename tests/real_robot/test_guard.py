@@ -224,6 +224,8 @@ def test_the_black_box_keeps_two_segments(tmp_path: Path, monkeypatch: pytest.Mo
 
 SO101 = WorkspacePlan("robo_reward.envs:assets/so101/so101.xml", low=(-0.4, -0.4, 0.0), high=(0.45, 0.4, 0.5))
 JOINTS = ("shoulder_pan", "shoulder_lift", "elbow_flex", "wrist_flex", "wrist_roll", "gripper")
+FOLDED = np.array([0, -99.5, 89.0, 79, 0, 5])
+"""The jaw lies on the table."""
 
 
 def test_mujoco_finds_table_box_and_speed() -> None:
@@ -240,23 +242,29 @@ def test_mujoco_finds_table_box_and_speed() -> None:
 
 def test_what_the_arm_rests_on_is_allowed_as_far_as_it_goes() -> None:
     space = load_workspace(SO101, JOINTS)
-    folded = np.array([0, -99.5, 89.0, 79, 0, 5])  # the jaw on the table
+    folded = FOLDED
     assert "would touch" in space.reason(folded)
     space.begin(folded)
     assert space.reason(folded) == ""
     assert "'table' would touch 'fixed_jaw'" in space.reason(folded + array(0, 0, 0, 2, 0, 0))
+    beside, elsewhere = array(4, 0, 0, 0, 0, 0), array(40, 0, 0, 0, 0, 0)
+    assert space.reason(folded + beside) == ""
+    assert "'table' would touch 'fixed_jaw'" in space.reason(folded + elsewhere), "it pressed on the table there"
+    assert space.reason(folded) == "", "and may come back"
     deep = np.array([0, -60, 89.0, 79, 0, 5])
     space.begin(deep)
     assert space.reason(deep) != "", "centimetres inside the table is no resting"
 
 
-def test_no_goal_leaves_the_workspace_of_the_so101() -> None:
+@pytest.mark.parametrize("start", [np.array([0.0, 0, 0, 0, 0, 50]), FOLDED], ids=["in the air", "on the table"])
+def test_no_goal_leaves_the_workspace_of_the_so101(start: Floats) -> None:
     space = load_workspace(SO101, JOINTS)
+    space.begin(start)
     ranges = np.array([[-110.0, 110], [-100, 100], [-96.8, 96.8], [-95, 95], [-157, 162], [0, 100]])
     from robo_reward.real_robot.limits import LimitPlan
 
     limiter = Limiter(LimitPlan().limits(JOINTS, ranges), PERIOD, space)
-    limiter.start(np.array([[0.0, 0, 0, 0, 0, 50]]))
+    limiter.start(start[None])
     rng, blocked, before = np.random.default_rng(0), 0, None
     for step in range(600):
         if step % 50 == 0:
