@@ -57,7 +57,7 @@ class WrongInstruction:
 
 @dataclass(frozen=True, slots=True)
 class TakenObject:
-    """After success the objects are put back to where they were, and the robot stays: progress must ``fall``.
+    """After success the objects are put back to where they were, the robot stays: progress must ``fall`` by this share.
 
     Where progress, which is what is paid, falls as it should, and only the success probability is fooled: care.
     """
@@ -75,14 +75,17 @@ class TakenObject:
             said, after = material.model.estimate_episode(trace), trace.frame_steps > step
             before = (trace.frame_steps <= step) & (np.arange(len(after)) >= success_frame(trace))
             if after.any() and before.any():
-                falls.append(float(said.progress[before].mean() - said.progress[after].mean()))
+                reached = max(1e-6, float(said.progress[before].mean()))
+                falls.append((reached - float(said.progress[after].mean())) / reached)
                 called.append(float((said.success[after] >= CALLED).mean()))
         if not falls:
             return None
         values = {"fall": float(np.mean(falls)), "called": float(np.mean(called))}
         broken = []
         if not values["fall"] >= self.fall:
-            broken.append(f"progress falls by {values['fall']:.2f} when the object is taken away, {self.fall} is sound")
+            broken.append(
+                f"progress falls by {values['fall']:.0%} when the object is taken away, {self.fall:.0%} is sound"
+            )
         if not values["called"] <= self.called:
             broken.append(f"{values['called']:.0%} of the frames without the object are called successes")
         paid = values["fall"] >= self.fall

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robo_reward.contracts import RewardModel
+from robo_reward.contracts import Estimate, RewardModel
+from robo_reward.estimate_check import checked
+from robo_reward.naming import reward_name
 from robo_reward.reward_models.audit.metrics import auroc, mean_or_none, value_order_correlation
 from robo_reward.reward_models.audit.probe import Material
 from robo_reward.reward_models.audit.probe_list import HOVER_CALLED, HOVER_GAP, HOVERING
@@ -64,21 +66,29 @@ class ShortAudit:
         self._gap, self._called = gap, called
 
     def run(self, model: RewardModel, demonstrations: Sequence[Trace], held_out: Sequence[Trace]) -> AuditReport:
-        """Audits ``model``; ``held_out``: random and replayed episodes that were not fitted on."""
+        """Audits ``model``; ``held_out``: random and replayed episodes that were not fitted on.
+
+        Raises:
+            ContractBroken: if it says what no estimate may hold.
+        """
+
+        def say(trace: Trace) -> Estimate:
+            return checked(model.estimate_episode(trace), len(trace.frame_steps), reward_name(model))
+
         stride = model.needs.stride
         thin = [d.every(stride) for d in demonstrations]
         orders, drops, final_success = [], [], []
         for demonstration in thin:
-            seen = model.estimate_episode(demonstration)
+            seen = say(demonstration)
             first = demonstration.success_step or len(demonstration)
             orders.append(value_order_correlation(seen.progress[demonstration.frame_steps <= first + 1]))
             final_success += list(seen.success[demonstration.frame_steps >= first])
-            back = model.estimate_episode(rewound(demonstration))
+            back = say(rewound(demonstration))
             drops.append(float(back.progress.max() - back.progress[-1]))
-        still = [float(model.estimate_episode(frozen(d)).progress[-1]) for d in thin]
+        still = [float(say(frozen(d)).progress[-1]) for d in thin]
         random = [t for t in held_out if t.source == "random"]
-        idle = [float(model.estimate_episode(t).progress[-3:].mean()) for t in random]
-        others = [p for t in held_out for p in model.estimate_episode(t).success]
+        idle = [float(say(t).progress[-3:].mean()) for t in random]
+        others = [p for t in held_out for p in say(t).success]
         knows = getattr(model, "knows_progress", True)
         ordered = orders if knows else []
         hovering = HOVERING.try_on(Material(model, thin))

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from robo_reward.contracts import Floats
+from robo_reward.estimate_check import ContractBroken
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes, collect
 from robo_reward.reward_models.audit.short_audit import AuditReport, ShortAudit
 from robo_reward.trace import Trace
@@ -93,3 +94,12 @@ def test_the_gap_is_not_asked_of_a_model_that_knows_success_alone(episodes: Audi
     assert report.values["audit/hovering_gap"] is None
     assert report.values["audit/voc_demonstrations"] is None
     assert report.values["audit/hovering_called"] == 0.0
+
+
+def test_what_breaks_the_contract_is_no_figure(episodes: AuditEpisodes) -> None:
+    class Lost(SimulatorProgress):
+        def called(self, progress: Floats) -> Floats:
+            return np.full_like(progress, np.nan)
+
+    with pytest.raises(ContractBroken, match="gave success=nan"):
+        audited(Lost(), episodes)
