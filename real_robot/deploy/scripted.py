@@ -12,7 +12,7 @@ from robo_reward.contracts import Flags, Floats, Observation
 from robo_reward.errors import UserError
 
 AHEAD = 6.0
-"""Degrees by which a goal may lie ahead of its joint; the servos lag by less on the way. Jaws that hold lag by more."""
+"""Degrees by which a goal may lie ahead of its joint before the next is waited with; jaws that hold lag by more."""
 
 
 class ScriptedPolicy:
@@ -32,9 +32,11 @@ class ScriptedPolicy:
     def act(self, observation: Observation) -> Floats:
         """(1, 1, J) joint goals in LeRobot's units."""
         joints, first = observation.state[0].astype(np.float64), self._last is None
-        # goals that came too late were never sent: those behind them must not run away from the arm
-        last = joints if self._last is None else np.clip(self._last, joints - self._ahead, joints + self._ahead)
-        self._last = [float(value) for value in self._twin.ask("expert_goal", last=last.tolist(), fresh=first)]
+        last = joints if self._last is None else np.array(self._last)
+        # the guard slows joints one by one, and goals that came too late were never sent: an arm that is behind is
+        # waited for, since a path whose goals run away from it ends elsewhere, on top of what was to be pushed
+        if first or (np.abs(last - joints) <= self._ahead).all():
+            self._last = [float(value) for value in self._twin.ask("expert_goal", last=last.tolist(), fresh=first)]
         return np.array(self._last, np.float32)[None, None]
 
     def reset(self, fresh: Flags) -> None:

@@ -79,8 +79,12 @@ def _on_arm(cfg: DictConfig) -> None:
 
     from robo_reward.arm.policy_run import run_on_arm
 
-    if cfg.evaluation_seeds is not None or cfg.horizon is not None or cfg.view:
-        raise UserError("evaluation_seeds, horizon and view are the simulator's: leave them out with robot=...")
+    given = {name: cfg[name] is not None for name in ("evaluation_seeds", "horizon", "execute")}
+    given |= {"view": cfg.view, "disturbance": bool(cfg.disturbance.kinds)}
+    given |= {f"env.{name}": value is not None for name, value in cfg.env.items()}
+    if any(given.values()):
+        named = ", ".join(name for name, is_set in given.items() if is_set)
+        raise UserError(f"{named}: the simulator's, not an arm's; leave it out with robot=...")
     arm = compose("deploy")
     with open_dict(arm):
         arm.robot, arm.run, arm.run_dir, arm.seed = cfg.robot, cfg.run, cfg.run_dir, cfg.seed

@@ -229,12 +229,14 @@ def test_goals_of_the_scripted_expert_do_not_run_away_from_the_arm() -> None:
     policy = ScriptedPolicy(twin, [*"abcde", "gripper.pos"])
     look = Observation({}, np.zeros((1, 6), np.float32), ("",))
     assert policy.act(look).tolist() == [[[10.0] * 6]]
-    policy.act(look)
+    assert policy.act(look).tolist() == [[[10.0] * 6]], "the arm is more than AHEAD behind: it is waited for"
+    assert len(twin.asked) == 1
+    near = np.array([[10.0 - AHEAD] * 5 + [-50.0]], np.float32)  # jaws that hold something lag by more
+    assert policy.act(Observation({}, near, ("",))).tolist() == [[[20.0] * 6]]
     policy.reset(np.ones(1, bool))
     policy.act(look)
     assert [asked["fresh"] for asked in twin.asked] == [True, False, True]
-    assert [asked["last"][0] for asked in twin.asked] == [0.0, AHEAD, 0.0]
-    assert twin.asked[1]["last"][5] == 10.0, "jaws that hold something are asked for more than they reach"
+    assert [asked["last"][0] for asked in twin.asked] == [0.0, 10.0, 0.0]
     with pytest.raises(UserError, match="emulated arms only"):
         ScriptedPolicy(None, [])
 
@@ -251,3 +253,6 @@ def test_evaluate_on_an_arm_is_deploy_with_a_question(run: Path, monkeypatch: py
     assert (real.operator, real.episodes, real.robot.port, real.run) == (True, 10, "/dev/nothing", str(run))
     assert (twin.operator, twin.episodes) == (False, 3), "the twin knows"
     assert cli.run(["evaluate", f"run={run}", "robot=so101", "horizon=10"]) == 2
+    for simulated in ("env.starts=moved", "execute=3", "disturbance=sweep"):
+        assert cli.run(["evaluate", f"run={run}", "robot=emulated_so101", simulated]) == 2
+    assert len(seen) == 2
