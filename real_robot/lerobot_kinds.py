@@ -19,7 +19,7 @@ def learn_kinds() -> None:
 
     for package in (lerobot.robots, lerobot.cameras):
         for module in pkgutil.iter_modules(package.__path__):
-            with contextlib.suppress(ImportError):  # a kind whose own packages are absent stays unknown
+            with contextlib.suppress(Exception):  # a kind whose own packages are absent or broken stays unknown
                 importlib.import_module(f"{package.__name__}.{module.name}")
 
 

@@ -131,11 +131,11 @@ def collect(
             outcome = deployment.episode(kept)
             deployment.raise_if_stopped(outcome)
             reason = outcome.reason
-            if reason == SUCCESS and outcome.trace is None:
-                reason = "success was said before anything was seen, not kept"
-            elif reason == SUCCESS:
+            if reason == SUCCESS and outcome.trace is not None:
                 keep(_annotated(outcome.trace))
                 kept += 1
+            elif reason == SUCCESS:
+                reason = "success was said before anything was seen, not kept"
             tell(f"{reason}: {kept} of {demos}")
         clean = True
     finally:
