@@ -22,7 +22,7 @@ def in_the_way(scene: Scene, goal: Goal) -> bool:
     return _meets(_bounds(scene, goal.thing), _swept(scene, goal.target))
 
 
-def aside(scene: Scene, goal: Goal, shape: Shape) -> Spot:
+def aside(scene: Scene, goal: Goal, shape: Shape) -> list[Spot]:
     """The nearest free place for the thing of a goal ``aside``; its target is the drawer."""
     own = scene.boxes.tree(scene.body(goal.thing))
     box, at = _bounds(scene, goal.thing), scene.place(scene.body(goal.thing))
@@ -33,8 +33,8 @@ def aside(scene: Scene, goal: Goal, shape: Shape) -> Spot:
         moved = box + np.concatenate([shift, shift])
         grown = moved + np.array([-0.03, -0.03, 0, 0.03, 0.03, 0])
         if not _meets(moved, swept) and not any(_meets(grown, other) for other in others):
-            return Spot(at + shift, 0.008)
-    return Spot(at, 0.008)
+            return [Spot(at + shift, 0.008)]
+    return [Spot(at, 0.008)]
 
 
 def _swept(scene: Scene, drawer: str) -> Place:

@@ -11,6 +11,9 @@ from robo_reward.envs.libero_experts.scene import Place, Scene
 
 WAYS = (np.array([0.0, -1, 0]), np.array([0.0, 1, 0]), np.array([-1.0, 0, 0]), np.array([1.0, 0, 0]))
 
+WALL = 0.2
+"""Metres within which a compartment's walls are looked for."""
+
 
 @dataclass(frozen=True)
 class Cavity:
@@ -65,6 +68,18 @@ def open_middle(scene: Scene, region: str, rim: float) -> Place:
     back, front = float(at @ out - half @ np.abs(out)), float(at @ out + half @ np.abs(out))
     hung = max([back, *(float(end) for end in ends if end < front)])
     middle: Place = at + out * ((hung + front) / 2 - at @ out)
+    return middle
+
+
+def between_walls(scene: Scene, region: str) -> Place:
+    """(3,) a region's middle, moved to between the walls of what it belongs to, where there are two that face."""
+    at, _ = scene.region(region)
+    boxes = scene.boxes.upright(scene.boxes.tree(int(scene.model.site_bodyid[scene.site(region)])))
+    middle = at.copy()
+    for one, other in (WAYS[:2], WAYS[2:]):
+        ends = _free(boxes, at, one, WALL), _free(boxes, at, other, WALL)
+        if max(ends) < WALL:
+            middle += (one * ends[0] + other * ends[1]) / 2
     return middle
 
 

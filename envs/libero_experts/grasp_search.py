@@ -32,7 +32,7 @@ FINGER = 0.032
 FREE = np.concatenate([FINGERS, PALM])
 
 
-def search(centre: Floats, axes: Floats, half: Floats, most: int = 14) -> list[Found]:
+def search(centre: Floats, axes: Floats, half: Floats, most: int = 40) -> list[Found]:
     """At most ``most`` grasps of a thing made of oriented boxes, cheapest first, that differ."""
 
     def filled(points: Floats, margin: float = 0.0) -> NDArray[np.bool_]:

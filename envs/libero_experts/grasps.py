@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -16,18 +16,26 @@ WIDEST = 0.076
 """Metres that fit between the open fingers."""
 RIM_DEPTH = 0.022
 """Metres below a bowl's rim at which the fingers close."""
+BLOCKED = 4.0
+"""Cost of what is in the hand's way from which it is worth coming from beside."""
+BESIDE = (0.03, 0.05, 0.07)
+"""Metres beside a thing at which the hand may come down instead."""
 YAWS = range(-90, 90, 15)
 
 
 @dataclass
 class Grasp:
-    """A hand pose; ``cost`` is small where the hand is free, little turned and the thing narrow."""
+    """A hand pose; ``cost`` is small where the hand is free, little turned and the thing narrow.
+
+    ``beside`` (3,): where something hangs over the thing, the hand comes down this far from it, then moves over it.
+    """
 
     cost: float
     place: Place
     turn: Turn
     yaw: float
     width: float
+    beside: Place = field(default_factory=lambda: np.zeros(3))
 
     def like(self, other: Grasp, apart: float = 0.02) -> bool:
         """Whether trying both would be trying the same twice."""
@@ -67,21 +75,45 @@ class Grasps:
         self._body = scene.body(thing)
         self._bodies = scene.boxes.tree(self._body)
 
-    def ranked(self, spot: Spot) -> list[Grasp]:
-        """Grasps with which the hand is free where the thing stands and, as far as possible, at the spot too."""
+    def found(self) -> list[Grasp]:
+        """Grasps where the thing stands, with what it costs to get there: from above, or else from beside."""
         if "bowl" in self._thing or "ramekin" in self._thing:
             found = [grasp for yaw in YAWS for grasp in self._rim(yaw)]
         else:
             found = [grasp for yaw in YAWS if (grasp := self._across(yaw)) is not None]
         if not found:
             found = [Grasp(*each) for each in search(*self._scene.boxes.oriented(self._bodies))]
+        straight = [self._blocked(grasp.place, grasp.turn, (0, 0.05, 0.1)) for grasp in found]
+        covered = min(straight, default=0.0) > BLOCKED
+        for grasp, cost in zip(found, straight, strict=True):
+            more, grasp.beside = min(
+                self._ways(grasp, cost) if covered else [(cost, grasp.beside)], key=lambda way: way[0]
+            )
+            grasp.cost += more
+        return found
+
+    def ranked(self, spot: Spot, found: Sequence[Grasp] | None = None) -> list[Grasp]:
+        """Grasps with which the hand is free where the thing stands and, as far as possible, at the spot too."""
         origin = self._scene.place(self._body)
-        for grasp in found:
-            grasp.cost += self._blocked(grasp.place, grasp.turn, (0, 0.05, 0.1))
-            there = spot.turn @ (grasp.place - origin) + spot.place + [0, 0, max(spot.release, 0.0)]
-            above = (0, 0.05) if spot.out is None else (0,)
-            grasp.cost += 0.7 * self._blocked(there, spot.turn @ grasp.turn, above)
-        return _different(sorted(found, key=lambda grasp: grasp.cost))
+        above = (0, 0.05) if spot.out is None else (0,)
+        there = []
+        for grasp in self.found() if found is None else found:
+            place = spot.turn @ (grasp.place - origin) + spot.place + [0, 0, max(spot.release, 0.0)]
+            more = 0.7 * self._blocked(place, spot.turn @ grasp.turn, above)
+            there.append(replace(grasp, cost=grasp.cost + more))
+        return _different(sorted(there, key=lambda grasp: grasp.cost))
+
+    def _ways(self, grasp: Grasp, straight: float) -> list[tuple[float, Place]]:
+        """What the hand meets and how far beside the thing it comes down: at once from above, and from each side."""
+        over = up(float(self._scene.boxes.bounds(self._bodies)[1][2] - grasp.place[2]) + 0.02)
+        here = self._blocked(grasp.place, grasp.turn, (0, float(over[2])))
+        ways: list[tuple[float, Place]] = [(straight, np.zeros(3))]
+        for angle in np.radians(np.arange(0, 360, 45)):
+            for far in BESIDE:
+                beside = over + far * np.array([np.cos(angle), np.sin(angle), 0.0])
+                there = self._blocked(grasp.place + beside, grasp.turn, (0, 0.05, 0.1))
+                ways.append((here + there + 1.0 + 5.0 * far, beside))
+        return ways
 
     def _blocked(self, place: Place, turn: Turn, heights: Sequence[float]) -> float:
         """How many points of the hand lie in other things, at a pose and above it."""

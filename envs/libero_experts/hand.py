@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ METRES, RADIANS = 0.05, 0.5
 """What 1.0 means in an OSC_POSE delta."""
 REACH = 0.62
 """Metres from shoulder to wrist beyond which the elbow goes straight and the arm locks."""
+WRIST = 0.1
+"""Radians to be left at the ends of the wrist's last joint."""
 
 
 class Hand:
@@ -31,6 +33,7 @@ class Hand:
         self._scene, self._data = scene, scene.data
         self._site = scene.site("gripper0_grip_site")
         self._shoulder = scene.model.body("robot0_link2").id
+        self._wrist = scene.model.joint("robot0_joint7").id
         self._fingers = [int(scene.model.joint(f"gripper0_finger_joint{i}").qposadr[0]) for i in (1, 2)]
 
     @property
@@ -83,6 +86,17 @@ class Hand:
         """Metres and radians between the hand and a pose."""
         spin = Rotation.from_matrix(turn @ self.turn.T).magnitude()
         return float(np.linalg.norm(to - self.place)), float(spin)
+
+    def nearest(self, poses: Iterable[Turn]) -> Turn:
+        """That of some poses (3, 3) which asks for the least turning, unless the wrist's last joint would end there."""
+
+        def asks(pose: Turn) -> tuple[bool, float]:
+            spin = Rotation.from_matrix(pose @ self.turn.T).as_rotvec()
+            angle = self._scene.joint_value(self._wrist) + float(spin @ self.turn[:, 2])
+            low, high = self._scene.model.jnt_range[self._wrist]
+            return not low + WRIST < angle < high - WRIST, float(np.linalg.norm(spin))
+
+        return min(poses, key=asks)
 
     def go(
         self,

@@ -49,6 +49,10 @@ TOY = """
       <geom type="box" size=".1 .005 .05" pos="0 .1 .05"/>
       <site name="basket_1_region" type="box" size=".09 .09 .05" pos="0 0 .05"/>
     </body>
+    <body name="awning_1_main" pos="-.3 -.6 .22"><geom type="box" size=".1 .1 .02"/></body>
+    <body name="robot0_link7" pos="-0.7 0 1.5">
+      <joint name="robot0_joint7" type="hinge" axis="0 0 1" range="-166 166"/><geom type="sphere" size=".01"/>
+    </body>
   </worldbody>
 </mujoco>
 """

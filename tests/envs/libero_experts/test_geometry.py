@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from robo_reward.envs.libero_experts.boxes import contains, highest_on_way
-from robo_reward.envs.libero_experts.cavity import find_cavity, open_middle
+from robo_reward.envs.libero_experts.cavity import between_walls, find_cavity, open_middle
 from robo_reward.envs.libero_experts.grasp_search import search
 from robo_reward.envs.libero_experts.grasps import WIDEST, Grasps
 from robo_reward.envs.libero_experts.hand import Hand
@@ -76,6 +76,11 @@ def test_a_shelf_is_entered_from_its_open_side(scene: Scene) -> None:
     assert cavity.roof == pytest.approx(0.295)
     assert cavity.mouth[1] == pytest.approx(-0.42)
     assert cavity.mouth[0] == pytest.approx(-0.015, abs=0.004)  # between walls at -0.15 and 0.12
+
+
+def test_between_walls_is_the_middle_only_where_two_face(scene: Scene) -> None:
+    # in x the walls' inner sides are at -0.15 and 0.12; in y there is one wall, behind
+    np.testing.assert_allclose(between_walls(scene, "shelf_1_region"), [-0.015, -0.5, 0.2], atol=0.003)
 
 
 def test_a_basket_is_open_above(scene: Scene) -> None:

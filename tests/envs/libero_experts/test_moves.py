@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from robo_reward.envs.libero_experts import make_expert
+from robo_reward.envs.libero_experts.drawer import Drawer
+from robo_reward.envs.libero_experts.grasps import Grasps
 from robo_reward.envs.libero_experts.hand import DOWN, OPEN, SHUT, Hand, Moves, turned_about_up, up
 from robo_reward.envs.libero_experts.plan import in_order
-from robo_reward.envs.libero_experts.put_down import INSIDE, Shape, put_down
+from robo_reward.envs.libero_experts.put_down import INSIDE, Shape, Spot, put_down
 from robo_reward.envs.libero_experts.scene import Goal, Scene
 from robo_reward.errors import UserError
 
@@ -76,13 +78,13 @@ def test_a_low_thing_goes_upright_through_the_mouth_and_a_high_one_leaning(toy: 
     sim = toy([("in", "bar_1", "shelf_1_region")])
     scene = Scene(sim)
     goal, shape = scene.goals[0], Shape.of(scene, "bar_1")
-    spot = put_down(scene, goal, shape)
+    spot = put_down(scene, goal, shape)[0]
     assert spot.out is not None
     assert not spot.tilted
     assert spot.place[1] == pytest.approx(-0.42 - INSIDE)
     assert spot.place[2] == pytest.approx(0.105 + 0.02 + 0.03)
     high = Shape(0.0, 0.25, 0.0, (0.03, 0.1))
-    spot = put_down(scene, goal, high)
+    spot = put_down(scene, goal, high)[0]
     assert spot.tilted
     assert (spot.turn @ [0, 0, 1.0])[1] > 0.5  # its top leans out, its bottom goes ahead
     np.testing.assert_allclose(np.abs(spot.turn @ [1.0, 0, 0])[0], 0.0, atol=1e-9)  # the thin side faces the shelf
@@ -93,10 +95,56 @@ def test_two_things_on_one_region_lie_side_by_side(toy: Any) -> None:
     scene = Scene(toy(goals))
     shape = Shape(0.02, 0.04, np.pi / 2, (0.04, 0.2))
     first, second = (
-        put_down(scene, Goal("on", "bar_1" if i == 0 else "bar_2", "basket_1_region"), shape) for i in (0, 1)
+        put_down(scene, Goal("on", "bar_1" if i == 0 else "bar_2", "basket_1_region"), shape)[0] for i in (0, 1)
     )
     assert second.place[1] - first.place[1] == pytest.approx(0.04 + 0.012)
     assert second.place[0] == pytest.approx(first.place[0])
+
+
+def test_into_a_narrow_box_a_thing_goes_along_the_walls_with_its_middle_between_them(toy: Any) -> None:
+    scene = Scene(toy([("in", "bar_1", "basket_1_region")]))
+    long = Shape(0.0, 0.13, np.radians(20), (0.03, 0.175), off=(0.02, 0.0))  # 18 cm of room each way
+    first, second = put_down(scene, scene.goals[0], long)
+    for spot, faces in ((first, [1.0, 0.0]), (second, [0.0, 1.0])):  # where its thin side may face
+        assert spot.exact
+        thin = spot.turn @ [np.cos(long.thin), np.sin(long.thin), 0.0]
+        np.testing.assert_allclose(np.abs(thin[:2]), faces, atol=1e-9)
+        middle = spot.place + spot.turn @ [0.02, 0.0, 0.0]
+        np.testing.assert_allclose(middle[:2], [-0.3, 0.5], atol=1e-9)
+        assert spot.place[2] + spot.above > 0.1, "it is brought there above the rim"
+        assert spot.place[2] < 0.1, "its bottom is inside when it is let go"
+    assert not put_down(scene, scene.goals[0], Shape(0.0, 0.13, 0.3, (0.03, 0.1)))[0].exact, "room enough"
+
+
+def test_the_wrist_is_not_turned_to_its_end(toy: Any) -> None:
+    sim = toy()
+    hand = Hand(Scene(sim))
+    left, right = turned_about_up(np.radians(80)), turned_about_up(np.radians(-100))  # the same line of fingers
+    assert hand.nearest([left, right]) is left
+    sim.put("robot0_joint7", -2.0)  # turning left about the vertical turns the hand, which points down, backwards
+    assert hand.nearest([left, right]) is right
+
+
+def test_a_bar_low_under_another_is_taken_by_a_rolled_hand(toy: Any) -> None:
+    sim = toy([("open", DRAWER)])
+    drawer = Drawer(Scene(sim), Hand(Scene(sim)), Goal("open", DRAWER))
+    bar = np.array([0.26, 0.36, 0.095, 0.34, 0.38, 0.105])
+    assert drawer._ways(bar)[0][1] == 0, "nothing is in the way"
+    low = bar - [0, 0, 0.05, 0, 0, 0.05]  # 5 cm over the floor: a palm that stands upright meets it
+    assert drawer._ways(low)[0][1] == 0
+    sim.data.qpos[2:9] = [0.3, 0.385, 0.13, 1, 0, 0, 0]  # the bar of the next drawer, 8 cm above
+    sim.settle()
+    assert abs(drawer._ways(low)[0][1]) == 53
+
+
+def test_under_something_that_hangs_over_the_hand_comes_from_beside(toy: Any) -> None:
+    sim = toy()
+    spot = Spot(np.array([0.0, 0.0, 0.02]), 0.0)
+    assert not Grasps(Scene(sim), Hand(Scene(sim)), "bar_1").ranked(spot)[0].beside.any()
+    sim.data.qpos[2:9] = [-0.3, -0.46, 0.02, 1, 0, 0, 0]
+    sim.settle()  # an awning from y = -0.7 to -0.5, 20 cm over the table, is over half of the palm
+    grasp = Grasps(Scene(sim), Hand(Scene(sim)), "bar_1").ranked(spot)[0]
+    np.testing.assert_allclose(grasp.beside, [0.0, 0.07, 0.04], atol=1e-6)  # out from under it, over the thing
 
 
 def test_with_nothing_left_to_do_the_expert_waits_with_open_fingers(toy: Any) -> None:
