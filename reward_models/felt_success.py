@@ -22,6 +22,8 @@ STEEP = 6.0
 class FeltSuccess:
     """p(success) by how near the last ``looks`` state vectors (W = looks * S numbers) are to a demonstrated success's.
 
+    Looks are ``stride`` decisions apart, however densely an episode's pictures were kept.
+
     Nearness is one-sided: moments unlike any demonstrated success are none, whatever they are, so that a policy cannot
     earn by what neither demonstrations nor failures show. Numbers of a window count by how well they tell demonstrated
     successes from failures of the very same motion (Fisher's ratio of their means' distance to their spread): with
@@ -30,11 +32,11 @@ class FeltSuccess:
     the policy does, and never the simulator's.
     """
 
-    def __init__(self, looks: int) -> None:
+    def __init__(self, looks: int, stride: int = 1) -> None:
         """Raises UserError for fewer than 1 look."""
         if looks < 1:
             raise UserError(f"reward_model.feels={looks} must be 1 or more looks, or 0 to judge by pictures alone")
-        self.looks = looks
+        self.looks, self.stride = looks, stride
         self._known: dict[str, Array] = {}
         self._weights: dict[str, Array] = {}
         self._reach: dict[str, float] = {}
@@ -67,10 +69,9 @@ class FeltSuccess:
         return float(np.mean(list(self._reach.values())))
 
     def windows(self, trace: Trace) -> Array:
-        """(F, W): at each kept frame what was felt at it and at the kept frames before it, newest first."""
-        states = np.asarray(trace.state[trace.frame_steps], np.float64)
-        rows = np.maximum(np.arange(len(states))[:, None] - np.arange(self.looks), 0)
-        return np.asarray(states[rows].reshape(len(states), -1))
+        """(F, W): at each kept frame what was felt at it and at the looks before it, newest first."""
+        steps = np.maximum(trace.frame_steps[:, None] - self.stride * np.arange(self.looks), 0)
+        return np.asarray(trace.state[steps], np.float64).reshape(len(steps), -1)
 
     def probability(self, windows: Array, tasks: Sequence[str]) -> NDArray[np.float32]:
         """(N,) in [0, 1] of ``windows`` (N, W) under instructions; of a task never shown by the nearest known one's."""

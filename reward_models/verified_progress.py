@@ -103,7 +103,7 @@ class VerifiedProgress(ProgressModel):
 
     def _make_net(self) -> None:
         super()._make_net()
-        self._felt = FeltSuccess(self._feels) if self._feels else None
+        self._felt = FeltSuccess(self._feels, self.needs.stride) if self._feels else None
         height, width = self._shape["height"], self._shape["width"]
         factor = 1 if self._size is None else min(height, width) // self._size
         if self._encoder_name != "conv" or factor < 2:

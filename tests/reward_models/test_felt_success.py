@@ -83,6 +83,17 @@ def test_windows_reach_back_and_begin_with_the_first_state() -> None:
     np.testing.assert_array_equal(windows[5], np.concatenate([state[5], state[4], state[3]]))
 
 
+def test_looks_are_a_stride_apart_however_densely_pictures_were_kept() -> None:
+    """Demonstrations keep more pictures than the priced episodes that are compared with them."""
+    dense, thin = moved(0, True), moved(0, True).every(4)
+    felt = FeltSuccess(3, stride=4)
+    np.testing.assert_array_equal(felt.windows(dense)[::4], felt.windows(thin))
+    np.testing.assert_array_equal(felt.windows(thin)[2], dense.state[[8, 4, 0]].astype(np.float64).ravel())
+    replays = [moved(50 + k, False, "replay") for k in range(6)]
+    felt.fit([moved(k, True) for k in range(6)], replays, 0)
+    assert most(felt, thin) > 0.99, "it was shown this very success"
+
+
 def test_stepping_feels_what_the_episode_felt() -> None:
     trace, feeling = moved(3, True), Feeling(3)
     state = np.repeat(trace.state[:, None], 2, 1)
