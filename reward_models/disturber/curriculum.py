@@ -12,13 +12,15 @@ class Curriculum:
     """The bound on the force's magnitude, a safety limit that no constraint replaces.
 
     ``limit`` in N. No force acts for ``warmup`` environment steps; then the bound rises from ``first``, a share of the
-    limit, to the limit within ``ramp`` environment steps.
+    limit, to the limit within ``ramp`` environment steps. It stays where it is while more than ``falls`` robots fall
+    per pushed step; None lets it rise whatever falls. Whoever is always felled at once learns nothing.
     """
 
     limit: float
     first: float = 0.2
     warmup: int = 0
     ramp: int = 0
+    falls: float | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.limit <= 1e5:
@@ -31,6 +33,15 @@ class Curriculum:
             raise UserError(
                 f"hook.curriculum.warmup={self.warmup} and ramp={self.ramp} must be 0 or more environment steps"
             )
+
+        if self.falls is not None and not 0.0 < self.falls <= 1.0:
+            raise UserError(
+                f"hook.curriculum.falls={self.falls} must be above 0 and at most 1 fall per step of a robot, or null"
+            )
+
+    def waits(self, falls: float) -> bool:
+        """Whether the bound stays where it is after a rollout with so many falls per pushed step."""
+        return self.falls is not None and falls > self.falls
 
     def bound(self, steps: int) -> float:
         """Newtons after ``steps`` environment steps; 0 during the warm-up."""

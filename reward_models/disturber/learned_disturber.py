@@ -9,7 +9,8 @@ Reconstructed here:
 - Axes. The force is chosen in the axes of the states that it is chosen by: of a robot that does not see where it is
   heading, relative to its heading. In the world's axes no such adversary could push anybody sideways.
 - Units. c = C / r_max and f = |d| / limit, so that ``eta`` has no dimension: the share of the task's reward that may be
-  lost per step under a force at the limit. Per newton it is eta r_max / limit.
+  lost per step under a force at the limit. Per newton it is eta r_max / limit. Above 1 it leaves room for falls, each
+  of which costs 1 / (1 - gamma) steps; where no policy can keep it, lambda grows to its bound and tracking is given up.
 - The disturber maximises E sum gamma^t (c - eta f) with PPO; its advantage is A_cost - eta A_force from its critic's
   two heads. The overall value stays the learner's own critic.
 - The policy's part: the gradient of lambda L_Hinf = lambda E[eta f - ratio A_cost] enters through PPO's advantages,
@@ -65,7 +66,7 @@ class LearnedDisturber:
         dual: DualSettings | None = None,
         bodies: Sequence[str] | None = None,
         constraint: Constraint = "ratio",
-        eta: float = 0.5,
+        eta: float = 2.0,
         mean_force: float = 0.5,
         vertical: bool = True,
         lever: float = 0.0,
@@ -175,6 +176,8 @@ class LearnedDisturber:
         metrics = self._metrics(cost, force, terminated, slack)
         if active:
             self.multiplier.step(slack)
+            if self.curriculum.waits(float(terminated.mean())):
+                self.steps -= advantage.size
         self._seen.clear()
         return metrics
 

@@ -56,7 +56,7 @@ class RandomPushes:
         self._unit: NDArray[np.float64] = np.zeros((self._worlds, self.space.size))
         self._wait = self._pauses(self._worlds)
         self._left: NDArray[np.int64] = np.zeros(self._worlds, np.int64)
-        self._sum, self._count = 0.0, 0
+        self._sum, self._count, self._falls = 0.0, 0, 0
 
     def force(self, observation: Observation) -> NDArray[np.float64]:
         """(N, B, 6) the pushes that go on, and those that begin now."""
@@ -77,14 +77,20 @@ class RandomPushes:
         """Counts; an episode that ended takes its push along."""
         self.steps += self._worlds
         done = step.transition.done
+        self._falls += int(step.transition.terminated[self._pushed].sum())
         self._left[done] = 0
         self._wait[done] = self._pauses(int(done.sum()))
         self._watch.check()
 
     def on_rollout(self, advantage: NDArray[np.float32], gamma: float) -> Mapping[str, float]:
-        """Learns nothing, changes nothing."""
-        mean, self._sum, self._count = self._sum / max(self._count, 1), 0.0, 0
-        return {"force_newtons": mean, "bound_newtons": self.curriculum.bound(self.steps)}
+        """Learns nothing, and leaves the policy alone."""
+        found = {"force_newtons": self._sum / max(self._count, 1), "bound_newtons": self.curriculum.bound(self.steps)}
+        pushed = len(advantage) * int(self._pushed.sum())
+        if found["bound_newtons"] > 0.0 and self.curriculum.waits(self._falls / pushed):
+            self.steps -= advantage.size
+        found["falls"] = float(self._falls)
+        self._sum, self._count, self._falls = 0.0, 0, 0
+        return found
 
     def dump(self) -> dict[str, Any]:
         """How far the curriculum is."""

@@ -137,7 +137,7 @@ def test_a_blown_up_simulation_earns_the_disturber_nothing() -> None:
 
 def test_worlds_that_nobody_pushes_count_for_nothing() -> None:
     world = PushedPoint(num_worlds=16)
-    disturber = bound_to(world, unpushed=0.25)
+    disturber = bound_to(world, unpushed=0.25, eta=0.5)
     world.reset(0)
     force = disturber.force(world.observe())
     assert not force[:4].any()
