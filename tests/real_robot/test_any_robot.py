@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,18 @@ def test_a_robot_or_camera_that_is_none_is_refused_with_those_there_are(
 ) -> None:
     assert cli.run(["doctor", *words]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_camera_is_known_to_programs_that_do_not_know_it() -> None:
+    """lerobot-replay imports robots and no cameras."""
+    camera = {"type": "zmq", "server_address": "127.0.0.1", "port": 5, "camera_name": "a", "width": 64, "height": 48}
+    inner = {"type": "so101_follower", "port": "/dev/x", "cameras": {"a": {**camera, "fps": 30}}}
+    code = (
+        "from robo_reward.real_robot.config_guarded_robot import GuardedRobotConfig as Config\n"
+        f"print(type(Config(inner={inner!r}).robot().cameras['a']).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "ZMQCameraConfig", done.stderr
 
 
 def test_a_robot_whose_own_package_is_missing_says_what_to_install(capsys: pytest.CaptureFixture[str]) -> None:
