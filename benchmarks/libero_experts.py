@@ -4,7 +4,8 @@ Run: python benchmarks/libero_experts.py [--suites libero_spatial,libero_goal] [
 on the exact path (no pictures, so the assets' stand-in visuals play no part), within the suites' step limits. An
 episode counts as solved if the goal holds after any step. The experts were written on other seeds; but a first run of
 libero_spatial led to a better grasp of rims, and of libero_10 and libero_90 to moves for the tasks that it never solved
-(mended on seeds 80000 to 80002, all other seeds unseen); both were repeated on the same seeds.
+(mended on seeds 80000 to 80002, the others unseen); all of these were repeated on the same seeds. Rows of libero_90
+with n = 1, and those of libero_spatial, libero_object and libero_goal, are of the version before those moves.
 A cell is one task; ``--jobs 0`` makes the table of what is there. A cell with fewer starts than asked for is kept as
 it is: n is shown.
 """
