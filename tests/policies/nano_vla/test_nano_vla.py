@@ -21,8 +21,6 @@ from robo_reward.policies.nano_vla.language import PADDING, InstructionEncoder, 
 from robo_reward.policies.nano_vla.modeling_nano_vla import NanoVlaPolicy
 from robo_reward.policies.nano_vla.processor_nano_vla import floored
 from robo_reward.policies.nano_vla.vision import shrink
-from robo_reward.policies.vla.features import Names
-from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 
 SMALL: dict[str, Any] = {"channels": 8, "keypoints": 8, "hidden_dim": 64, "instruction_dim": 16, "image_size": 16}
 CAMERAS = ("observation.images.top", "observation.images.wrist")
@@ -239,24 +237,6 @@ def test_shrinking_twice_is_shrinking_once(height: int, width: int, seed: int) -
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
         config(**settings)
-
-
-def test_pictures_that_are_too_small_for_their_crop_are_refused() -> None:
-    half = {"top": [0.0, 0.5, 0.0, 1.0]}
-    with pytest.raises(UserError, match=r"crop\.top needs larger pictures: those of 32x32"):
-        NanoVlaPolicy(config(crop=half, image_size=32))  # they were read whole, and their points as if cropped
-    with pytest.raises(UserError, match="leaves nothing of pictures of 32x32"):
-        NanoVlaPolicy(config(crop={"top": [0.5, 0.51, 0.0, 1.0]}))
-    settings = config(crop=half)
-    policy = LeRobotPolicy(NanoVlaPolicy(settings), *processors(settings), Names(), -np.ones(2), np.ones(2))
-    frames = {name: np.zeros((1, 16, 16, 3), np.uint8) for name in ("top", "wrist")}
-    with pytest.raises(UserError, match=r"crop\.top needs larger pictures: those of 16x16"):
-        policy.raw_batch(frames, np.zeros((1, 3), np.float32), ["open"])
-
-
-def test_a_crop_of_a_camera_that_there_is_not_is_refused() -> None:
-    with pytest.raises(UserError, match="camera 'side'"):
-        NanoVlaPolicy(config(crop={"side": [0.0, 1.0, 0.0, 1.0]}))
 
 
 def test_cameras_learn_where_things_are() -> None:
