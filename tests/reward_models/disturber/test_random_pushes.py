@@ -64,7 +64,7 @@ def test_the_policy_is_left_alone_and_progress_is_kept() -> None:
     pushes = RandomPushes(Curriculum(1.0, warmup=1000), bodies=("point",))
     played(pushes, PushedPoint(num_worlds=4), 5)
     advantage = np.ones((5, 4), np.float32)
-    assert pushes.on_rollout(advantage, 0.9) == {"force_newtons": 0.0, "bound_newtons": 0.0}
+    assert pushes.on_rollout(advantage, 0.9) == {"force_newtons": 0.0, "bound_newtons": 0.0, "falls": 0.0}
     assert (advantage == 1).all()
     other = RandomPushes(Curriculum(1.0))
     other.restore(pushes.dump())
