@@ -184,7 +184,7 @@ def check_policy(
 
 def _check_form(estimate: Estimate, count: int) -> None:
     try:
-        checked(estimate, count, "under test")
+        checked(estimate, count, "under test", rounding=0.0)
     except UserError as error:
         raise AssertionError(str(error)) from error
     for field in fields(estimate):
