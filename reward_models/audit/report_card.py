@@ -103,7 +103,9 @@ class ReportCard:
         values["false_success"] = None if attack is None else attack["false_success"]
         drifts = [f.values["drift"] for f in found.values() if f is not None and "drift" in f.values]
         values["gain_drift"] = max(drifts, default=None)
-        broken = {p.name: (f.severity or p.severity, f.broken) for p in self.probes if (f := found[p.name]) is not None}
+        broken: dict[str, tuple[Severity, tuple[str, ...]]] = {
+            p.name: (f.severity or p.severity, f.broken) for p in self.probes if (f := found[p.name]) is not None
+        }
         spared = () if getattr(model, "knows_progress", True) else ORDER
         judged = {name: value for name, value in values.items() if name not in spared}
         verdict, reasons = judge(judged, _severe(broken), self._bounds)

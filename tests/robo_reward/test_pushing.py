@@ -54,7 +54,7 @@ def test_eight_directions_round_the_compass() -> None:
 
 
 def test_forces_turn_with_the_axes_of_the_states() -> None:
-    force = np.arange(1.0, 13.0).reshape(2, 1, 6)
+    force: Any = np.arange(1.0, 13.0).reshape(2, 1, 6)
     facing: Any = SimpleNamespace(headings=lambda: np.array([0.0, np.pi / 2]))
     assert turned(force, facing)[0] == pytest.approx(force[0])
     # a quarter to the left: forward (x) becomes y, left (y) becomes -x; up stays up, of forces and of torques

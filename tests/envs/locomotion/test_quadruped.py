@@ -94,7 +94,7 @@ def test_the_first_observation_is_that_of_any_other_moment() -> None:
 
 
 def test_a_push_to_the_left_is_seen_as_one_wherever_the_robot_looks() -> None:
-    world = make_world(num_worlds=16)
+    world: Any = make_world(num_worlds=16)
     world.reset(3)
     assert np.ptp(world.headings()) > 3.0
     left = np.zeros((16, 1, 6))
