@@ -1,9 +1,11 @@
 """Policies from cameras and joints, trained in the twin, deployed through the whole emulated chain at 30 Hz.
 
-python benchmarks/arm_deploy.py [--tasks reach,push] [--episodes 20]   (ten minutes of training a task on one core)
+python benchmarks/arm_deploy.py [--tasks reach,push] [--seeds 0,1,2] [--episodes 20]   (ten minutes of training a task
+and seed on one core)
 
 Trained by supervised learning on the scripted expert's demonstrations; a run that is there is deployed as it is.
-Success is what the twin says at any time of an episode, as in evaluation in the simulator.
+Success is what the twin says at any time of an episode, as in evaluation in the simulator. ``seed``: of training, so
+demonstrations, scenes and weights are others; of a task's policies the median and the worst are reported.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from cells import Row, run_cells, run_folder, train, write_result
@@ -50,25 +53,36 @@ DEPLOYED: dict[str, tuple[str, list[str]]] = {
     "pick-and-place": ("pick-and-place", []),
 }
 MOST_STOPS = 8
+MOST_SEEDS = 10
 TOLD = ("sent", "late", "replaced", "skipped", "starved", "paused", "refused")
 
 
-def trained(task: str) -> Path:
+def named(name: str, seed: int) -> str:
+    """A cell or folder of a training seed; the first has none in its name."""
+    return name if seed == 0 else f"{name}_seed{seed}"
+
+
+def recipe(task: str, seed: int) -> list[str]:
+    """What a task's policy is trained with."""
+    return [*TRAINED[task], *([] if seed == 0 else [f"seed={seed}"])]
+
+
+def trained(task: str, seed: int) -> Path:
     """The folder of the task's train run, trained now if it is not there."""
-    folder = run_folder("arm_deploy", f"train_{task}")
+    folder = run_folder("arm_deploy", named(f"train_{task}", seed))
     if not (folder / "policy" / "policy.yaml").exists():
-        train(folder, TRAINED[task])
+        train(folder, recipe(task, seed))
     return folder
 
 
-def deployed(name: str, episodes: int) -> Row:
+def deployed(name: str, seed: int, episodes: int) -> Row:
     """A task's policy on the emulated arm; the row. An episode that the guard stops counts as failed."""
     task, more = DEPLOYED[name]
-    source, runs = trained(task), list[Path]()
+    source, runs = trained(task, seed), list[Path]()
     lines: list[Row] = []
     before, began = children_cpu(), time.monotonic()
     while len(lines) < episodes and len(runs) < MOST_STOPS:
-        out = run_folder("arm_deploy", f"deploy_{name}" + (f"_{len(runs)}" if runs else ""))
+        out = run_folder("arm_deploy", named(f"deploy_{name}", seed) + (f"_{len(runs)}" if runs else ""))
         words = [f"run={source}", f"run_dir={out}", f"episodes={episodes - len(lines)}", f"seed={len(runs)}"]
         words += ["robot=emulated_so101", "watch=false", *BUSY, *more]
         command = [sys.executable, "-m", "robo_reward.cli", "deploy", *words]
@@ -83,7 +97,8 @@ def deployed(name: str, episodes: int) -> Row:
     return {
         "name": name,
         "task": task,
-        "train": " ".join(["robo-reward train", *TRAINED[task]]),
+        "seed": seed,
+        "train": " ".join(["robo-reward train", *recipe(task, seed)]),
         "patience": BUSY,
         "more": more,
         "exit_code": done.returncode,
@@ -103,9 +118,9 @@ def deployed(name: str, episodes: int) -> Row:
     }
 
 
-def learned(task: str) -> Row:
+def learned(task: str, seed: int) -> Row:
     """What the train run says of itself, where it is still there."""
-    file = run_folder("arm_deploy", f"train_{task}") / "summary.json"
+    file = run_folder("arm_deploy", named(f"train_{task}", seed)) / "summary.json"
     found = json.loads(file.read_text()) if file.exists() else {}
     return {f"twin_{key}": found.get(key) for key in ("status", "demos", "success_rate", "success_episodes")}
 
@@ -125,21 +140,44 @@ def children_cpu() -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", default="reach")
+    parser.add_argument("--seeds", default="0", help="of training")
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--train", action="store_true", help="train only: what is deployed wants a quiet machine")
     asked = parser.parse_args()
-    names = asked.tasks.split(",")
+    wanted = [(name, int(seed)) for seed in asked.seeds.split(",") for name in asked.tasks.split(",")]
     if asked.train:
-        print([str(trained(DEPLOYED[name][0])) for name in names])
+        print([str(trained(DEPLOYED[name][0], seed)) for name, seed in wanted])
         return
-    rows = run_cells("arm_deploy", {name: partial(deployed, name, asked.episodes) for name in names}, jobs=1)
-    every = run_cells("arm_deploy", {name: lambda: {} for name in DEPLOYED}, jobs=0)
-    every = [
-        {"name": row["task"], **row, **(learned(row["task"]) if "twin_status" not in row else {})} for row in every
-    ]
-    summary = {row["name"]: [row["success_rate"], row["success_ci95"], row["episodes"]] for row in every}
-    write_result("arm_deploy", "python benchmarks/arm_deploy.py", every, summary, (0,))
+    cells = {named(name, seed): partial(deployed, name, seed, asked.episodes) for name, seed in wanted}
+    rows = run_cells("arm_deploy", cells, jobs=1)
+    write()
     print(rows)
+
+
+def write() -> None:
+    """All cells as one result."""
+    every: dict[str, Any] = {named(name, seed): dict for name in DEPLOYED for seed in range(MOST_SEEDS)}
+    held = [{"name": row["task"], "seed": 0, **row} for row in run_cells("arm_deploy", every, jobs=0)]
+    rows = [{**row, **({} if "twin_status" in row else learned(row["task"], row["seed"]))} for row in held]
+    summary = {name: over_seeds([row for row in rows if row["name"] == name]) for name in DEPLOYED}
+    seeds = sorted({int(row["seed"]) for row in rows})
+    write_result("arm_deploy", "python benchmarks/arm_deploy.py", rows, summary, seeds)
+
+
+def over_seeds(rows: list[Row]) -> Row:
+    """Success on the chain and in the twin: each seed's, their median and the worst."""
+    if not rows:
+        return {"seeds": []}
+    chain, twin = [row["success_rate"] for row in rows], [row["twin_success_rate"] for row in rows]
+    return {
+        "seeds": [row["seed"] for row in rows],
+        "success_rate": chain,
+        "success_ci95": [row["success_ci95"] for row in rows],
+        "episodes": [row["episodes"] for row in rows],
+        "median": float(np.median(chain)),
+        "worst": min(chain),
+        "twin_success_rate": twin,
+    }
 
 
 if __name__ == "__main__":

@@ -37,7 +37,10 @@ class ArmView:
 
 
 class ArmClient:
-    """One connection. Errors of the connection are SafetyStop: without a server nobody may go on."""
+    """One connection. Errors of the connection are SafetyStop: without a server nobody may go on.
+
+    What the server refuses is UserError where it says so (the arm is another program's), else SafetyStop.
+    """
 
     def __init__(self, path: Path, name: str, deadline: float = ANSWER_SECONDS) -> None:
         self.path = path
@@ -126,7 +129,7 @@ class ArmClient:
             self.close()  # an answer that comes late must not be taken for the next one
             raise SafetyStop(f"the arm server at '{self.path}' did not answer within {self.deadline} s") from error
         if "error" in answer:
-            raise SafetyStop(str(answer["error"]))
+            raise (UserError if answer.get("exit_code") == UserError.exit_code else SafetyStop)(str(answer["error"]))
         return answer
 
     def _line(self, link: socket.socket, seconds: float) -> bytes:

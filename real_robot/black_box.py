@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -9,6 +10,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from robo_reward.errors import UserError
 
 SYNC_SECONDS = 1.0
 """A loss of power loses at most this much; a killed process loses nothing."""
@@ -21,24 +24,35 @@ class BlackBox:
 
     Each record is one ``write`` to the kernel, nothing is kept in the process, so it survives the process's death. A
     thread of its own calls fsync every second, so that the control loop never waits for a disk; ``sync`` does so at
-    once. A file that is already there is continued.
+    once. A file that is already there is continued. Where the disk is full or gone, ``add`` goes on and ``trouble``
+    says so: an arm is not dropped because its recorder stopped, but it must not go on moving either.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = -1
         self._size = 0
+        self._torn = False
+        self._unwritten = self._unsynced = ""
         self._closing = threading.Event()
         self._lock = threading.RLock()
         self._thread = threading.Thread(target=self._sync_often, name="black box", daemon=True)
 
+    @property
+    def trouble(self) -> str:
+        """Why the last record or the last second of them may be lost; empty where nothing is."""
+        return self._unwritten or self._unsynced
+
     def open(self) -> None:
-        """Creates or continues the file; a torn last line (of a power loss) is ended first."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        torn = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
-        self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        if torn:
-            os.write(self._file, b"\n")
+        """Creates or continues the file; a torn last line (of a power loss) is ended first. Raises UserError."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._torn = self.path.exists() and self.path.read_bytes()[-1:] not in (b"", b"\n")
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise UserError(
+                f"the black box '{self.path}' cannot be written ({error.strerror}): give robot.black_box=FILE"
+            ) from error
         self._size = os.fstat(self._file).st_size
         self._thread.start()
 
@@ -49,14 +63,32 @@ class BlackBox:
         with self._lock:
             if self._closing.is_set():
                 return
-            os.write(self._file, line)
-            self._size += len(line)
-            if self._size > SEGMENT_BYTES:
-                self._turn()
+            try:
+                self._write(line)
+                if self._size > SEGMENT_BYTES:
+                    self._turn()
+            except OSError as error:
+                self._unwritten = str(error)
+            else:
+                self._unwritten = ""
+
+    def _write(self, line: bytes) -> None:
+        """Raises OSError where not all of it was written; the next record then begins a line of its own."""
+        line = b"\n" + line if self._torn else line
+        written = os.write(self._file, line)
+        self._torn = written < len(line) and (self._torn or written > 0)
+        self._size += written
+        if written < len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def sync(self) -> None:
         """Waits until the disk holds everything."""
-        os.fsync(self._file)
+        try:
+            os.fsync(self._file)
+        except OSError as error:
+            self._unsynced = str(error)
+        else:
+            self._unsynced = ""
 
     def close(self) -> None:
         """Syncs and closes."""
@@ -75,7 +107,7 @@ class BlackBox:
 
     def _sync_often(self) -> None:
         while not self._closing.wait(SYNC_SECONDS):
-            os.fsync(self._file)
+            self.sync()
 
 
 def older(path: Path) -> Path:

@@ -42,6 +42,11 @@ class GuardedRobotConfig(RobotConfig):  # type: ignore[misc]
     keep_server: bool = False
     """Leave the arm powered and held at the end, for the next program."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.answer_seconds < 60:
+            raise UserError(f"robot.answer_seconds={self.answer_seconds} must lie between 0 and 60 seconds")
+
     def robot(self) -> RobotConfig:
         """The inner robot's config, with this one's ``id`` and ``calibration_dir`` where it has none.
 

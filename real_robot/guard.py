@@ -15,6 +15,9 @@ from robo_reward.real_robot.limiter import Limiter
 from robo_reward.real_robot.safety_state import SafetyState, State
 from robo_reward.real_robot.watches import Watches
 
+CLOCKS_APART = 0.05
+"""Seconds by which a command may be newer than now: the clock is one, so anything newer has another one."""
+
 
 @dataclass(frozen=True)
 class CommandPlan:
@@ -33,8 +36,12 @@ class CommandPlan:
             raise UserError(
                 f"timeout={self.timeout} must be above 0 and at most observation_age={self.observation_age}"
             )
+        if not np.isfinite([self.timeout, self.observation_age]).all():
+            raise UserError(f"timeout={self.timeout} and observation_age={self.observation_age} must be finite seconds")
         if not 0 < self.gentle_speed <= 1:
             raise UserError(f"gentle_speed={self.gentle_speed} must lie above 0 and at most at 1")
+        if not 0 <= self.gentle_time < np.inf:
+            raise UserError(f"gentle_time={self.gentle_time} must be 0 or more seconds")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class Guard:
         self._fresh_at = -np.inf
         self._sequence = -1
         self._armed_at = -np.inf
+        self._parking = False
 
     def start(self, now: float, position: Floats) -> None:
         """The arm stands at (J,), powered: the limits begin there."""
@@ -81,6 +89,9 @@ class Guard:
     def submit(self, now: float, command: Command) -> str:
         """Takes a command; a reason where it was not taken. A goal that cannot be meant latches HOLD."""
         with self.lock:
+            if self._parking:
+                self.dropped += 1
+                return "the arm is being parked"
             read = self.check.read(command.goal)
             if isinstance(read, str):
                 self._target = None
@@ -96,6 +107,8 @@ class Guard:
     def _stale(self, now: float, command: Command) -> str:
         if command.sequence <= self._sequence:
             return f"command {command.sequence} came after {self._sequence}"
+        if not (command.sent_at <= now + CLOCKS_APART and command.observed_at <= now + CLOCKS_APART):
+            return f"command {command.sequence} is dated in the future: its times must be of the monotonic clock"
         if now - command.sent_at > self.plan.timeout:
             return f"command {command.sequence} was {now - command.sent_at:.2f} s on its way"
         if now - command.observed_at > self.plan.observation_age:
@@ -108,10 +121,17 @@ class Guard:
             self._forget()
             self.state.hold(now, reason, latch=True)
 
+    def leave(self, now: float, reason: str) -> None:
+        """``hold`` for a commander that is gone or not to be believed, which does not end a parking under way."""
+        with self.lock:
+            if not self._parking:
+                self.hold(now, reason)
+
     def park(self, now: float, pose: Floats) -> None:
         """Goes to the pose (J,) gently and takes no other command, because a person asked for it."""
         with self.lock:
             self.state.arm(now)
+            self._parking = True
             self._target, self._fresh_at, self._sequence = pose, np.inf, np.iinfo(np.int64).max
             self._armed_at = np.inf  # gentle all the way
 
@@ -121,8 +141,13 @@ class Guard:
             self.state.hold(now, reason)
 
     def wait(self, now: float, reason: str) -> None:
-        """Brakes in this period, drops the goal that it had, and goes on with the next fresh command."""
+        """Brakes in this period, drops the goal that it had, and goes on with the next fresh command.
+
+        Not while it is being parked: whoever commanded has no say any more.
+        """
         with self.lock:
+            if self._parking:
+                return
             self._target, self._fresh_at = None, -np.inf
             self.state.hold(now, reason)
 
@@ -165,4 +190,4 @@ class Guard:
             self.state.run(now)
 
     def _forget(self) -> None:
-        self._target, self._fresh_at, self._sequence = None, -np.inf, -1
+        self._target, self._fresh_at, self._sequence, self._parking = None, -np.inf, -1, False

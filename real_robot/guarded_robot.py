@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import time
 from copy import copy
 from functools import cached_property
@@ -15,14 +16,15 @@ from lerobot.robots.robot import Robot
 from robo_reward.errors import UserError
 from robo_reward.real_robot.arm_client import ArmClient, ArmView
 from robo_reward.real_robot.arm_server.launch import Launched, default_socket, launch
-from robo_reward.real_robot.arm_server.spec import ServerSpec
+from robo_reward.real_robot.arm_server.spec import ServerSpec, settings_of
 from robo_reward.real_robot.config_guarded_robot import GuardedRobotConfig
 from robo_reward.real_robot.safety_state import NOT_ARMED, SafetyStop
 
 logger = logging.getLogger(__name__)
+ASK = "python -m robo_reward.real_robot.arm_server.ask"
 STOPPED = (
     "the arm stays in %s (%s); its server goes on. See to it, then run again with --robot.rearm=true, or end it "
-    "(the arm sinks): python -m robo_reward.real_robot.arm_server.ask %s stop"
+    f"(the arm sinks): {ASK} %s stop"
 )
 
 
@@ -85,6 +87,7 @@ class GuardedRobot(Robot):  # type: ignore[misc]
         try:
             self.open_cameras()
             self._reach_server()
+            self._check_settings()
             self._check_joints()
             self._arm()
         except BaseException:
@@ -129,6 +132,19 @@ class GuardedRobot(Robot):  # type: ignore[misc]
             ranges=config.ranges,
             rest=config.rest,
         )
+
+    def _check_settings(self) -> None:
+        """A server that runs already keeps the limits that it was started with: others must not be believed to hold."""
+        if self.launched is not None:
+            return
+        there, wanted = self.client.about.get("settings", {}), settings_of(self.spec())
+        other = [key for key in sorted({*there, *wanted}) if there.get(key) != wanted.get(key)]
+        if other:
+            told = "; ".join(f"{key} is {there.get(key)} there, {wanted.get(key)} here" for key in other[:5])
+            raise UserError(
+                f"the arm is held by a server that was started with other settings ({told}). End that one first: "
+                f"{ASK} {self.client.path} park, or stop (the arm sinks)"
+            )
 
     def _check_joints(self) -> None:
         wanted = [key.removesuffix(".pos") for key in self._joints]
@@ -193,7 +209,10 @@ class GuardedRobot(Robot):  # type: ignore[misc]
                 logger.error(STOPPED, view.state, view.reason, self.client.path)
                 return
             self.client.stop(park=self.config.rest is not None)
-            self.launched.process.wait(timeout=30)
+            try:
+                self.launched.process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                logger.error("the arm server did not end: see %s %s observe", ASK, self.client.path)
         finally:
             self.client.close()
 

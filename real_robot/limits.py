@@ -98,6 +98,8 @@ class LimitPlan:
         margin = _or(own.margin, self.margin)
         if not margin >= 0:
             raise UserError(f"margin={margin} must be 0 or more")
+        if any(end is not None and not np.isfinite(end) for end in (own.lower, own.upper)):
+            raise UserError(f"limits.joints: lower={own.lower} and upper={own.upper} must be finite, or null for none")
         least, most = _or(own.lower, -np.inf), _or(own.upper, np.inf)
         lower, upper = max(low + margin, least), min(high - margin, most)
         first, last = max(low, least - margin), min(high, most + margin)

@@ -16,6 +16,9 @@ STATUS_BITS = {1: "voltage", 2: "angle", 4: "overheating", 8: "current", 32: "ov
 """Error bits of a Feetech STS servo (and of Dynamixel's protocol 1, where they have the same places)."""
 
 
+ABOVE_ZERO = ("temperature", "current", "current_time", "tracking", "tracking_time", "fastest", "bus_lost")
+
+
 @dataclass(frozen=True)
 class WatchPlan:
     """The thresholds; the time that each must last is beside it. Defaults suit an SO-101 with 5 V to 12 V servos."""
@@ -45,6 +48,11 @@ class WatchPlan:
             raise UserError(f"reading_age={self.reading_age} must be above 0 and below bus_lost={self.bus_lost}")
         if not self.voltage[0] < self.voltage[1]:
             raise UserError(f"voltage={self.voltage} must be (lowest, highest)")
+        for name in ABOVE_ZERO:
+            if not 0 < getattr(self, name) < np.inf:  # a watch that compares with NaN would be silently off
+                raise UserError(f"watches.{name}={getattr(self, name)} must be a finite number above 0")
+        if not 0 <= self.outside < np.inf:
+            raise UserError(f"watches.outside={self.outside} must be a finite number, at least 0")
 
 
 @dataclass

@@ -26,20 +26,33 @@ def main() -> int:
     try:
         if len(sys.argv) != 2:
             raise UserError("give one file: the spec of the arm server")
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _give_up)
         server = Server.from_file(Path(sys.argv[1]))
-        server.start()
+        server.start(lambda: _stop_by_signal(server.loop))
     except UserError as error:
         tell({"refused": str(error)})
         print(error, file=sys.stderr)
         return error.exit_code
-    signal.signal(signal.SIGINT, lambda *_: server.loop.ask_stop("interrupted", park=True))
-    signal.signal(signal.SIGTERM, lambda *_: server.loop.ask_stop("terminated", park=True))
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     gc.collect()
     gc.freeze()  # what the imports left is never looked through again
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     tell({"ready": True, "pid": os.getpid(), "start_seconds": time.monotonic() - BEGAN, "memory_mb": memory})
     return EXIT_FAULT if server.run() else 0
+
+
+def _give_up(number: int, frame: Any) -> None:
+    """Before the loop runs: whatever was begun is undone, and torque is off."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # a second one must not interrupt the cutting
+    sys.exit(f"stopped by {signal.Signals(number).name} while it started")
+
+
+def _stop_by_signal(loop: Any) -> None:
+    """From now on the loop ends in order: it brakes, parks, cuts torque."""
+    signal.signal(signal.SIGINT, lambda *_: loop.ask_stop("interrupted", park=True))
+    signal.signal(signal.SIGTERM, lambda *_: loop.ask_stop("terminated", park=True))
 
 
 def tell(message: dict[str, Any]) -> None:

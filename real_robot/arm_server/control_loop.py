@@ -63,11 +63,21 @@ class ControlLoop:
     def __post_init__(self) -> None:
         self._publish()
 
+    @property
+    def ending(self) -> bool:
+        """Whether it was asked to stop: nobody may arm it any more."""
+        return bool(self._stop)
+
     def ask_stop(self, reason: str, *, park: bool) -> None:
         """Brakes, parks if asked and told where, then ends ``run``. Asked twice, it ends at once."""
         if self._stop:
             self.guard.fault(time.monotonic(), f"{reason}, the second time")
         self._park, self._stop = park and not self._stop, reason
+
+    def ask_hold(self, reason: str) -> None:
+        """Brakes and holds, latched. A stop under way is called off: who says hold does not want the arm to sink."""
+        self._stop, self._park = "", False
+        self.guard.hold(time.monotonic(), reason)
 
     def ask_reset(self) -> None:
         """Tries to leave FAULT before the next period; ``snapshot.reset_failed`` says why if it could not."""
@@ -75,17 +85,29 @@ class ControlLoop:
 
     def run(self) -> None:
         """Until stopped. Torque is still on afterwards, unless in FAULT: the caller cuts it."""
-        period = self.guard.limiter.period
-        while not self._stop:
-            self._period(period)
-        self._event("stop", self._stop)
-        self.guard.hold(time.monotonic(), self._stop)
+        period, ended = self.guard.limiter.period, False
+        while not ended:
+            while not self._stop:
+                self._period(period)
+                self._check_box()
+            ended = self._end(period, self._stop)
+
+    def _end(self, period: float, reason: str) -> bool:
+        """Comes to rest and parks if asked to; False where a person called it off."""
+        self._event("stop", reason)
+        self.guard.hold(time.monotonic(), reason)
         deadline = time.monotonic() + PARK_SECONDS
         self._until(period, deadline, lambda: self.guard.resting)
         if self._park and self.rest is not None and self.guard.state.state is not State.FAULT:
             self.guard.park(time.monotonic(), self.rest)
             self._rested = 0
             self._until(period, deadline, self._arrived)
+        return bool(self._stop)
+
+    def _check_box(self) -> None:
+        """An arm whose record cannot be written is held, and armed again once it can."""
+        if self.box.trouble:
+            self.guard.hold(time.monotonic(), f"the black box cannot be written: {self.box.trouble}")
 
     def _arrived(self) -> bool:
         """At rest for a while: there, or as near as the workspace lets it; one missed reading is no arrival."""
@@ -93,7 +115,9 @@ class ControlLoop:
         return self._rested > ARRIVED_PERIODS
 
     def _until(self, period: float, deadline: float, done: Any) -> None:
-        while not done() and time.monotonic() < deadline and self.guard.state.state is not State.FAULT:
+        while self._stop and not done() and time.monotonic() < deadline:
+            if self.guard.state.state is State.FAULT:
+                return
             self._period(period)
 
     def _period(self, period: float) -> None:

@@ -18,11 +18,13 @@ from robo_reward.errors import UserError
 from robo_reward.real_robot.arm_server.control_loop import ControlLoop
 from robo_reward.real_robot.black_box import BlackBox
 from robo_reward.real_robot.guard import Command
-from robo_reward.real_robot.safety_state import NOT_ARMED
+from robo_reward.real_robot.safety_state import NOT_ARMED, SafetyStop
 
 LONGEST_LINE = 65536
 SEND_SECONDS = 0.05
 """A client that does not take its answer in this time is let go."""
+MOST_CLIENTS = 32
+"""More are not let in: whoever opens connections without end must not keep others from stopping the arm."""
 
 
 @dataclass(eq=False)
@@ -73,11 +75,21 @@ class Door:
         while True:
             for key, _ in self._selector.select():
                 if key.data is None:
-                    link, _ = key.fileobj.accept()  # type: ignore[union-attr]
-                    link.settimeout(SEND_SECONDS)
-                    self._selector.register(link, selectors.EVENT_READ, Client(link))
+                    self._let_in(key.fileobj)
                 else:
                     self._hear(key.data)
+
+    def _let_in(self, listening: Any) -> None:
+        try:
+            link, _ = listening.accept()
+        except OSError:  # it is gone again
+            time.sleep(SEND_SECONDS / 10)
+            return
+        if len(self._selector.get_map()) > MOST_CLIENTS:
+            link.close()
+            return
+        link.settimeout(SEND_SECONDS)
+        self._selector.register(link, selectors.EVENT_READ, Client(link))
 
     def _hear(self, client: Client) -> None:
         try:
@@ -101,7 +113,7 @@ class Door:
         client.link.close()
         if client is self.commander:
             self.commander = None
-            self.guard.hold(time.monotonic(), f"the commanding process '{client.name}' is gone")
+            self.guard.leave(time.monotonic(), f"the commanding process '{client.name}' is gone")
 
     def _answer(self, client: Client, line: bytes) -> dict[str, Any]:
         now = time.monotonic()
@@ -109,11 +121,11 @@ class Door:
             asked = json.loads(line)
             done = self._do(client, now, str(asked["do"]), asked)
         except UserError as error:
-            done = {"error": str(error)}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            done = {"error": str(error), "exit_code": error.exit_code}
+        except Exception as error:  # too deep, too large, not JSON: whatever it is, this thread must live
             # what cannot be read may have been a command: its sender is not to be believed any more
             if client is self.commander:
-                self.guard.hold(now, f"unreadable request: {error}")
+                self.guard.leave(now, f"unreadable request: {error}")
             done = {"error": f"unreadable request: {type(error).__name__}: {error}"}
         state = self.guard.state  # as it is now; the snapshot may be a period old
         now_is = {"state": str(state.state), "reason": state.reason, "latched": state.latched}
@@ -131,7 +143,7 @@ class Door:
             return self._arm(client, now, again=asked.get("again") is True)
         if what == "hold":
             why = str(asked.get("reason") or "")
-            self.guard.hold(now, f"{why} ('{client.name}')" if why else f"asked by '{client.name}'")
+            self.loop.ask_hold(f"{why} ('{client.name}')" if why else f"asked by '{client.name}'")
         elif what == "pause":
             self.guard.wait(now, f"{asked['reason']} ('{client.name}')")
         elif what == "estop":
@@ -139,14 +151,19 @@ class Door:
         elif what == "reset":
             self.loop.ask_reset()
         elif what == "stop":
-            self.loop.ask_stop(f"stop asked by '{client.name}'", park=asked.get("park") is True)
+            self._stop(client, park=asked.get("park") is True)
         elif what != "observe":
             raise UserError(f"unknown request '{what}'")
         return {}
 
+    def _stop(self, client: Client, *, park: bool) -> None:
+        if park and self.loop.rest is None:
+            raise UserError("this arm was told no pose to park in (robot.rest): put it down by hand, then ask for stop")
+        self.loop.ask_stop(f"stop asked by '{client.name}'", park=park)
+
     def _act(self, client: Client, now: float, asked: Mapping[str, Any]) -> dict[str, Any]:
         if client is not self.commander:
-            raise UserError("arm first: only the client that armed the arm may move it")
+            raise SafetyStop("arm first: only the client that armed the arm may move it")
         command = Command(int(asked["sequence"]), float(asked["sent_at"]), float(asked["observed_at"]), asked["goal"])
         refused = self.guard.submit(now, command)
         self.box.add({"t": now, "command": dict(asked), "refused": refused})
@@ -155,9 +172,11 @@ class Door:
     def _arm(self, client: Client, now: float, *, again: bool) -> dict[str, Any]:
         if self.commander is not None and self.commander is not client:
             raise UserError(f"the arm is commanded by '{self.commander.name}'; stop that program first")
+        if self.loop.ending:
+            raise UserError("the arm is being parked and its server about to end: try again when it has")
         state = self.guard.state
         if state.latched and state.reason != NOT_ARMED and not again:
-            raise UserError(f"the arm was stopped: {state.reason}. See to it, then arm it again (rearm=true)")
+            raise SafetyStop(f"the arm was stopped: {state.reason}. See to it, then arm it again (rearm=true)")
         self.guard.arm(now)
         self.commander = client
         return {}

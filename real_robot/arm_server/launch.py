@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -20,6 +21,8 @@ from robo_reward.real_robot.arm_server.spec import ServerSpec, write_spec
 START_SECONDS = 90.0
 """Loading LeRobot's robot classes imports torch: seconds on a good machine, most of a minute on a cold disk."""
 
+END_SECONDS = 30.0
+
 
 @dataclass(frozen=True)
 class Launched:
@@ -31,19 +34,40 @@ class Launched:
 
 def launch(spec: ServerSpec, seconds: float = START_SECONDS) -> Launched:
     """Starts it apart from this process's terminal and signals. Raises UserError with its reason if it refused."""
-    spec.black_box.parent.mkdir(parents=True, exist_ok=True)
-    saved = spec.black_box.with_suffix(".spec.json")
-    write_spec(spec, saved)
+    saved, logged = spec.black_box.with_suffix(".spec.json"), spec.black_box.with_suffix(".log")
     command = [sys.executable, "-m", "robo_reward.real_robot.arm_server", str(saved)]
-    with open(spec.black_box.with_suffix(".log"), "ab") as log:
+    try:
+        spec.black_box.parent.mkdir(parents=True, exist_ok=True)
+        write_spec(spec, saved)
+        log = os.open(logged, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise UserError(
+            f"nothing can be written beside the black box '{spec.black_box}' ({error.strerror}): give "
+            "robot.black_box=FILE"
+        ) from error
+    try:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
         )
-    said = _first_words(process, seconds)
+    finally:
+        os.close(log)
+    try:
+        said = _first_words(process, seconds)
+    except BaseException:  # Ctrl-C while it starts: it must not power the arm when nobody waits for it any more
+        _end(process)
+        raise
     if not said.get("ready"):
-        process.wait()
-        raise UserError(said.get("refused") or f"the arm server did not start: see '{log.name}'")
+        _end(process, told="late" not in said)
+        raise UserError(said.get("refused") or f"the arm server did not start: see '{logged}'")
     return Launched(process, said)
+
+
+def _end(process: subprocess.Popen[bytes], told: bool = False) -> None:
+    """Waits for it where it has ``told`` that it ends; else it is stopped, and ends with torque off."""
+    if not told:
+        process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(END_SECONDS)
 
 
 def _first_words(process: subprocess.Popen[bytes], seconds: float) -> dict[str, Any]:
@@ -59,8 +83,7 @@ def _first_words(process: subprocess.Popen[bytes], seconds: float) -> dict[str, 
                 return dict(json.loads(line))
         if ready and not came:
             return {}
-    process.terminate()
-    return {"refused": f"the arm server was not ready within {seconds:g} s and was ended"}
+    return {"refused": f"the arm server was not ready within {seconds:g} s and was ended", "late": True}
 
 
 def default_socket(port: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from robo_reward.real_robot.any_arm import AnyArm
 from robo_reward.real_robot.arm_driver import ArmDriver, ArmRefused, Reading, read_surely
 from robo_reward.real_robot.arm_server.control_loop import ControlLoop
 from robo_reward.real_robot.arm_server.door import Door
-from robo_reward.real_robot.arm_server.spec import ServerSpec, read_spec
+from robo_reward.real_robot.arm_server.spec import ServerSpec, read_spec, settings_of
 from robo_reward.real_robot.black_box import BlackBox
 from robo_reward.real_robot.braking import Floats
 from robo_reward.real_robot.feetech_arm import FeetechArm
@@ -43,34 +44,46 @@ def make_driver(spec: ServerSpec) -> ArmDriver:
 class Server:
     """``start`` may refuse with torque untouched; after it ``run`` must be called, which ends with torque off."""
 
-    def __init__(self, spec: ServerSpec, arm: ArmDriver) -> None:
+    def __init__(self, spec: ServerSpec, arm: ArmDriver, settings: dict[str, Any] | None = None) -> None:
+        """``settings``: the spec as it was asked for, before a robot of somebody else's changed it."""
         self.spec = spec
         self.arm = arm
+        self.settings = settings_of(spec) if settings is None else settings
         self.box = BlackBox(spec.black_box)
 
     @classmethod
     def from_file(cls, path: Path) -> Server:
         """Raises UserError."""
         spec = read_spec(path)
-        return cls(spec, make_driver(spec))
+        settings = settings_of(spec)
+        return cls(spec, make_driver(spec), settings)
 
     def check(self) -> None:
         """Opens and checks everything; torque stays as it is. Raises UserError, and the port is free again."""
         self.box.open()
         try:
             self._prepare(self.arm.open())
+            if self.box.trouble:
+                raise UserError(
+                    f"the black box '{self.box.path}' cannot be written ({self.box.trouble}): make room, or give "
+                    "robot.black_box=FILE"
+                )
         except BaseException as error:
             self.box.add({"t": time.monotonic(), "event": "refused", "value": str(error)})
             self.arm.close()
             raise
 
-    def start(self) -> None:
-        """``check``, then goal := present, then torque. Raises UserError before torque is on."""
+    def start(self, ready: Callable[[], None] = lambda: None) -> None:
+        """``check``, then goal := present, then torque. Raises UserError before torque is on.
+
+        ``ready`` is called last: what it raises, like everything before, ends with torque off.
+        """
         self.check()
         try:
             self.arm.power()
             self.guard.start(time.monotonic(), read_surely(self.arm).position)
             self.door.open()
+            ready()
         except BaseException as error:
             torque = dict(self.arm.cut())
             self.box.add({"t": time.monotonic(), "event": "refused", "value": str(error), "torque": torque})
@@ -97,7 +110,12 @@ class Server:
         rest = _pose(spec.rest, limits)
         self.guard = Guard(limiter, watches, SafetyState(self._heard), spec.commands)
         self.loop = ControlLoop(self.arm, self.guard, self.box, rest)
-        self.about: dict[str, Any] = {"names": list(names), "rate_hz": spec.rate_hz, "limits": _plain(asdict(limits))}
+        self.about: dict[str, Any] = {
+            "names": list(names),
+            "rate_hz": spec.rate_hz,
+            "limits": _plain(asdict(limits)),
+            "settings": self.settings,
+        }
         self.box.add({"t": time.monotonic(), "event": "start", "value": {**self.about, "wall": time.time()}})
         self.door = Door(self.loop, self.box, spec.socket, self.about)
 
@@ -132,6 +150,8 @@ def _pose(rest: dict[str, float] | None, limits: JointLimits) -> Floats | None:
     missing = sorted(set(names) - set(rest))
     if missing:
         raise UserError(f"rest lacks the joints {missing}: give all of {list(names)}")
+    if not np.isfinite(list(rest.values())).all():
+        raise UserError(f"rest={rest} must be finite numbers")
     return np.clip([rest[name] for name in names], limits.lower, limits.upper)
 
 

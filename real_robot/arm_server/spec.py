@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +36,24 @@ class ServerSpec:
     """Ranges of joints whose robot cannot tell them."""
     rest: dict[str, float] | None = None
     """Where the arm is parked before its torque goes off; None: it is cut where it stands, and sinks."""
+
+
+OWN = ("socket", "black_box")
+"""What two programs may have differently and still mean the same arm."""
+
+
+def settings_of(spec: ServerSpec) -> dict[str, Any]:
+    """Robot and limits as JSON's types, {"limits.velocity": 60.0, ...}: what a running server is compared by."""
+    held: dict[str, Any] = json.loads(json.dumps(draccus.encode(spec), default=str))
+    return dict(_flat({key: value for key, value in held.items() if key not in OWN}))
+
+
+def _flat(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}", value
 
 
 def write_spec(spec: ServerSpec, path: Path) -> None:

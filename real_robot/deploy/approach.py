@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from robo_reward.errors import UserError
 from robo_reward.real_robot.deploy.loop import Arm
 from robo_reward.real_robot.deploy.metronome import Metronome
 from robo_reward.real_robot.safety_state import SafetyStop
@@ -20,8 +19,7 @@ def go_to(arm: Arm, pose: Mapping[str, float], metronome: Metronome, seconds: fl
     """Moves until the guard sends the pose {joint: value} and the arm had time to follow.
 
     Raises:
-        UserError: the pose cannot be reached in ``seconds``; the arm is held.
-        SafetyStop: the guard stopped the arm.
+        SafetyStop: the pose cannot be reached in ``seconds`` and the arm is held, or the guard stopped it.
     """
     metronome.begin()
     names, target = list(pose), np.array(list(pose.values()))
@@ -37,7 +35,7 @@ def go_to(arm: Arm, pose: Mapping[str, float], metronome: Metronome, seconds: fl
     arm.hold("the start pose was not reached")
     worst = names[int(np.argmax(away))]
     why = "the workspace is in the way" if view.blocked else f"{view.state}: {view.reason}"
-    raise UserError(
+    raise SafetyStop(
         f"the start pose was not reached in {seconds:g} s: '{worst}' is {away.max():.1f} away ({why}). Move the arm "
         "nearer by hand, or start=false to begin where it is"
     )

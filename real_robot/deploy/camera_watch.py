@@ -40,6 +40,9 @@ class CameraPlan:
     """In so many looks in a row."""
 
     def __post_init__(self) -> None:
+        for name in ("age_periods", "frozen_time", "frozen_move", "dark", "swap_margin"):
+            if not np.isfinite(getattr(self, name)):  # what is compared with NaN is never found wrong
+                raise UserError(f"{name}={getattr(self, name)} must be a finite number")
         if self.age_periods < 1 or self.frozen_time <= 0 or self.swap_looks < 1:
             raise UserError(
                 f"age_periods={self.age_periods} and swap_looks={self.swap_looks} must be 1 or more, "

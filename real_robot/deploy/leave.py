@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import subprocess
 import threading
 from types import FrameType
 from typing import Any
@@ -13,6 +14,10 @@ from robo_reward.real_robot.arm_client import ArmClient, ArmView
 
 ASK = "python -m robo_reward.real_robot.arm_server.ask"
 PARK_SECONDS = 60.0
+UNWATCHED = (
+    "Nobody watches the arm: if its server died, the motors hold their last goal, powered. Start a program on it "
+    "again, which takes it over as it stands, or cut its power"
+)
 
 
 def leave(robot: Any, clean: bool) -> str:
@@ -28,7 +33,9 @@ def leave(robot: Any, clean: bool) -> str:
         _cut(robot)
         raise
     except UserError as error:
-        return f"the arm server cannot be asked any more: {error}"
+        return f"the arm server cannot be asked any more ({error}). {UNWATCHED}"
+    except subprocess.TimeoutExpired:
+        return f"still powered, not parked within {PARK_SECONDS:g} s: {ASK} {robot.client.path} observe"
     finally:
         robot.disconnect()  # its client is closed already: only the cameras are left
 
@@ -50,7 +57,7 @@ def _leave(robot: Any, clean: bool) -> str:
     try:
         view = client.observe()
         if not clean or robot.config.rest is None or robot.config.keep_server or robot.launched is None:
-            return _held(view, client)
+            return _held(view, client, parks=robot.config.rest is not None)
         client.stop(park=True)
     finally:
         client.close()
@@ -66,9 +73,9 @@ def _cut(robot: Any) -> None:
     client.close()
 
 
-def _held(view: ArmView, client: ArmClient) -> str:
+def _held(view: ArmView, client: ArmClient, parks: bool) -> str:
     what = "torque is off" if view.state == "FAULT" else "powered, held in place"
     return (
-        f"{view.state} ({view.reason}): {what}. Its server goes on: {ASK} {client.path} observe, or park, or stop "
-        "(the arm sinks)"
+        f"{view.state} ({view.reason}): {what}. Its server goes on: {ASK} {client.path} observe, "
+        f"{'or park, ' if parks else ''}or stop (the arm sinks)"
     )

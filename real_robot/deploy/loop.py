@@ -67,7 +67,8 @@ class LoopPlan:
     """A new chunk is asked for once so few actions are left."""
 
     def __post_init__(self) -> None:
-        if min(self.seconds, self.joints_age, self.patience) <= 0 or self.horizon < 1 or self.replan < 0:
+        times = np.array([self.seconds, self.joints_age, self.patience])
+        if not (np.isfinite(times).all() and (times > 0).all()) or self.horizon < 1 or self.replan < 0:
             raise UserError(
                 f"seconds={self.seconds}, joints_age={self.joints_age}, patience={self.patience} must be above 0, "
                 f"horizon={self.horizon} at least 1, replan={self.replan} at least 0"

@@ -174,7 +174,9 @@ def _episode(cfg: DictConfig, deployment: Any, number: int) -> Any:
         deployment.twin.ask("rearrange", seed=derive_seed(cfg.seed, "deployed episode", number))
     outcome = deployment.episode(number)
     if cfg.operator and not outcome.stopped:
+        deployment.broken = outcome  # kept even if nobody answers
         outcome = replace(outcome, success=asked(number), success_by="operator")
+        deployment.broken = None
     print(
         f"episode {number}: {outcome.reason}" + ("" if outcome.success is None else f"; success: {outcome.success}"),
         flush=True,

@@ -141,8 +141,9 @@ def test_only_one_commands_and_only_after_arming(start: Start) -> None:
     rig.client.arm()
     other = ArmClient(rig.client.path, "other")
     other.connect()
-    with pytest.raises(SafetyStop, match="commanded by 'test'"):
+    with pytest.raises(UserError, match="commanded by 'test'") as taken:
         other.arm(again=True)
+    assert taken.value.exit_code == 2
     with pytest.raises(SafetyStop, match="arm first"):
         other.act(HOME, time.monotonic())
     assert other.estop().state == "FAULT"  # but anybody may stop it

@@ -46,7 +46,7 @@ def test_who_cannot_wait_cuts_torque(start: Start, monkeypatch: pytest.MonkeyPat
     rig = start()
     rig.client.arm()
 
-    def interrupt(view: Any, client: Any) -> str:
+    def interrupt(view: Any, client: Any, parks: bool) -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(leaving, "_held", interrupt)

@@ -247,3 +247,25 @@ def test_a_camera_that_is_not_there_is_refused_before_the_server(emulated: Any, 
         make_robot_from_config(asked).connect()
     assert not any(emulated.torque().values())
     assert not (tmp_path / "arm.sock").exists()
+
+
+def test_an_interruption_while_the_server_starts_leaves_no_torque(
+    emulated: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from robo_reward.real_robot.arm_server import launch
+
+    started: list[Any] = []
+
+    def interrupted(process: Any, seconds: float) -> dict[str, Any]:
+        started.append(process)
+        until = time.monotonic() + 60
+        while not any(emulated.torque().values()):
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(launch, "_first_words", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        robot(emulated, tmp_path).connect()
+    assert started[0].returncode is not None
+    assert not any(emulated.torque().values())

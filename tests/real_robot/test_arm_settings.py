@@ -1,0 +1,106 @@
+"""Limits and tolerances that make no sense are refused: what is compared with NaN would never be found wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robo_reward.errors import UserError
+from robo_reward.real_robot.deploy.camera_watch import CameraPlan
+from robo_reward.real_robot.deploy.loop import LoopPlan
+from robo_reward.real_robot.guard import CommandPlan
+from robo_reward.real_robot.limits import LimitPlan, LimitSettings
+from robo_reward.real_robot.mujoco_workspace import WorkspacePlan
+from robo_reward.real_robot.watches import WatchPlan
+
+NAN, INF = float("nan"), float("inf")
+RANGES = np.array([[-100.0, 100.0]])
+
+
+@pytest.mark.parametrize("name", ["temperature", "current", "current_time", "tracking", "tracking_time", "fastest"])
+@pytest.mark.parametrize("value", [NAN, INF, 0.0, -1.0])
+def test_a_watch_is_never_off_without_a_word(name: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"watches.{name}="):
+        WatchPlan(**{name: value})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"outside": NAN},
+        {"outside": -1.0},
+        {"reading_age": NAN},
+        {"bus_lost": INF},
+        {"voltage": (NAN, 14.0)},
+        {"voltage": (14.0, 6.0)},
+    ],
+)
+def test_watches(settings: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        WatchPlan(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"timeout": NAN},
+        {"timeout": -0.1},
+        {"timeout": INF, "observation_age": INF},
+        {"observation_age": NAN},
+        {"gentle_time": NAN},
+        {"gentle_time": -1.0},
+        {"gentle_speed": NAN},
+        {"gentle_speed": 2.0},
+    ],
+)
+def test_commands(settings: dict[str, float]) -> None:
+    with pytest.raises(UserError):
+        CommandPlan(**settings)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        LimitPlan(velocity=NAN),
+        LimitPlan(velocity=-60.0),
+        LimitPlan(velocity=INF),
+        LimitPlan(acceleration=0.0),
+        LimitPlan(margin=NAN),
+        LimitPlan(margin=-5.0),
+        LimitPlan(margin=100.0),
+        LimitPlan(joints={"lift": LimitSettings(lower=NAN)}),
+        LimitPlan(joints={"lift": LimitSettings(upper=INF)}),
+        LimitPlan(joints={"lift": LimitSettings(lower=30.0, upper=-30.0)}),
+        LimitPlan(joints={"tail": LimitSettings(velocity=10.0)}),
+    ],
+)
+def test_limits(plan: LimitPlan) -> None:
+    with pytest.raises(UserError):
+        plan.limits(["lift"], RANGES)
+
+
+@pytest.mark.parametrize("share", [NAN, 0.0, 1.5, -1.0])
+def test_torque(share: float) -> None:
+    with pytest.raises(UserError, match=r"limits\.torque"):
+        LimitPlan(torque=share).torques(["lift"])
+
+
+@pytest.mark.parametrize("settings", [{"speed": NAN}, {"clearance": -1.0}, {"low": (NAN, 0.0, 0.0)}])
+def test_workspace(settings: dict[str, Any]) -> None:
+    with pytest.raises(UserError):
+        WorkspacePlan("arm.xml", **settings)
+
+
+@pytest.mark.parametrize("name", ["seconds", "joints_age", "patience"])
+@pytest.mark.parametrize("value", [NAN, INF, 0.0, -1.0])
+def test_the_loop(name: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"{name}="):
+        LoopPlan(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["age_periods", "frozen_time", "frozen_move", "dark", "swap_margin"])
+def test_cameras(name: str) -> None:
+    with pytest.raises(UserError, match=f"{name}=nan"):
+        CameraPlan(**{name: NAN})
