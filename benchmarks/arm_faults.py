@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import arm_fault_child as child
 import arm_plain as plain
 import numpy as np
 import yaml
+from arm_fault_table import write_table
 from arm_wire import Box, goals_sent, read_wire, rest_after, violations
 from cells import Row, run_cells, write_result
 
@@ -71,6 +73,7 @@ def guarded(fault: int, runs: dict[str, Path], processes: Any) -> Row:
         "notes": left.notes,
         "said": re.sub(r"/(tmp|dev|run)/\S+", "...", left.said)[:200],
         "load": round(os.getloadavg()[0], 1),
+        "git_commit": git_commit(),
     }
     row["verdict"] = verdict(row, log, left)
     shutil.rmtree(left.folder, ignore_errors=True)
@@ -155,6 +158,11 @@ def jump(log: WireLog) -> float:
     return worst
 
 
+def commits(rows: list[Row]) -> dict[str, int]:
+    """Rows by the commit of this repository that they were run at; plain lerobot-rollout needs of it the arm alone."""
+    return dict(Counter(str(row.get("git_commit")) for row in rows))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", default=",".join(map(str, FAULTS)))
@@ -190,12 +198,13 @@ def write() -> None:
         "plain_lerobot": plain.summary(beside),
         "plain_not_applicable": plain.NOT_APPLICABLE,
         "load": [min((r["load"] for r in faults), default=None), max((r["load"] for r in faults), default=None)],
-        "git_commit": git_commit(),
+        "git_commit": {"guarded": commits(faults), "plain": commits(beside)},
         "plant": "IdealPlant, pictures of 48x64 made by it; LeRobot's SO-101 classes and the vendor's SDK on a pty",
     }
     write_result("arm_faults", "python benchmarks/arm_faults.py", beside, summary, (0,))
     path = Path(__file__).parent / "results" / "arm_faults.json"
     atomic.write_json(path, {**json.loads(path.read_text()), "faults": faults})
+    write_table()
     print(summary)
 
 

@@ -22,6 +22,7 @@ from robo_reward.real_robot.emulation.calibration import to_units
 from robo_reward.real_robot.emulation.camera_server import CameraSettings
 from robo_reward.real_robot.emulation.faults import FAULTS
 from robo_reward.real_robot.emulation.own_process import EmulatedProcess
+from robo_reward.runs.summary import git_commit
 
 NOT_APPLICABLE = {
     4: "the engine makes the keys of an action itself",
@@ -160,6 +161,7 @@ def row(fault: int, checkpoint: Path, processes: Any) -> dict[str, Any]:
         "ever_powered": any(write.value for write in log.writes("Torque_Enable")),
         "said": re.sub(r"/(tmp|dev|run)/\S+", "...", left.said)[-200:],
         "load": round(os.getloadavg()[0], 1),
+        "git_commit": git_commit(),
     }
     shutil.rmtree(folder, ignore_errors=True)
     return found

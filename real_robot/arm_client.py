@@ -94,6 +94,10 @@ class ArmClient:
         """Brakes and stays powered until armed again."""
         return self._view(self._ask({"do": "hold", "reason": reason}))
 
+    def leave(self) -> None:
+        """Gives up the command of an arm with which all is well: held, and the next program may arm it."""
+        self._ask({"do": "leave"})
+
     def pause(self, reason: str) -> ArmView:
         """Brakes now and stays powered; the next fresh goal moves the arm again."""
         return self._view(self._ask({"do": "pause", "reason": reason}))

@@ -18,7 +18,7 @@ from robo_reward.real_robot.arm_client import ArmClient, ArmView
 from robo_reward.real_robot.arm_server.launch import Launched, default_socket, launch
 from robo_reward.real_robot.arm_server.spec import ServerSpec, settings_of
 from robo_reward.real_robot.config_guarded_robot import GuardedRobotConfig
-from robo_reward.real_robot.safety_state import NOT_ARMED, SafetyStop
+from robo_reward.real_robot.safety_state import NOTHING_WRONG, SafetyStop
 
 logger = logging.getLogger(__name__)
 ASK = "python -m robo_reward.real_robot.arm_server.ask"
@@ -205,7 +205,7 @@ class GuardedRobot(Robot):  # type: ignore[misc]
             if not self.client.is_connected or self.launched is None or self.config.keep_server:
                 return
             view = self.client.observe()
-            if view.latched and view.reason != NOT_ARMED:
+            if view.latched and view.reason not in NOTHING_WRONG:
                 logger.error(STOPPED, view.state, view.reason, self.client.path)
                 return
             self.client.stop(park=self.config.rest is not None)

@@ -10,6 +10,10 @@ from robo_reward.errors import UserError
 
 NOT_ARMED = "not armed"
 """The reason of the first HOLD: nothing went wrong yet."""
+LEFT = "left in order, not armed"
+"""The reason of a HOLD in which a program left the arm that had nothing to complain of."""
+NOTHING_WRONG = (NOT_ARMED, LEFT)
+"""Whoever arms after these need not say that a person has seen to the reason: ``rearm`` must keep its meaning."""
 
 
 class State(StrEnum):

@@ -18,7 +18,7 @@ from robo_reward.errors import UserError
 from robo_reward.real_robot.arm_server.control_loop import ControlLoop
 from robo_reward.real_robot.black_box import BlackBox
 from robo_reward.real_robot.guard import Command
-from robo_reward.real_robot.safety_state import NOT_ARMED, SafetyStop
+from robo_reward.real_robot.safety_state import LEFT, NOTHING_WRONG, SafetyStop
 
 LONGEST_LINE = 65536
 SEND_SECONDS = 0.05
@@ -39,7 +39,8 @@ class Client:
 class Door:
     """Requests are {"do": NAME, ...}; each gets one line back, with "error" if it was refused.
 
-    observe, act (sequence, sent_at, observed_at, goal), arm (again), pause (reason), hold, estop, reset, stop (park).
+    observe, act (sequence, sent_at, observed_at, goal), arm (again), pause (reason), hold, leave, estop, reset,
+    stop (park).
     Anybody may look, pause, hold and stop; only the client that armed may act, and only one can have armed.
     """
 
@@ -146,6 +147,8 @@ class Door:
             self.loop.ask_hold(f"{why} ('{client.name}')" if why else f"asked by '{client.name}'")
         elif what == "pause":
             self.guard.wait(now, f"{asked['reason']} ('{client.name}')")
+        elif what == "leave":
+            self._leave_in_order(client, now)
         elif what == "estop":
             self.guard.fault(now, f"emergency stop by '{client.name}'")
         elif what == "reset":
@@ -155,6 +158,11 @@ class Door:
         elif what != "observe":
             raise UserError(f"unknown request '{what}'")
         return {}
+
+    def _leave_in_order(self, client: Client, now: float) -> None:
+        if client is self.commander:
+            self.commander = None
+            self.guard.leave(now, LEFT)
 
     def _stop(self, client: Client, *, park: bool) -> None:
         if park and self.loop.rest is None:
@@ -175,7 +183,7 @@ class Door:
         if self.loop.ending:
             raise UserError("the arm is being parked and its server about to end: try again when it has")
         state = self.guard.state
-        if state.latched and state.reason != NOT_ARMED and not again:
+        if state.latched and state.reason not in NOTHING_WRONG and not again:
             raise SafetyStop(f"the arm was stopped: {state.reason}. See to it, then arm it again (rearm=true)")
         self.guard.arm(now)
         self.commander = client

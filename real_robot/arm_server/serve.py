@@ -115,6 +115,7 @@ class Server:
             "rate_hz": spec.rate_hz,
             "limits": _plain(asdict(limits)),
             "settings": self.settings,
+            "black_box": str(spec.black_box),
         }
         self.box.add({"t": time.monotonic(), "event": "start", "value": {**self.about, "wall": time.time()}})
         self.door = Door(self.loop, self.box, spec.socket, self.about)

@@ -10,6 +10,7 @@ from typing import Any
 from robo_reward.build import build, build_transforms, load_policy, load_reward_model, model_folder, read_recipe
 from robo_reward.contracts import Policy
 from robo_reward.errors import UserError
+from robo_reward.real_robot.deploy.adapting import ArmAdaptation
 from robo_reward.real_robot.deploy.camera_watch import CameraPlan
 from robo_reward.real_robot.deploy.critic import Watchers
 from robo_reward.real_robot.deploy.deployment import Deployment
@@ -43,14 +44,18 @@ def prepare(
     leader: Mapping[str, Any] | None = None,
     live: str | None = None,
     world: Mapping[str, Any] | None = None,
+    adaptation: ArmAdaptation | None = None,
 ) -> Deployment:
     """A deployment that is not open yet. ``robot``: the yaml of the group, built last, when all else is known to fit.
 
+    ``adaptation`` changes the policy between episodes.
     ``run`` None: the scripted expert of an emulated arm, whose task is that of ``world``, a yaml of the group ``env``.
 
     Raises:
-        UserError: the run's policy cannot be read, or was not made for an arm.
+        UserError: the run's policy cannot be read, or was not made for an arm; an adaptation that is none.
     """
+    if adaptation is not None and not callable(getattr(adaptation, "adapt", None)):
+        raise UserError(f"adaptation: a {type(adaptation).__name__} has no adapt(policy, episode)")
     policy, interface, own = _trained(Path(run), watch) if run is not None else _scripted(world)
     if views is not None:
         interface = interface.only(tuple(views))
@@ -65,7 +70,9 @@ def prepare(
     hand = make_hand(teleop, leader or {}, interface)
     made = build(config)
     acting = policy if policy is not None else ScriptedPolicy(getattr(made, "twin", None), interface.joints)
-    return Deployment(made, acting, interface, watchers, plan, sight, dry_run, hand, display, stack=stack)
+    return Deployment(
+        made, acting, interface, watchers, plan, sight, dry_run, hand, display, stack=stack, adaptation=adaptation
+    )
 
 
 def _trained(run: Path, watch: bool) -> tuple[Policy, PolicyInterface, Watchers]:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from robo_reward.contracts import Observation, Policy
+from robo_reward.errors import UserError
 from robo_reward.real_robot.arm_client import ArmView
+from robo_reward.real_robot.deploy.adapting import ArmAdaptation, adapted
 from robo_reward.real_robot.deploy.approach import clipped, go_to
 from robo_reward.real_robot.deploy.camera_watch import CameraPlan
 from robo_reward.real_robot.deploy.critic import Critic, Watchers
@@ -59,11 +61,19 @@ class Deployment:
     """How the arm stands, after ``close``."""
     broken: Outcome | None = None
     """What there is of an episode that an interruption or a fault of ours ended."""
+    adaptation: ArmAdaptation | None = None
+    """Changes the policy after each episode."""
 
     @property
     def twin(self) -> Any:
         """The ``EmulatedProcess`` behind an emulated robot, None with a real one."""
         return getattr(self.robot, "twin", None)
+
+    @property
+    def black_box(self) -> str:
+        """Where the arm's record is: a server that ran already goes on with its own."""
+        about = {} if self.arm is None else self.arm.about
+        return str(about.get("black_box", self.robot.config.black_box))
 
     def open(self) -> None:
         """Everything that can be refused is refused before torque. Raises UserError or SafetyStop."""
@@ -124,6 +134,17 @@ class Deployment:
             self.broken = _outcome(number, f"broken off: {type(error).__name__}", False, loop, witness)
             raise
 
+    def adapt(self, outcome: Outcome) -> dict[str, float]:
+        """Test-time adaptation on an episode that was not stopped; metrics. Raises SafetyStop with the arm held."""
+        if self.adaptation is None or self.dry_run or outcome.stopped or outcome.trace is None:
+            return {}
+        self.arm.pause("the policy adapts")
+        try:
+            priced = self.priced(outcome.trace)
+        except UserError:  # a chain that prices only while training
+            priced = outcome.trace
+        return adapted(self.adaptation, self.policy, self.interface, priced)
+
     def raise_if_stopped(self, outcome: Outcome) -> None:
         """Raises SafetyStop (exit code 3) where the arm was stopped."""
         if outcome.stopped:
@@ -138,7 +159,7 @@ class Deployment:
         if hasattr(self.shown, "done"):
             self.shown.done()  # type: ignore[union-attr]
         if self.arm is None:
-            self.left = "never powered"
+            self.left = "never commanded by this program"
         elif self.dry_run:
             self.arm.close()
             self.robot.disconnect()

@@ -26,6 +26,9 @@ def leave(robot: Any, clean: bool) -> str:
     A clean end parks the arm and cuts torque if ``rest`` is set. Otherwise the arm is held, powered, by its server:
     without power it would fall. Ctrl-C in here cuts torque.
     """
+    if clean:
+        with contextlib.suppress(UserError):
+            robot.client.leave()
     robot.client.close()  # the server holds the arm at once, whatever was half-said
     try:
         return _leave(robot, clean)

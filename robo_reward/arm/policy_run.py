@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import select
 import shutil
+import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,12 +59,13 @@ def _checked(verb: str, cfg: DictConfig) -> None:
     emulated = "plant" in cfg.robot and verb == "deploy"
     if cfg.run is None and cfg.robot.get("_target_") is not None and not emulated:
         raise UserError("an arm needs run=DIR, the folder of a finished train run (robo-reward train env=so101 ...)")
-    if cfg.episodes < 1 or (cfg.seconds is not None and cfg.seconds <= 0) or cfg.threads < 1:
-        raise UserError(
-            f"episodes={cfg.episodes} and threads={cfg.threads} must be 1 or more, seconds={cfg.seconds} above 0"
-        )
+    _check_numbers(cfg)
     if cfg.robot.get("_target_") is None:
         raise UserError("this needs a robot: robot=emulated_so101, or robot=so101 robot.port=/dev/ttyACM0")
+    if cfg.run is None and cfg.adaptation is not None:
+        raise UserError("adaptation changes a policy: give run=DIR, the scripted expert learns nothing")
+    if cfg.operator and not _somebody_answers():
+        raise UserError("operator=true asks on the terminal after each episode, and there is none")
     if disturbs(cfg.hook):
         raise UserError("forces push simulated robots only: on an arm use hook=none or hook=success_stop")
     if cfg.run is None:
@@ -72,6 +76,21 @@ def _checked(verb: str, cfg: DictConfig) -> None:
         raise UserError(f"run='{folder}' is not the folder of a finished train run (no policy/policy.yaml)")
 
 
+def _check_numbers(cfg: DictConfig) -> None:
+    from robo_reward.bounds import check_bounds
+
+    check_bounds(cfg, {"episodes": 1, "threads": 1, "seed": 0})
+    if cfg.episodes is None or cfg.threads is None:
+        raise UserError(f"episodes={cfg.episodes} and threads={cfg.threads} must be 1 or more")
+    said = {"seconds": cfg.seconds}
+    said |= {f"{group}.{key}": value for group in ("loop", "sight", "progress") for key, value in cfg[group].items()}
+    for key, value in said.items():
+        if isinstance(value, str) and not key.endswith("_target_"):  # .nan is a word on the command line
+            raise UserError(f"{key}={value} must be a number")
+    if cfg.seconds is not None and not 0 < cfg.seconds < math.inf:
+        raise UserError(f"seconds={cfg.seconds} must be above 0")
+
+
 def _prepared(cfg: DictConfig, folder: RunFolder) -> Any:
     from omegaconf import OmegaConf
 
@@ -80,7 +99,8 @@ def _prepared(cfg: DictConfig, folder: RunFolder) -> Any:
     robot: Any = OmegaConf.to_container(cfg.robot, resolve=True)
     world: Any = OmegaConf.to_container(cfg.world, resolve=True)
     if "plant" in robot:
-        shown = world if cfg.run is None else cast(Any, OmegaConf.load(Path(cfg.run) / "config.yaml")).env
+        trained = None if cfg.run is None else cast(Any, OmegaConf.load(Path(cfg.run) / "config.yaml")).get("env")
+        shown = world if trained is None else trained
         robot["plant"]["task"] = robot["plant"].get("task") or shown.get("task") or "reach"
         world["task"] = robot["plant"]["task"]
     return build(cfg.deployment)(
@@ -99,6 +119,7 @@ def _prepared(cfg: DictConfig, folder: RunFolder) -> Any:
         leader=dict(cfg.leader),
         live=cfg.live,
         world=world,
+        adaptation=None if cfg.adaptation is None else build(cfg.adaptation),
     )
 
 
@@ -154,6 +175,7 @@ def _play(cfg: DictConfig, folder: RunFolder, deployment: Any) -> Kept:
                 folder.log(number, _numbers(outcome))
                 if outcome.stopped:
                     break
+                _adapt(folder, deployment, outcome)
         clean = not any(outcome.stopped for outcome in kept.outcomes)
     finally:
         if deployment.broken is not None:
@@ -182,6 +204,25 @@ def _episode(cfg: DictConfig, deployment: Any, number: int) -> Any:
         flush=True,
     )
     return outcome
+
+
+def _adapt(folder: RunFolder, deployment: Any, outcome: Any) -> None:
+    """After an episode; the policy as it is then lies in the run folder, which deploy takes as a run's."""
+    if deployment.adaptation is None:
+        return
+    told = deployment.adapt(outcome)
+    folder.log(outcome.number, {f"timing/adaptation_{key}": value for key, value in told.items()})
+    deployment.policy.save(folder.path / "policy")
+    deployment.interface.save(folder.path / "policy")
+
+
+def _somebody_answers() -> bool:
+    """False where standard input has ended already; whoever answers through a pipe may still do so."""
+    try:
+        ready, _, _ = select.select([sys.stdin], [], [], 0)
+        return sys.stdin.isatty() or not ready or bool(sys.stdin.buffer.peek(1))
+    except (OSError, ValueError, AttributeError, TypeError):  # closed, or a stand-in that cannot be looked at
+        return sys.stdin is not None and not sys.stdin.closed
 
 
 def asked(number: int) -> bool:
@@ -232,7 +273,7 @@ def _describe(cfg: DictConfig, folder: RunFolder, kept: Kept) -> None:
         "counts": dict(total),
         "timing": [outcome.timing for outcome in outcomes],
         "arm": kept.deployment.left,
-        "black_box": str(kept.deployment.robot.config.black_box),
+        "black_box": kept.deployment.black_box,
         "unpriced": kept.unpriced,
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robo_reward import cli
 from robo_reward.errors import UserError
 from robo_reward.real_robot.deploy.camera_watch import CameraPlan
 from robo_reward.real_robot.deploy.loop import LoopPlan
@@ -22,8 +23,9 @@ RANGES = np.array([[-100.0, 100.0]])
 @pytest.mark.parametrize("name", ["temperature", "current", "current_time", "tracking", "tracking_time", "fastest"])
 @pytest.mark.parametrize("value", [NAN, INF, 0.0, -1.0])
 def test_a_watch_is_never_off_without_a_word(name: str, value: float) -> None:
+    settings: dict[str, Any] = {name: value}
     with pytest.raises(UserError, match=f"watches.{name}="):
-        WatchPlan(**{name: value})
+        WatchPlan(**settings)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,7 @@ def test_watches(settings: dict[str, Any]) -> None:
         {"gentle_speed": 2.0},
     ],
 )
-def test_commands(settings: dict[str, float]) -> None:
+def test_commands(settings: dict[str, Any]) -> None:
     with pytest.raises(UserError):
         CommandPlan(**settings)
 
@@ -96,11 +98,37 @@ def test_workspace(settings: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["seconds", "joints_age", "patience"])
 @pytest.mark.parametrize("value", [NAN, INF, 0.0, -1.0])
 def test_the_loop(name: str, value: float) -> None:
+    settings: dict[str, Any] = {name: value}
     with pytest.raises(UserError, match=f"{name}="):
-        LoopPlan(**{name: value})
+        LoopPlan(**settings)
 
 
 @pytest.mark.parametrize("name", ["age_periods", "frozen_time", "frozen_move", "dark", "swap_margin"])
 def test_cameras(name: str) -> None:
+    settings: dict[str, Any] = {name: NAN}
     with pytest.raises(UserError, match=f"{name}=nan"):
-        CameraPlan(**{name: NAN})
+        CameraPlan(**settings)
+
+
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        ("seconds=.nan", "seconds=.nan must be a number"),
+        ("seconds=nan", "seconds=nan must be above 0"),
+        ("seconds=-1", "seconds=-1 must be above 0"),
+        ("episodes=many", "episodes=many must be a whole number"),
+        ("episodes=null", "episodes=None"),
+        ("loop.patience=.inf", "loop.patience=.inf must be a number"),
+        ("sight.dark=black", "sight.dark=black must be a number"),
+        ("progress.fallen=far", "progress.fallen=far must be a number"),
+        ("operator=true", "asks on the terminal"),
+        ("run=/nowhere", "'/nowhere' is not the folder of a finished train run"),
+    ],
+)
+def test_the_command_line(
+    word: str, told: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("/dev/null", encoding="utf-8") as nobody:
+        monkeypatch.setattr("sys.stdin", nobody)
+        assert cli.run(["deploy", word]) == 2
+    assert told in capsys.readouterr().err

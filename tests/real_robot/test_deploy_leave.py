@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from robo_reward.real_robot.arm_client import ArmClient
 from robo_reward.real_robot.deploy import leave as leaving
 from robo_reward.real_robot.deploy.leave import cut_at_next_interrupt, leave
+from robo_reward.real_robot.safety_state import SafetyStop
 
 Start = Callable[..., Any]
 
@@ -36,10 +38,39 @@ def test_a_clean_end_parks_and_cuts_torque(start: Start) -> None:
 def test_without_a_place_to_rest_or_after_a_stop_the_arm_is_held_and_the_way_out_is_said(start: Start) -> None:
     rig = start()
     rig.client.arm()
-    said = leave(robot(rig), clean=True)
+    said = leave(robot(rig), clean=False)
     assert said.startswith("HOLD (the commanding process")
     assert f"{rig.client.path} observe" in said
     assert all(rig.arm.torque().values())
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_only_after_a_stop_must_a_person_say_that_they_saw_to_it(start: Start, clean: bool) -> None:
+    rig = start()
+    rig.client.arm()
+    said = leave(robot(rig), clean=clean)
+    assert said.startswith("HOLD (left in order" if clean else "HOLD (the commanding process")
+    following = ArmClient(rig.client.path, "the next program", deadline=2.0)
+    following.connect()
+    assert following.observe().latched
+    if clean:
+        assert not following.arm().latched
+    else:
+        with pytest.raises(SafetyStop, match="rearm=true"):
+            following.arm()
+    following.close()
+
+
+def test_who_left_an_arm_that_was_stopped_does_not_make_it_well(start: Start) -> None:
+    rig = start()
+    rig.client.arm()
+    rig.client.hold("somebody is in the way")
+    leave(robot(rig), clean=True)
+    following = ArmClient(rig.client.path, "the next program", deadline=2.0)
+    following.connect()
+    with pytest.raises(SafetyStop, match="somebody is in the way"):
+        following.arm()
+    following.close()
 
 
 def test_who_cannot_wait_cuts_torque(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
