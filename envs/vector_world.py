@@ -15,7 +15,7 @@ from robo_reward.contracts import Flags, Floats, Frames, Observation, Oracle, Tr
 from robo_reward.envs.rendering import Profile
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.world_worker import RENDERED, WORLD_SEED, WorldWorker
-from robo_reward.errors import UserError, unknown_name
+from robo_reward.errors import NoOracle, UserError, unknown_name
 from robo_reward.sealed_log import Outcome, SealedLog
 from robo_reward.views import LazyViews, StaleView
 
@@ -182,6 +182,7 @@ class VectorWorld:
         self.name = probe.name
         self.bodies = probe.bodies
         self.landmarks = probe.landmarks
+        self.has_success_test = probe.has_success_test
         self.has_expert = type(probe).expert_action is not SimEnv.expert_action
         self._task = (probe.instruction,) * num_worlds
 
@@ -264,9 +265,9 @@ def check_force(force: NDArray[Any], shape: tuple[int, int, int]) -> None:
 def _check_oracle(probe: SimEnv, oracle: Oracle) -> None:
     """Nobody is trained on a reward that is always zero because the task has none."""
     if oracle == "success" and not probe.has_success_test:
-        raise UserError(f"'{probe.name}' has no success test to learn from: give one with env.success=module:function")
+        raise NoOracle(f"'{probe.name}' has no success test to learn from: give one with env.success=module:function")
     if oracle == "reward" and not probe.has_reward:
-        raise UserError(f"'{probe.name}' has no reward to learn from: give one with env.reward=module:function")
+        raise NoOracle(f"'{probe.name}' has no reward to learn from: give one with env.reward=module:function")
 
 
 def _vectorize(probe: SimEnv, factories: Sequence[EnvFactory], workers: Workers) -> VecEnv:

@@ -21,11 +21,23 @@ VERDICTS = ("pass", "care", "refuse")
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """``verdict`` of the audit; ``reasons`` in words; ``current``: the weights are those that were audited."""
+    """``verdict`` of the audit; ``reasons`` in words; ``current``: the weights are those that were audited.
+
+    ``short``: the short audit of its fit, not the report card. ``env``: the world of the report card, None for recorded
+    episodes.
+    """
 
     verdict: Audit
     reasons: tuple[str, ...]
     current: bool
+    short: bool
+    env: str | None
+
+    def about(self) -> str:
+        """For a line that tells the verdict."""
+        if self.short:
+            return "short audit of its fit"
+        return "audit" if self.env is None else f"audit on {self.env}"
 
 
 def weights_sha256(folder: Path) -> str:
@@ -71,7 +83,11 @@ def read_record(folder: Path) -> AuditRecord | None:
         raise UserError(f"'{path}' is damaged ({error!r}): audit again with robo-reward audit") from error
     if verdict not in VERDICTS:
         raise UserError(f"'{path}' says verdict '{verdict}', which is none of {', '.join(VERDICTS)}: audit again")
-    return AuditRecord(cast(Audit, verdict), reasons, digest == weights_sha256(folder))
+    env = held.get("env")
+    current = digest == weights_sha256(folder)
+    return AuditRecord(
+        cast(Audit, verdict), reasons, current, held.get("kind") == "short", None if env is None else str(env)
+    )
 
 
 def check_accepted(verdict: str | None, reasons: tuple[str, ...], accepted: bool, what: str) -> None:

@@ -21,6 +21,10 @@ class MissingExtra(UserError):
         )
 
 
+class NoOracle(UserError):
+    """The task has no reward, or no success test, that could be asked for."""
+
+
 class Interrupted(Exception):
     """The run was stopped by the user or the scheduler and can be resumed (exit codes 130 and 75)."""
 

@@ -42,8 +42,11 @@ def checked(estimate: Any, count: int, name: str, rows: str = "frames", rounding
 
 
 def _check_part(part: str, value: Any, count: int, name: str, rows: str, rounding: float) -> None:
-    if not isinstance(value, np.ndarray) or value.shape != (count,):
-        shape = f"shape {value.shape}" if isinstance(value, np.ndarray) else f"type {type(value).__name__}"
+    plain = isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray)
+    if plain and value.dtype.kind != "f":
+        raise ContractBroken(f"the reward model '{name}' gave {part} of dtype {value.dtype}: give float32")
+    if not plain or value.shape != (count,):
+        shape = f"shape {value.shape}" if plain else f"type {type(value).__name__}"
         raise ContractBroken(f"the reward model '{name}' gave {part} of {shape} for {count} {rows}: give ({count},)")
     low, high = RANGES[part]
     wrong: NDArray[np.bool_] = ~((value >= low - rounding) & (value <= high + rounding) & np.isfinite(value))

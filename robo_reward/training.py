@@ -219,7 +219,10 @@ class Job:
             session.notes["audit_of_reward"] = "none" if record is None else "of other weights"
             return
         session.verdict = record.verdict
-        print(f"audit of the reward: {record.verdict}" + "".join(f"\n  {reason}" for reason in record.reasons))
+        print(f"{record.about()}: {record.verdict}" + "".join(f"\n  {reason}" for reason in record.reasons))
+        if record.env is not None and record.env != session.world.name:
+            session.notes["audit_of_reward"] = f"on {record.env}"
+            print(f"  that says nothing about {session.world.name}: robo-reward audit reward_model.path={folder} does")
         check_accepted(record.verdict, record.reasons, self.config.accept_refused_reward, f"the reward in '{folder}'")
 
     # --- learning and after ------------------------------------------------------------------------------------------

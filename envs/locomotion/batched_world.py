@@ -14,7 +14,7 @@ from robo_reward.envs.locomotion.state_camera import StateCamera
 from robo_reward.envs.locomotion.task import Judged, LocomotionTask
 from robo_reward.envs.rendering import Profile
 from robo_reward.envs.sim_env import NAN_LIMIT
-from robo_reward.errors import UserError, unknown_name
+from robo_reward.errors import NoOracle, UserError, unknown_name
 from robo_reward.sealed_log import Outcome, SealedLog
 from robo_reward.views import LazyViews
 
@@ -45,8 +45,9 @@ class BatchedWorld:
         if oracle not in ("none", "reward", "success"):
             raise unknown_name("oracle", oracle, ("none", "reward", "success"))
         if oracle == "success" and not task.has_success_test:
-            raise UserError(f"'{task.name}' has no success test to learn from: use reward_model=env_dense")
+            raise NoOracle(f"'{task.name}' has no success test to learn from: use reward_model=env_dense")
         self.task, self.sim, self.camera = task, task.sim, camera
+        self.has_success_test = task.has_success_test
         self.num_worlds, self.horizon, self.oracle = task.sim.num_worlds, horizon, oracle
         self.name, self.action_space, self.state_names = task.name, task.action_space, task.state_names
         self._low, self._high = (

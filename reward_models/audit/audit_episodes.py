@@ -11,7 +11,7 @@ import numpy as np
 from robo_reward.contracts import Floats, Observation, Transition, World
 from robo_reward.errors import UserError
 from robo_reward.explorers import RandomPolicy
-from robo_reward.reward_models.audit.moved_object import put_back, scene_pose
+from robo_reward.reward_models.audit.moved_object import held, put_back, scene_pose
 from robo_reward.reward_models.audit.probes import stopped
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Trace
@@ -56,6 +56,14 @@ class AuditEpisodes:
         """What probes and order are measured on."""
         return [e.trace for e in self.of("success")]
 
+    @property
+    def end_at_success(self) -> bool:
+        """Whether more than a tenth of the successes do not go on: LeRobot ends episodes there, and records no state
+        after the last action.
+        """
+        annotated = [trace.success for trace in self.successes]
+        return bool(np.mean([success is not None and int(success.sum()) == 1 for success in annotated]) > 0.1)
+
 
 def play(
     world: World,
@@ -69,28 +77,38 @@ def play(
     """One episode of a single world, annotated, and whether it succeeded at any step.
 
     It ends with the world's episode, or ``hold`` steps after success; then, once ``after`` was called, it goes on for
-    ``TAKEN_STEPS`` priced frames of zero actions.
+    ``TAKEN_STEPS`` priced frames of a robot that is held where it is.
     """
     world.keep_final(views)
     now = world.reset(seed)
     record = _Record(views, stride, now, bool(world.annotated_success()[0]))
-    ended, waiting, extra = False, hold, 0
-    while not ended and not (waiting == 0 and extra == 0 and after is None):
-        if waiting == 0 and after is not None:
-            after()
-            after, extra, record.taken = None, TAKEN_STEPS * stride, len(record.actions)
-        action = actor(now, len(record.actions)) if extra == 0 else np.zeros((1, *world.action_space.shape), np.float32)
+    ended, waiting = False, hold
+    while not ended and waiting != 0:
+        action = actor(now, len(record.actions))
         mark = world.sealed.mark()
         transition = world.step(action)
         ended = bool(transition.done[0])
         success = _ended_in_success(world, mark, record) if ended else bool(world.annotated_success()[0])
         record.add(transition, success)
-        if extra > 0:
-            extra -= 1
-        elif waiting is not None and any(record.success):
+        if waiting is not None and any(record.success):
             waiting -= 1
         now = transition.after if ended else world.observe()
+    if after is not None and not ended:
+        record.taken = len(record.actions)
+        after()
+        _stays(world, record, TAKEN_STEPS * stride)
     return record.trace(world.fps), any(record.success)
+
+
+def _stays(world: World, record: _Record, steps: int) -> None:
+    """Some decisions more of a robot that is held where it is."""
+    action = np.zeros((1, *world.action_space.shape), np.float32)
+    with held(world):
+        for _ in range(steps):
+            transition = world.step(action)
+            if transition.done[0]:
+                return
+            record.add(transition, bool(world.annotated_success()[0]))
 
 
 def collect(
@@ -128,7 +146,7 @@ def collect(
 
 
 def sort_recorded(traces: Sequence[Trace], stride: int, seed: int) -> AuditEpisodes:
-    """Recorded episodes as an audit needs them: annotated successes are cut where they end, the rest are failures.
+    """Recorded episodes as an audit needs them: those with an annotated success are successes, the rest failures.
 
     Raises:
         UserError: if none of them is a success.

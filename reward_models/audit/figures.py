@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.contracts import Estimate
+from robo_reward.contracts import Estimate, Floats
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisode
 from robo_reward.reward_models.audit.metrics import (
     auroc,
+    concordance,
     expected_calibration_error,
     false_positive_rate,
     label_errors,
@@ -40,40 +41,53 @@ def figures(priced: Sequence[Priced], reversed_orders: Sequence[float]) -> dict[
     lost = [p for p in priced if not p[0].succeeded and p[0].kind != "near_miss"]
     idle = [p for p in lost if p[0].kind == "random"]
     near = [p for p in priced if p[0].kind == "near_miss"]
-    final = {name: [final_progress(e) for _, e in rows] for name, rows in _named(won, lost, idle, near)}
+    final = {name: [final_progress(a, e) for a, e in rows] for name, rows in _named(won, lost, idle, near)}
     return {
-        "voc": mean_or_none([_order(a.trace, e) for a, e in won]),
+        "voc": mean_or_none([value_order_correlation(_until_success(a.trace, e)) for a, e in won]),
+        "concordance": mean_or_none([concordance(_until_success(a.trace, e)) for a, e in won]),
         "voc_reversed": mean_or_none(reversed_orders),
         "negative_rate": negative_rate(_gains(won)),
         "negative_rate_failures": negative_rate(_gains(lost)),
+        "net_gain": mean_or_none([float(_gains([one]).sum()) for one in won]),
         "auroc": _known(auroc(final["won"], final["lost"])),
         "auroc_near_misses": _known(auroc(final["won"], final["near"])),
-        "success_auroc": _success_auroc(priced),
         "false_positive_rate": false_positive_rate(final["won"], final["lost"]),
         "success_progress": mean_or_none(final["won"]),
         "failure_progress": mean_or_none(final["idle"]),
         "near_miss_error": mean_or_none([abs(f - a.progress) for f, (a, _) in zip(final["near"], near, strict=True)]),
         **_rated(priced),
-        "calibration_error": expected_calibration_error(*_verdicts(priced)),
+        **_success_figures(priced),
         "policy_ranking": _ranking(priced),
         **_distances(priced),
     }
 
 
-def final_progress(said: Estimate) -> float:
-    """The mean progress of the last three priced frames."""
-    return float(said.progress[-3:].mean())
+def final_progress(episode: AuditEpisode, said: Estimate) -> float:
+    """The mean progress of the last three priced frames, of a success of those of them that show it."""
+    return float(said.progress[_last(episode)].mean())
+
+
+def end_score(episode: AuditEpisode, said: Estimate) -> float:
+    """What an episode is worth to the reward: its mean match where it matches episodes, else its final progress."""
+    return final_progress(episode, said) if said.match is None else float(said.match.mean())
+
+
+def _last(episode: AuditEpisode) -> NDArray[np.int64]:
+    """A recorded success may end with its first successful frame, or be undone again."""
+    frames, trace = np.arange(len(episode.trace.frame_steps)), episode.trace
+    shown = frames if trace.success is None else frames[trace.success[trace.frame_steps]]
+    return (shown if episode.succeeded and len(shown) else frames)[-3:]
 
 
 def _named(*groups: list[Priced]) -> list[tuple[str, list[Priced]]]:
     return list(zip(("won", "lost", "idle", "near"), groups, strict=True))
 
 
-def _order(trace: Trace, said: Estimate) -> float:
-    """Until the first successful frame: what follows has no order."""
+def _until_success(trace: Trace, said: Estimate) -> Floats:
+    """Progress (K,) until the first successful frame: what follows has no order."""
     first = trace.success_step
     kept = trace.frame_steps <= (len(trace) if first is None else first)
-    return value_order_correlation(said.progress[kept] if kept.sum() > 1 else said.progress[:2])
+    return said.progress[kept] if kept.sum() > 1 else said.progress[:2]
 
 
 def _gains(rows: Sequence[Priced]) -> Floats64:
@@ -85,18 +99,18 @@ def _gains(rows: Sequence[Priced]) -> Floats64:
 def _rated(priced: Sequence[Priced]) -> dict[str, float | None]:
     known = [(a, e) for a, e in priced if math.isfinite(a.progress)]
     return label_errors(
-        [final_progress(e) for _, e in known], [progress_label(a.progress, a.succeeded) for a, _ in known]
+        [final_progress(a, e) for a, e in known], [progress_label(a.progress, a.succeeded) for a, _ in known]
     )
 
 
-def _success_auroc(priced: Sequence[Priced]) -> float | None:
+def _success_figures(priced: Sequence[Priced]) -> dict[str, float | None]:
     """By the last success probability; None of a model that gives 0 throughout: it knows of no success."""
     if all((e.success == 0).all() for _, e in priced):
-        return None
+        return {"success_auroc": None, "calibration_error": None}
     said, won = _verdicts(priced)
-    return _known(
-        auroc([p for p, w in zip(said, won, strict=True) if w], [p for p, w in zip(said, won, strict=True) if not w])
-    )
+    rows = list(zip(said, won, strict=True))
+    separated = _known(auroc([p for p, w in rows if w], [p for p, w in rows if not w]))
+    return {"success_auroc": separated, "calibration_error": expected_calibration_error(said, won)}
 
 
 def _verdicts(priced: Sequence[Priced]) -> tuple[list[float], list[bool]]:
@@ -113,7 +127,7 @@ def _ranking(priced: Sequence[Priced]) -> float | None:
     said, true = dict[str, float](), dict[str, float]()
     for name in names:
         rows = [(a, e) for a, e in priced if a.policy == name]
-        said[name] = float(np.mean([e.progress[-3:].mean() if e.match is None else e.match.mean() for _, e in rows]))
+        said[name] = float(np.mean([end_score(a, e) for a, e in rows]))
         backs = [a.trace.env_reward for a, _ in rows]
         paid = [float(b.sum()) for b in backs if b is not None]
         true[name] = float(np.mean(paid if len(paid) == len(rows) else [a.succeeded for a, _ in rows]))

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.stats import kendalltau, rankdata, spearmanr
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata, spearmanr
+
+TIE = 0.05
+"""Of the largest difference between policies: what differs by less is a tie."""
 
 
 def value_order_correlation(values: ArrayLike) -> float:
@@ -18,6 +21,19 @@ def value_order_correlation(values: ArrayLike) -> float:
     if len(v) < 2 or np.ptp(v) == 0:
         return 0.0
     return float(spearmanr(np.arange(len(v)), v).statistic)
+
+
+def concordance(values: ArrayLike, least: float = 0.02) -> float:
+    """Goodman and Kruskal's gamma of values with time, over the pairs that differ by more than ``least``, in [-1, 1].
+
+    VOC counts stretches without change as lack of order; a reward that waits for the object to move has them. Here
+    only what goes the wrong way counts; 0 where nothing differs.
+    """
+    v = np.asarray(values, float)
+    first, then = np.triu_indices(len(v), 1)
+    change = v[then] - v[first]
+    apart = np.abs(change) > least
+    return float(np.sign(change[apart]).mean()) if apart.any() else 0.0
 
 
 def auroc(positive: ArrayLike, negative: ArrayLike) -> float:
@@ -88,10 +104,21 @@ def expected_calibration_error(probability: ArrayLike, truth: ArrayLike, bins: i
 def policy_ranking(scores: Mapping[str, float], quality: Mapping[str, float]) -> float | None:
     """Kendall's tau-b between what the reward and what the simulator says of the same policies.
 
-    None for fewer than two policies or where the simulator sees no difference; 0 where the reward sees none.
+    Equal counts what differs by less than ``TIE`` of the largest difference: three policies that all succeed have an
+    order by chance. None for fewer than two policies or where the simulator sees no difference; 0 where the reward
+    sees none.
     """
     names = [name for name in scores if name in quality]
-    said, true = [scores[n] for n in names], [quality[n] for n in names]
-    if len(names) < 2 or np.ptp(true) == 0:
+    said, true = (_order_of_pairs([rated[n] for n in names]) for rated in (scores, quality))
+    if not true.any():
         return None
-    return 0.0 if np.ptp(said) == 0 else float(kendalltau(said, true).statistic)
+    both = np.sqrt(np.abs(said).sum() * np.abs(true).sum())
+    return float((said * true).sum() / both) if both else 0.0
+
+
+def _order_of_pairs(values: Sequence[float]) -> NDArray[np.float64]:
+    """(P,) -1, 0 or 1 for each pair of values."""
+    v = np.asarray(values, float)
+    first, then = np.triu_indices(len(v), 1)
+    change = v[then] - v[first]
+    return np.asarray(np.sign(change) * (np.abs(change) > TIE * np.ptp(v)) if len(v) else change)

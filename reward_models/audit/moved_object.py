@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.contracts import World
+
+STUCK = 1e8
+"""Newton seconds per metre, or newton metre seconds per radian."""
 
 
 def scene_pose(world: World) -> Any | None:
@@ -42,6 +47,33 @@ def put_back(world: World, pose: Any) -> None:
     data.qpos[positions] = pose
     data.qvel[velocities] = 0
     mujoco.mj_forward(model, data)
+
+
+@contextmanager
+def held(world: World) -> Iterator[None]:
+    """While this lasts, MuJoCo's robot stays as it is, whatever pulls: a hand that pressed on what is gone would move.
+
+    Its joints are as good as stuck by damping, which the Euler integrator takes implicitly.
+    """
+    found = _mujoco(world)
+    if found is None:
+        yield
+        return
+    import mujoco
+
+    model, data = found
+    _, scene = _scene_indices(model)
+    robot = np.setdiff1d(np.arange(model.nv), scene)
+    damping, integrator, flags = model.dof_damping.copy(), model.opt.integrator, model.opt.disableflags
+    model.dof_damping[robot] = STUCK
+    model.opt.integrator = mujoco.mjtIntegrator.mjINT_EULER
+    model.opt.disableflags = flags & ~int(mujoco.mjtDisableBit.mjDSBL_EULERDAMP)
+    data.qvel[robot] = 0
+    try:
+        yield
+    finally:
+        model.dof_damping[:] = damping
+        model.opt.integrator, model.opt.disableflags = integrator, flags
 
 
 def _mujoco(world: World) -> tuple[Any, Any] | None:

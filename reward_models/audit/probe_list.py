@@ -59,13 +59,15 @@ class WrongInstruction:
 class TakenObject:
     """After success the objects are put back to where they were, the robot stays: progress must ``fall`` by this share.
 
-    Where progress, which is what is paid, falls as it should, and only the success probability is fooled: care.
+    A fall of less than ``half`` is care: more of what is paid hangs on the robot's place than on the object's. So is
+    progress that falls as it should where only the success probability is fooled.
     """
 
     name: str = "object_moved"
     claim: str = "what counts is the object, not the robot's pose"
     severity: Severity = "refuse"
     fall: float = 0.3
+    half: float = 0.5
     called: float = 0.2
 
     def try_on(self, material: Material) -> Finding | None:
@@ -82,9 +84,9 @@ class TakenObject:
             return None
         values = {"fall": float(np.mean(falls)), "called": float(np.mean(called))}
         broken = []
-        if not values["fall"] >= self.fall:
+        if not values["fall"] >= self.half:
             broken.append(
-                f"progress falls by {values['fall']:.0%} when the object is taken away, {self.fall:.0%} is sound"
+                f"progress falls by {values['fall']:.0%} when the object is taken away, {self.half:.0%} is sound"
             )
         if not values["called"] <= self.called:
             broken.append(f"{values['called']:.0%} of the frames without the object are called successes")
@@ -168,9 +170,7 @@ HOVERING = ReplayProbe(
 )
 """Asked by the short audit too: it needs neither a simulator nor a second task."""
 PROBES: tuple[Probe, ...] = (
-    ReplayProbe(
-        "frozen_robot", "a robot that does not move makes no progress", stay, final=0.3, match=0.5, driven=True
-    ),
+    ReplayProbe("frozen_robot", "a robot that does not move makes no progress", stay, match=0.5, driven=True),
     ReplayProbe("oscillation", "trembling on the spot earns nothing", tremble),
     ReplayProbe("clock", "time alone is no progress", loiter, excess=0.1, match=0.5),
     ReplayProbe("reversed_video", "undoing the task undoes the progress", backwards, excess=0.3, called=1.0, final=0.6),

@@ -11,18 +11,19 @@ import numpy as np
 
 from robo_reward.contracts import Estimate, RewardModel, World
 from robo_reward.errors import UserError
-from robo_reward.estimate_check import ContractBroken, checked
+from robo_reward.estimate_check import ContractBroken
 from robo_reward.naming import reward_name
-from robo_reward.reward_models.audit.attack import Attack, score_of
-from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes, Kind, collect, sort_recorded
+from robo_reward.reward_models.audit.asked import Asked
+from robo_reward.reward_models.audit.attack import Attack
+from robo_reward.reward_models.audit.audit_episodes import AuditEpisode, AuditEpisodes, Kind, collect, sort_recorded
+from robo_reward.reward_models.audit.consistency import repeated_difference, stepped_difference
 from robo_reward.reward_models.audit.cost import measure_cost
-from robo_reward.reward_models.audit.figures import GAMMA, figures
+from robo_reward.reward_models.audit.figures import GAMMA, end_score, figures
 from robo_reward.reward_models.audit.metrics import success_threshold, value_order_correlation
-from robo_reward.reward_models.audit.probe import Finding, Material, Probe, Severity, success_frame
+from robo_reward.reward_models.audit.probe import LEAST_WAY, Finding, Material, Probe, Severity, success_frame
 from robo_reward.reward_models.audit.probe_list import PROBES
 from robo_reward.reward_models.audit.probes import shown
-from robo_reward.reward_models.audit.stepping import stepped_difference
-from robo_reward.reward_models.audit.verdict import ORDER, adjusted, judge
+from robo_reward.reward_models.audit.verdict import ORDER, SUCCESS, adjusted, judge
 from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
 
@@ -49,6 +50,7 @@ class ReportCard:
     ) -> None:
         added = tuple((more_probes or {}).values())
         self.probes = tuple(p for p in (*PROBES, *added) if p.name not in without)
+        self._without = tuple(without)
         known = {p.name for p in (*PROBES, *added)}
         if len(known) < len(PROBES) + len(added):
             raise UserError(
@@ -86,29 +88,46 @@ class ReportCard:
         if not getattr(model, "prices", True):
             raise UserError(f"reward_model={reward_name(model)} has no opinion: there is nothing to audit")
         try:
-            priced = [(e, _checked(model, e.trace)) for e in episodes.episodes]
-            stepped = stepped_difference(model, episodes.successes[0])
+            return self._measured(Asked(model), episodes, seed, world, other_tasks)
         except ContractBroken as error:
-            return self._without_figures(model, str(error), episodes, seed)
+            return self._without_figures(str(error), episodes, seed)
+
+    def _measured(
+        self,
+        model: RewardModel,
+        episodes: AuditEpisodes,
+        seed: int,
+        world: World | None,
+        other_tasks: Sequence[str] | None,
+    ) -> dict[str, Any]:
+        priced = [(e, model.estimate_episode(e.trace)) for e in episodes.episodes]
         if model.needs.oracle != "none" and all(np.ptp(e.progress) == 0 for _, e in priced):
             raise UserError("this reward model passes the simulator's own signal on and estimates nothing to audit")
         thin = episodes.successes[: self._count]
         values = figures(priced, [self._reversed(model, trace) for trace in episodes.successes])
-        values["stepped_difference"] = stepped
+        examples = _examples(priced)
+        values["stepped_difference"] = stepped_difference(model, [trace for trace, _ in examples])
         own = {trace.task for trace in episodes.successes}
         known = [t for t in other_tasks or OTHER_TASKS if t not in own]
         material = Material(model, thin, episodes.taken[: self._count], known[:3], seed, other_tasks is not None)
         found = {probe.name: probe.try_on(material) for probe in self.probes}
-        attack = self._attacked(model, world, episodes, [score_of(e) for a, e in priced if a.kind == "success"], seed)
+        attack = self._attacked(
+            model, world, episodes, [end_score(a, e) for a, e in priced if a.kind == "success"], seed
+        )
         values["false_success"] = None if attack is None else attack["false_success"]
         drifts = [f.values["drift"] for f in found.values() if f is not None and "drift" in f.values]
         values["gain_drift"] = max(drifts, default=None)
+        values["repeated_difference"] = repeated_difference(model, examples)
         broken: dict[str, tuple[Severity, tuple[str, ...]]] = {
             p.name: (f.severity or p.severity, f.broken) for p in self.probes if (f := found[p.name]) is not None
         }
-        spared = () if getattr(model, "knows_progress", True) else ORDER
+        spared = (() if getattr(model, "knows_progress", True) else ORDER) + (
+            SUCCESS if episodes.end_at_success else ()
+        )
         judged = {name: value for name, value in values.items() if name not in spared}
         verdict, reasons = judge(judged, _severe(broken), self._bounds)
+        unknown = _unknown(episodes, material)
+        verdict, reasons = "care" if unknown and verdict == "pass" else verdict, reasons + unknown
         report: dict[str, Any] = _plain(
             {
                 "verdict": verdict,
@@ -116,7 +135,7 @@ class ReportCard:
                 "seed": seed,
                 "figures": values,
                 "not_judged": [name for name in spared if values.get(name) is not None],
-                "bounds": {name: [b.care, b.refuse] for name, b in self._bounds.items()},
+                "bounds": self._told_bounds(),
                 "probes": {p.name: _row(p, found[p.name]) for p in self.probes},
                 "attack": attack,
                 "cost": measure_cost(model, thin[0]),
@@ -128,7 +147,7 @@ class ReportCard:
         )
         return report
 
-    def _without_figures(self, model: RewardModel, reason: str, episodes: AuditEpisodes, seed: int) -> dict[str, Any]:
+    def _without_figures(self, reason: str, episodes: AuditEpisodes, seed: int) -> dict[str, Any]:
         """Of a model that breaks the contract: what it says has no meaning, so nothing is measured."""
         return {
             "verdict": "refuse",
@@ -136,7 +155,7 @@ class ReportCard:
             "seed": seed,
             "figures": {},
             "not_judged": [],
-            "bounds": {name: [b.care, b.refuse] for name, b in self._bounds.items()},
+            "bounds": _plain(self._told_bounds()),
             "probes": {p.name: _row(p, None) for p in self.probes},
             "attack": None,
             "cost": None,
@@ -144,6 +163,10 @@ class ReportCard:
             "not_measured": ["everything: what the model says breaks the contract", *episodes.notes],
             "distance": None,
         }
+
+    def _told_bounds(self) -> dict[str, Any]:
+        """Figure -> [care, refuse, whether it must be at least that]."""
+        return {name: [b.care, b.refuse, b.least] for name, b in self._bounds.items()}
 
     def _reversed(self, model: RewardModel, trace: Trace) -> float:
         index = np.arange(success_frame(trace) + 1)[::-1]
@@ -166,11 +189,27 @@ class ReportCard:
     ) -> list[str]:
         rows = [name for name, value in values.items() if value is None and name != "false_success"]
         rows += [f"probe {name}" for name, finding in found.items() if finding is None]
+        rows += [f"probe {name} (left out by card.without)" for name in self._without]
         return [*rows, *([] if attack else ["attack"]), *episodes.notes]
 
 
-def _checked(model: RewardModel, trace: Trace) -> Estimate:
-    return checked(model.estimate_episode(trace), len(trace.frame_steps), reward_name(model))
+def _examples(priced: Sequence[tuple[AuditEpisode, Estimate]]) -> list[tuple[Trace, Estimate]]:
+    """The first episode of each kind, a success before all others."""
+    kinds = dict.fromkeys(["success", *(episode.kind for episode, _ in priced)])
+    return [next((e.trace, said) for e, said in priced if e.kind == kind) for kind in kinds]
+
+
+def _unknown(episodes: AuditEpisodes, material: Material) -> list[str]:
+    """Why these episodes cannot tell what they should, each a reason for care."""
+    found = []
+    if episodes.end_at_success:
+        found.append("the episodes end with their first success: what is said of success was not judged")
+    if not material.pairs():
+        found.append(
+            f"no success is as late as the {LEAST_WAY + 1}th priced frame, so that most probes could not be tried: "
+            "give longer episodes, or a reward with a smaller stride"
+        )
+    return found
 
 
 def _severe(broken: Mapping[str, tuple[Severity, tuple[str, ...]]]) -> dict[str, tuple[Audit, Sequence[str]]]:

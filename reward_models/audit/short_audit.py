@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from robo_reward.contracts import Estimate, RewardModel
-from robo_reward.estimate_check import checked
-from robo_reward.naming import reward_name
-from robo_reward.reward_models.audit.metrics import auroc, mean_or_none, value_order_correlation
+from robo_reward.contracts import RewardModel
+from robo_reward.reward_models.audit.asked import Asked
+from robo_reward.reward_models.audit.metrics import auroc, concordance, mean_or_none, value_order_correlation
 from robo_reward.reward_models.audit.probe import Material
 from robo_reward.reward_models.audit.probe_list import HOVER_CALLED, HOVER_GAP, HOVERING
 from robo_reward.reward_models.audit.probes import frozen, rewound
@@ -16,7 +15,6 @@ from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
 
 WORTHLESS = {
-    "audit/voc_demonstrations": 0.0,
     "audit/random_final_progress": 1.0,
     "audit/frozen_final_progress": 1.0,
     "audit/success_auroc": 0.5,
@@ -25,7 +23,7 @@ WORTHLESS = {
 """What a reward gets that knows nothing."""
 MISSES = 3
 """Bounds missed at which a reward is refused although it is not hopeless by any of them."""
-DECISIVE = ("audit/hovering_gap", "audit/hovering_called")
+DECISIVE = ("audit/concordance", "audit/hovering_gap", "audit/hovering_called")
 """Each refuses alone, as its probe does in the report card: its bounds are far from what fitted rewards get."""
 
 
@@ -41,28 +39,32 @@ class AuditReport:
 class ShortAudit:
     """Checks a fitted reward in about a second.
 
-    Bounds: order on the demonstrations (VOC+) >= ``order``; mean final progress of held-out random episodes and of a
-    frozen robot <= ``idle``; demonstrated final frames against all held-out frames by success probability, AUROC >=
-    ``separation``; a rewound demonstration must end at least ``rewind`` below its peak; staying at 80% of a
-    demonstration must be worth at least ``gap`` less than its end, and at most ``called`` of the frames before success
-    may be called successes (the report card's probe ``hovering``, with its bounds).
+    Bounds: order on the demonstrations (VOC+) >= ``order``, and of their frames whose progress differs >=
+    ``concordance``; mean final progress of held-out random episodes and of a frozen robot <= ``idle``; demonstrated
+    final frames against all held-out frames by success probability, AUROC >= ``separation``; a rewound demonstration
+    must end at least ``rewind`` below its peak; staying at 80% of a demonstration must be worth at least ``gap`` less
+    than its end, and at most ``called`` of the frames before success may be called successes (the report card's probe
+    ``hovering``, with its bounds).
 
     A check that is missed means care: a handful of episodes cannot tell 0.96 from 0.97. Refused is a reward that is
-    nearer to what a worthless one gets than to a bound, that pays for hovering (``DECISIVE``), or that misses
-    ``MISSES`` of them. ``train`` stops at a refusal, unless it is accepted. Neither order nor gap is asked of a model
-    that knows success alone (``knows_progress``).
+    nearer to what a worthless one gets than to a bound, that pays for hovering or falls on the way (``DECISIVE``), or
+    that misses ``MISSES`` of them. ``train`` stops at a refusal, unless it is accepted. Neither order nor gap is asked
+    of a model that says it knows success alone (``knows_progress = False``), no separation by the success probability
+    of one that says it knows none (``knows_success = False``).
     """
 
     def __init__(
         self,
         order: float = 0.95,
+        concordance: float = 0.5,
         idle: float = 0.3,
         separation: float = 0.97,
         rewind: float = 0.3,
         gap: float = HOVER_GAP,
         called: float = HOVER_CALLED,
     ) -> None:
-        self._order, self._idle, self._separation, self._rewind = order, idle, separation, rewind
+        self._order, self._concordance = order, concordance
+        self._idle, self._separation, self._rewind = idle, separation, rewind
         self._gap, self._called = gap, called
 
     def run(self, model: RewardModel, demonstrations: Sequence[Trace], held_out: Sequence[Trace]) -> AuditReport:
@@ -71,17 +73,16 @@ class ShortAudit:
         Raises:
             ContractBroken: if it says what no estimate may hold.
         """
-
-        def say(trace: Trace) -> Estimate:
-            return checked(model.estimate_episode(trace), len(trace.frame_steps), reward_name(model))
-
-        stride = model.needs.stride
+        model = Asked(model)
+        say, stride = model.estimate_episode, model.needs.stride
         thin = [d.every(stride) for d in demonstrations]
-        orders, drops, final_success = [], [], []
+        orders, ordered, drops, final_success = [], [], [], []
         for demonstration in thin:
             seen = say(demonstration)
             first = demonstration.success_step or len(demonstration)
-            orders.append(value_order_correlation(seen.progress[demonstration.frame_steps <= first + 1]))
+            way = seen.progress[demonstration.frame_steps <= first + 1]
+            orders.append(value_order_correlation(way))
+            ordered.append(concordance(way))
             final_success += list(seen.success[demonstration.frame_steps >= first])
             back = say(rewound(demonstration))
             drops.append(float(back.progress.max() - back.progress[-1]))
@@ -90,14 +91,15 @@ class ShortAudit:
         idle = [float(say(t).progress[-3:].mean()) for t in random]
         others = [p for t in held_out for p in say(t).success]
         knows = getattr(model, "knows_progress", True)
-        ordered = orders if knows else []
+        calls = others if getattr(model, "knows_success", True) else []
         hovering = HOVERING.try_on(Material(model, thin))
         hovered = {} if hovering is None else hovering.values
         values = {
-            "audit/voc_demonstrations": mean_or_none(ordered),
+            "audit/voc_demonstrations": mean_or_none(orders) if knows else None,
+            "audit/concordance": mean_or_none(ordered) if knows else None,
             "audit/random_final_progress": mean_or_none(idle),
             "audit/frozen_final_progress": mean_or_none(still),
-            "audit/success_auroc": auroc(final_success, others) if others else None,
+            "audit/success_auroc": auroc(final_success, calls) if calls else None,
             "audit/rewind_drop": mean_or_none(drops),
             "audit/hovering_gap": hovered.get("below_goal") if knows else None,
             "audit/hovering_called": hovered.get("called"),
@@ -107,6 +109,7 @@ class ShortAudit:
     def _judge(self, values: dict[str, float | None]) -> AuditReport:
         bounds = {
             "audit/voc_demonstrations": (self._order, 1),
+            "audit/concordance": (self._concordance, 1),
             "audit/random_final_progress": (self._idle, -1),
             "audit/frozen_final_progress": (self._idle, -1),
             "audit/success_auroc": (self._separation, 1),
@@ -115,7 +118,7 @@ class ShortAudit:
             "audit/hovering_called": (self._called, -1),
         }
         known = {name: value for name, value in values.items() if value is not None}
-        failed = tuple(n for n, v in known.items() if bounds[n][1] * v < bounds[n][1] * bounds[n][0])
+        failed = tuple(n for n, v in known.items() if not bounds[n][1] * v >= bounds[n][1] * bounds[n][0])
         halfway = {name: (bounds[name][0] + WORTHLESS[name]) / 2 for name in failed if name in WORTHLESS}
         hopeless = any(bounds[name][1] * known[name] < bounds[name][1] * half for name, half in halfway.items())
         hopeless |= any(name in DECISIVE for name in failed)

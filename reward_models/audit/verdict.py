@@ -11,12 +11,15 @@ from robo_reward.runs.summary import Audit
 
 MANY = 5
 """So many reasons for care are as bad as one for refusal."""
-APART = ("gain_drift", "wrong_instruction")
+APART = ("gain_drift", "net_gain", "wrong_instruction")
 """Not counted among the many: what matters for one transform alone, and what no reward of a single task can keep."""
 RANK: tuple[Audit, ...] = ("refuse", "care", "pass")
 """The worst first."""
-ORDER = ("voc", "voc_reversed", "auroc_near_misses", "mae_macro", "policy_ranking", "epic")
+ORDER = ("voc", "concordance", "voc_reversed", "auroc_near_misses", "mae_macro", "policy_ranking", "epic", "net_gain")
 """Not judged of a model that says of itself that it knows success alone (``knows_progress = False``)."""
+
+SUCCESS = ("success_auroc", "calibration_error")
+"""Not judged on episodes that end with their first success, where the state that shows it may not be recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,10 @@ class Bound:
 
 
 BOUNDS: Mapping[str, Bound] = {
-    "voc": Bound(0.9, 0.5, True, "order along successes (VOC)"),
+    "voc": Bound(0.9, 0.0, True, "order along successes (VOC)"),
+    "concordance": Bound(
+        0.5, 0.5, True, "order along successes of the frames whose progress differs (Goodman-Kruskal)"
+    ),
     "voc_reversed": Bound(-0.8, 0.0, False, "order along reversed successes"),
     "auroc": Bound(0.95, 0.8, True, "separation of successes and failures (AUROC)"),
     "auroc_near_misses": Bound(0.8, 0.65, True, "separation of successes and near misses (AUROC)"),
@@ -51,8 +57,12 @@ BOUNDS: Mapping[str, Bound] = {
     "gain_drift": Bound(
         1.0, math.inf, False, "net gain over a closed loop, which a reward of gains (transform=gain) pays"
     ),
+    "net_gain": Bound(0.3, -math.inf, True, "sum of the gains along a success (transform=gain pays them)"),
     "stepped_difference": Bound(
         0.02, 0.1, False, "difference between pricing step by step, as PPO and SAC do, and whole episodes, as audited"
+    ),
+    "repeated_difference": Bound(
+        0.02, 0.1, False, "difference between pricing an episode now and after other episodes"
     ),
     "epic": Bound(0.6, 0.75, False, "EPIC distance to the simulator's reward"),
     "false_success": Bound(0.2, 0.5, False, "false successes among what the reward likes best under attack"),
@@ -106,7 +116,8 @@ def judge(
             apart += name in APART
     for name, (severity, words) in broken_probes.items():
         if words:
-            found.append((severity, f"probe {name}: {'; '.join(words)}"))
+            told = " (told, not judged)" if severity == "pass" else ""
+            found.append((severity, f"probe {name}{told}: {'; '.join(words)}"))
             apart += name in APART or severity == "pass"
     if values.get("auroc") is None:
         found.append(("care", "there were no failures: nothing says how this reward treats them"))

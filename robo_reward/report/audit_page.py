@@ -29,19 +29,19 @@ def audit_page(report: Mapping[str, Any], name: str) -> str:
         report_page.card("Probes", report_page.table(_probe_rows(report)), PROBE_NOTE, full=True),
         *_attack(report.get("attack")),
         report_page.card("Cost", report_page.table([report["cost"]] if report["cost"] else [])),
-        report_page.card("Episodes", report_page.table(_episode_rows(report)), str(report["distance"] or "")),
+        report_page.card("Episodes", report_page.table(_episode_rows(report)), _distance(report)),
         "</div>",
     ]
     return report_page.page(f"audit: {verdict}", "\n".join(part for part in parts if part))
 
 
-FIGURE_NOTE = "Sound: the bound for a pass. An empty value was not measured."
+FIGURE_NOTE = "Sound: the bound for a pass. An empty value was not measured; what has no bound is told, not judged."
 PROBE_NOTE = "Each probe shows the reward an episode whose worth is known; a hackable reward overrates it."
 
 
 def _badges(report: Mapping[str, Any]) -> list[str]:
-    failed = sum(row["passed"] is False for row in report["probes"].values())
-    tried = sum(row["passed"] is not None for row in report["probes"].values())
+    judged = [row["passed"] for row in report["probes"].values() if row["severity"] != "told"]
+    failed, tried = judged.count(False), len(judged) - judged.count(None)
     shown = [report_page.badge(f"{tried - failed} of {tried} probes passed", "bad" if failed else "good")]
     shown.append(report_page.badge(str(report.get("env") or report.get("data") or "recorded episodes")))
     shown.append(report_page.badge(f"seed {report['seed']}"))
@@ -60,17 +60,23 @@ def _reasons(report: Mapping[str, Any]) -> str:
 def _figure_rows(report: Mapping[str, Any]) -> list[dict[str, object]]:
     rows = []
     for name, value in report["figures"].items():
-        bound = report["bounds"].get(name)
-        rows.append({"figure": name, "value": value, "sound": None if bound is None else bound[0]})
+        bound = None if name in report["not_judged"] else report["bounds"].get(name)
+        sound = None if bound is None else f"{'≥' if bound[2] else '≤'} {bound[0]:g}"
+        rows.append({"figure": name, "value": value, "sound": sound})
     return rows
 
 
+def _distance(report: Mapping[str, Any]) -> str:
+    measured = report["figures"].get("epic") is not None
+    return str(report["distance"]) if measured else ""
+
+
 def _probe_rows(report: Mapping[str, Any]) -> list[dict[str, object]]:
-    said = {True: "passed", False: "failed", None: "does not apply"}
+    said = {True: "passed", False: "failed", None: "not tried"}
     return [
         {
             "probe": name,
-            "result": said[row["passed"]],
+            "result": "told" if row["severity"] == "told" and row["passed"] is False else said[row["passed"]],
             "what a sound reward keeps": row["claim"],
             "measured": ", ".join(f"{key} {value:.2f}" for key, value in row["values"].items() if value is not None),
         }
@@ -87,6 +93,8 @@ def _attack(attack: Mapping[str, Any] | None) -> list[str]:
     cards = []
     for key, along, title in (("best_of_n", "n", "Best of n"), ("search", "generation", "Policy search")):
         rows = attack[key]
+        if len(rows) < 2:  # a point is no curve
+            continue
         lines = {
             "the reward's score": [(row[along], row["score"]) for row in rows],
             "true success": [(row[along], row["success"]) for row in rows],

@@ -51,7 +51,7 @@ class RunFolder:
         name: str,
         config: Mapping[str, Any] | Any,
         run_dir: str | Path | None = None,
-        resume: bool = False,
+        resume: bool | None = None,
         tensorboard: bool = True,
         keep: int = 2,
     ) -> RunFolder:
@@ -198,7 +198,8 @@ def latest_checkpoint(path: Path) -> Path | None:
     return folder
 
 
-def _choose(verb: str, name: str, run_dir: str | Path | None, resume: bool) -> Path:
+def _choose(verb: str, name: str, run_dir: str | Path | None, resume: bool | None) -> Path:
+    """``resume``: None for a verb that cannot."""
     if run_dir is None:
         if resume:
             raise UserError("resume=true needs run_dir=FOLDER, the run to go on with")
@@ -210,7 +211,8 @@ def _choose(verb: str, name: str, run_dir: str | Path | None, resume: bool) -> P
     if path.exists() and not path.is_dir():
         raise UserError(f"run_dir='{path}' is a file, not a folder; give another run_dir")
     if path.exists() and any(path.iterdir()) and not resume:
-        raise UserError(f"the run folder '{path}' exists and is not empty; add resume=true or give another run_dir")
+        way = "" if resume is None else "add resume=true or "
+        raise UserError(f"the run folder '{path}' exists and is not empty; {way}give another run_dir")
     if path.exists() and any(path.iterdir()) and not (path / "config.yaml").exists():
         raise UserError(f"'{path}' is not a run folder (it has no config.yaml), so it cannot be resumed")
     return path

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from robo_reward.answer_counts import note_counts
 from robo_reward.bounds import check_bounds
-from robo_reward.errors import UserError
+from robo_reward.errors import NoOracle, UserError
 from robo_reward.naming import reward_name, world_name
 
 if TYPE_CHECKING:
@@ -141,7 +141,13 @@ def _audit(cfg: DictConfig, card: Any, model: RewardModel, folder: Path | None) 
     known = 0
     tasks = {} if cfg.tasks is None else {"other_tasks": [str(t) for t in cfg.tasks]}
     world = _world(cfg, model) if _stepped(cfg) else None
+    attacked = world if getattr(world, "has_success_test", True) else None
     try:
+        if world is not None and attacked is None and cfg.data is None:
+            raise UserError(
+                f"'{world.name}' has no success test, so that nobody can tell a success: give one with "
+                "env.success=module:function, or held-out episodes with next.success by data=DATASET"
+            )
         if cfg.data is not None:
             from robo_reward.data.datasets import read_dataset
             from robo_reward.fitting.episodes import Episode, check_demonstrations
@@ -154,7 +160,7 @@ def _audit(cfg: DictConfig, card: Any, model: RewardModel, folder: Path | None) 
         else:
             episodes = card.collect(world, cfg.episodes, model, cfg.seed)
         print(f"{len(episodes.episodes)} episode(s) to audit on", flush=True)
-        report: dict[str, Any] = card.run(model, episodes, cfg.seed, world, **tasks)
+        report: dict[str, Any] = card.run(model, episodes, cfg.seed, attacked, **tasks)
     finally:
         if world is not None:
             world.close()
@@ -176,7 +182,7 @@ def fitted_on(recorded: Sequence[Episode], folder: Path | None) -> int:
 
 
 def _world(cfg: DictConfig, model: RewardModel) -> World:
-    """One copy, in this process, that pays its own reward: for measurement only."""
+    """One copy, in this process, that pays its own reward, if it has one: for measurement only."""
     from robo_reward.build import build_world
 
     env, more = cfg.env, dict[str, Any]()
@@ -187,9 +193,12 @@ def _world(cfg: DictConfig, model: RewardModel) -> World:
         more["height"], more["width"] = size
     if "horizon" in env and env.horizon is None and "task" in env:
         more["horizon"] = EXPERT_HORIZON
-    return build_world(
-        env, num_worlds=1, **({"workers": "in_process"} if "workers" in env else {}), oracle="reward", **more
-    )
+    if "workers" in env:
+        more["workers"] = "in_process"
+    try:
+        return build_world(env, num_worlds=1, oracle="reward", **more)
+    except NoOracle:  # then there is no distance to it either
+        return build_world(env, num_worlds=1, oracle="none", **more)
 
 
 def _store(report: dict[str, Any], folder: Path, out: Path, cfg: DictConfig) -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from robo_reward.reward_models.audit.metrics import (
     auroc,
+    concordance,
     expected_calibration_error,
     false_positive_rate,
     label_errors,
@@ -40,6 +41,22 @@ def test_value_order_sees_ranks_only_and_turns_with_time(values: list[int]) -> N
     order = value_order_correlation(values)
     assert order == pytest.approx(value_order_correlation(np.exp(np.asarray(values) / 10)))
     assert order == pytest.approx(-value_order_correlation(values[::-1]))
+
+
+def test_concordance_counts_only_what_differs() -> None:
+    assert concordance([0, 0, 0, 0.5, 1]) == 1
+    assert concordance([1, 1, 0]) == -1
+    assert concordance([0.5] * 4) == 0
+    # pairs of 0 .5 .25 1 that differ: five rise, one falls
+    assert concordance([0, 0.5, 0.25, 1]) == pytest.approx(4 / 6)
+    assert concordance([0.3, 0.31]) == 0
+
+
+def test_policies_that_are_nearly_equal_have_no_order() -> None:
+    quality = {"a": 0.0, "b": 9.9, "c": 10.0}
+    assert policy_ranking({"a": 0.0, "b": 1.0, "c": 0.99}, quality) == 1
+    # a against b and c is right, b against c is said to differ where it does not: 2 / sqrt(3 * 2)
+    assert policy_ranking({"a": 0.0, "b": 1.0, "c": 0.5}, quality) == pytest.approx(2 / np.sqrt(6))
 
 
 def test_auroc_by_hand() -> None:
