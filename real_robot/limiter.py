@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,7 +15,9 @@ from robo_reward.real_robot.workspace import Everywhere, Workspace
 INWARD_SPEED = 0.1
 """Share of the velocity limit for a joint that starts in the margin of its range."""
 SHARES = (1.0, 0.75, 0.5, 0.25)
-"""How much of the wished change of velocity is tried before only braking is left."""
+"""How much of the wished change of velocity is tried first, where the workspace is in the way."""
+STRAIGHT = (1.0, 0.25)
+"""Then how much of the straight way to the goal, on which all joints arrive together."""
 
 
 class Limiter:
@@ -76,7 +80,8 @@ class Limiter:
             return self._emit(braking)
         sound = np.isfinite(goals).all(axis=1, keepdims=True)
         wished = np.where(sound, self._towards(goals, speed), braking)
-        return self._emit(self._inside(wished, braking))
+        error = np.clip(np.where(sound, goals, self.command), *self._bounds()) - self.command
+        return self._emit(self._inside(wished, braking, error))
 
     def _towards(self, goals: Floats, speed: float) -> Floats:
         """Velocities (N, J) of one step to the goals, within position, velocity and acceleration limits."""
@@ -99,13 +104,13 @@ class Limiter:
     def _fastest(self, distance: Floats) -> Floats:
         return fastest(distance, self.limits.acceleration, self.period)
 
-    def _inside(self, wished: Floats, braking: Floats) -> Floats:
-        """The greatest share of the wish from which a way to rest inside the workspace is left."""
+    def _inside(self, wished: Floats, braking: Floats, error: Floats) -> Floats:
+        """The first of the ways from which a way to rest inside the workspace is left; braking where there is none."""
         velocity = braking.copy()
         open_rows: NDArray[np.intp] = np.arange(len(wished))
         self.blocked[:] = False
-        for share in SHARES:
-            tried = braking[open_rows] + share * (wished - braking)[open_rows]
+        for share in _ways(wished, braking, error):
+            tried = (braking + share * (wished - braking))[open_rows]
             allowed = self._allowed(open_rows, tried)
             velocity[open_rows[allowed]] = tried[allowed]
             open_rows = open_rows[~allowed]
@@ -128,3 +133,25 @@ class Limiter:
         self.velocity = (emitted - self.command) / self.period
         self.command = emitted
         return emitted
+
+
+def _ways(wished: Floats, braking: Floats, error: Floats) -> Iterator[Floats | float]:
+    """Shares of the wished change of velocity, (N, J) or one for all, in the order in which they are tried.
+
+    Joints move at their own pace, so the way may lead through the table though the goal and the straight way to it do
+    not; and a hand that may not come lower may still move on above the table. A joint's limits hold for any share in
+    [0, 1] of its change: between braking and the wish every velocity keeps them, whatever the other joints do.
+    """
+    yield from SHARES
+    change = wished - braking
+    away = np.abs(error)
+    pace = np.divide(np.abs(wished), away, out=np.full_like(away, np.inf), where=away > 0).min(axis=1, keepdims=True)
+    straight = np.where(np.isfinite(pace), pace, 0.0) * error - braking
+    along = np.clip(np.divide(straight, change, out=np.zeros_like(change), where=change != 0), 0.0, 1.0)
+    for share in STRAIGHT:
+        yield share * along
+    for joint in range(change.shape[1]):
+        if change[:, joint].any():
+            without = np.ones_like(change)
+            without[:, joint] = 0.0
+            yield without

@@ -37,6 +37,19 @@ class Eyes:
         references = {view: interface.references[view] for view in interface.views if view in interface.references}
         self.watch = CameraWatch(plan, sizes, fps, references)
 
+    def wait_for_new(self, pictures: int = 3, seconds: float = 1.0) -> None:
+        """Until every camera has given so many more pictures, not longer: what was put elsewhere is seen in them.
+
+        A picture is stamped when it comes; those on their way show how things lay before.
+        """
+        until = time.monotonic() + seconds
+        for camera in self.cameras.values():
+            last, came = camera.latest_timestamp, 0
+            while came < pictures and time.monotonic() < until:
+                time.sleep(0.005)
+                stamp = camera.latest_timestamp
+                came, last = came + (stamp != last), stamp
+
     def look(self, joints: NDArray[np.float64]) -> tuple[dict[str, Picture], Trouble | None]:
         """Pictures as the policy knows them, (1, H, W, 3) each, and what is wrong with them; joints (J,) of now."""
         looks: dict[str, Look] = {}

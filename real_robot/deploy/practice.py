@@ -83,6 +83,7 @@ class Practice:
         deployment.go_to_start()
         if self.twin is not None and (fresh or self._given_up):  # on its way the arm would sweep things off
             self.twin.ask("rearrange", seed=seed)
+            deployment.eyes.wait_for_new()  # else the first look is of how things lay before
         time.sleep(self._pause)
         outcome = deployment.episode(number)
         self._given_up = isinstance(self._hand, ScriptedOperator) and self._hand.gave_up

@@ -194,6 +194,7 @@ def _episode(cfg: DictConfig, deployment: Any, number: int) -> Any:
         deployment.go_to_start()
     if deployment.twin is not None:  # now that the arm is out of the way: on its way up it would sweep things off
         deployment.twin.ask("rearrange", seed=derive_seed(cfg.seed, "deployed episode", number))
+        deployment.eyes.wait_for_new()  # else the first chunk answers how things lay before
     outcome = deployment.episode(number)
     if cfg.operator and not outcome.stopped:
         deployment.broken = outcome  # kept even if nobody answers
