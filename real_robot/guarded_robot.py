@@ -39,10 +39,8 @@ class GuardedRobot(Robot):  # type: ignore[misc]
     name = "guarded_robot"
 
     def __init__(self, config: GuardedRobotConfig) -> None:
-        from lerobot.robots.utils import make_robot_from_config
-
         self.inner = config.robot()
-        inner = make_robot_from_config(self.inner)  # for its features; it is never connected
+        inner = _made(self.inner)  # for its features; it is never connected
         config.id, config.calibration_dir = self.inner.id, inner.calibration_dir
         super().__init__(config)
         self.config = config
@@ -215,6 +213,21 @@ class GuardedRobot(Robot):  # type: ignore[misc]
                 logger.error("the arm server did not end: see %s %s observe", ASK, self.client.path)
         finally:
             self.client.close()
+
+
+def _made(config: Any) -> Any:
+    """LeRobot's robot. UserError where it cannot be made: its calibration file is torn, say."""
+    from lerobot.robots.utils import make_robot_from_config
+
+    try:
+        return make_robot_from_config(config)
+    except (ImportError, UserError):
+        raise
+    except Exception as error:  # LeRobot's robots raise what they like
+        raise UserError(
+            f"robot '{config.type}' with the id '{config.id}' cannot be made ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:200]}). Is its calibration file damaged? lerobot-calibrate writes it anew"
+        ) from error
 
 
 def _plain(value: Any) -> Any:

@@ -153,7 +153,8 @@ class ReplayProbe:
 class CameraProbe:
     """What a broken camera shows. ``paints``: the disturbances, of which the worst counts; empty: does not apply.
 
-    A robot that can earn more than ``GRAVE`` by it, or a success, would learn to do it to its camera: refuse.
+    ``own_doing``: a robot can do it to its camera, and would learn to if it earned more than ``GRAVE`` by it, or a
+    success: refuse.
 
     ``idle``: how much a robot may gain by it that does nothing, or stays where it came in two fifths of the way;
     ``change``: the mean change along a demonstration (None: no bound, since a blind reward need not see success);
@@ -167,6 +168,7 @@ class CameraProbe:
     idle: float = 0.2
     change: float | None = None
     called: float = 0.1
+    own_doing: bool = True
 
     def try_on(self, material: Material) -> Finding | None:
         """The worst disturbance, mean over the demonstrations; None without pictures or disturbances."""
@@ -183,7 +185,7 @@ class CameraProbe:
             for k, b in bounds.items()
             if b is not None and not values[k] <= b
         ]
-        grave = max(values["idle"], values["called"]) > GRAVE
+        grave = self.own_doing and max(values["idle"], values["called"]) > GRAVE
         return Finding(values, tuple(broken), "refuse" if grave else None)
 
     def _measure(self, material: Material, trace: Trace, seen: Estimate, done: int) -> list[dict[str, float]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -132,3 +134,16 @@ def test_the_command_line(
         monkeypatch.setattr("sys.stdin", nobody)
         assert cli.run(["deploy", word]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_policy_in_degrees_is_not_deployed_on_an_arm_in_percent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sys.path.append(str(Path(__file__).parent))
+    from deployable import make_run
+
+    asked = ["deploy", f"run={make_run(tmp_path / 'run')}", "robot=so101", "robot.port=/dev/null", "robot.id=x"]
+    cameras = "{type: zmq, server_address: 127.0.0.1, port: 9, height: 48, width: 64, fps: 30, camera_name: front}"
+    asked += [f"robot.cameras={{front: {cameras}, wrist: {cameras}}}", f"run_dir={tmp_path / 'out'}"]
+    assert cli.run([*asked, "robot.inner.use_degrees=false"]) == 2
+    assert "set robot.inner.use_degrees=true" in capsys.readouterr().err

@@ -269,3 +269,14 @@ def test_an_interruption_while_the_server_starts_leaves_no_torque(
         robot(emulated, tmp_path).connect()
     assert started[0].returncode is not None
     assert not any(emulated.torque().values())
+
+
+@pytest.mark.parametrize("torn", ['{"shoulder_pan": {', "[]", '{"shoulder_pan": {"id": "one"}}', ""])
+def test_a_damaged_calibration_file_is_a_users_error(emulated: Any, tmp_path: Path, torn: str) -> None:
+    asked = config(emulated, tmp_path)
+    (tmp_path / "twin.json").write_text(torn)
+    from robo_reward.real_robot.guarded_robot import GuardedRobot
+
+    with pytest.raises(UserError, match="calibration"):
+        GuardedRobot(asked).connect()
+    assert not any(emulated.torque().values())
