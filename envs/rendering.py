@@ -246,4 +246,12 @@ def _close(renderer: Any) -> None:
 
 def _close_all() -> None:
     for renderer in list(_open_renderers):
-        _close(renderer)
+        try:
+            _close(renderer)
+        except (
+            Exception
+        ):  # drawn last in another thread, which holds its context; that ends with the process, in silence
+            context = renderer._gl_context
+            renderer._gl_context = renderer._mjr_context = None
+            if hasattr(context, "_context"):
+                context._context = None

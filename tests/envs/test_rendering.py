@@ -144,6 +144,13 @@ def test_egl_is_chosen_and_the_interpreter_exits_quietly() -> None:
     assert done.returncode == 0
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="EGL is our choice on Linux only")
+def test_the_interpreter_exits_quietly_after_pictures_in_another_thread() -> None:
+    draw = "lambda: [r.render('top') for r in renderers]"
+    done = python(RENDER + f"import threading\nt = threading.Thread(target={draw}); t.start(); t.join(); print('done')")
+    assert (done.stdout, done.stderr, done.returncode) == ("done\n", "", 0)
+
+
 def test_without_gl_physics_works_and_a_picture_is_a_clear_error() -> None:
     done = python(
         RENDER
