@@ -116,6 +116,11 @@ def _bad_override(error: Exception, verb: str) -> str:
     if unused and verb in help_pages.verbs():
         known = [group for group, _ in help_pages.chosen_groups(verb)]
         known += [key.name for key in help_pages.top_level_keys(verb)]
+        if unused[1] in known:
+            return (
+                f"a folder named '{unused[1]}' in --config-dir is taken for a group of settings and hides the key "
+                f"'{unused[1]}': give --config-dir a folder that holds groups alone"
+            )
         return str(unknown_name(f"key or group of the verb {verb}:", unused[1], known))
     parent, key = getattr(cause, "parent_node", None), getattr(cause, "key", None)
     if parent is not None and key is not None and hasattr(parent, "keys"):

@@ -85,3 +85,9 @@ def test_a_place_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_one_camera_is_still_a_list(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", "env.views=corner", f"run_dir={tmp_path / 'run'}"]) == 2
     assert "views=corner must be a list of cameras: views=[corner]" in capsys.readouterr().err
+
+
+def test_a_folder_in_config_dir_that_hides_a_key_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data").mkdir()
+    assert cli.run(["audit", "--config-dir", str(tmp_path), f"data={tmp_path / 'data'}"]) == 2
+    assert "a folder named 'data' in --config-dir" in capsys.readouterr().err
