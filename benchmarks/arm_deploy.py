@@ -115,6 +115,7 @@ def deployed(name: str, seed: int, episodes: int) -> Row:
         "error": done.stderr.strip()[-200:] if done.returncode else None,
         "load": round(os.getloadavg()[0], 1),
         "git_commit": git_commit(),
+        **learned(task, seed),
     }
 
 
@@ -158,7 +159,7 @@ def write() -> None:
     """All cells as one result."""
     every: dict[str, Any] = {named(name, seed): dict for name in DEPLOYED for seed in range(MOST_SEEDS)}
     held = [{"name": row["task"], "seed": 0, **row} for row in run_cells("arm_deploy", every, jobs=0)]
-    rows = [{**row, **({} if "twin_status" in row else learned(row["task"], row["seed"]))} for row in held]
+    rows = [row if "twin_status" in row else {**row, **learned(row["task"], row["seed"])} for row in held]
     summary = {name: over_seeds([row for row in rows if row["name"] == name]) for name in DEPLOYED}
     seeds = sorted({int(row["seed"]) for row in rows})
     write_result("arm_deploy", "python benchmarks/arm_deploy.py", rows, summary, seeds)
