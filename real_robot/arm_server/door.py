@@ -24,7 +24,8 @@ LONGEST_LINE = 65536
 SEND_SECONDS = 0.05
 """A client that does not take its answer in this time is let go."""
 MOST_CLIENTS = 32
-"""More are not let in: whoever opens connections without end must not keep others from stopping the arm."""
+"""For one more the oldest goes that commands nothing: whoever opens connections without end must not keep others from
+stopping the arm."""
 
 
 @dataclass(eq=False)
@@ -86,9 +87,9 @@ class Door:
         except OSError:  # it is gone again
             time.sleep(SEND_SECONDS / 10)
             return
-        if len(self._selector.get_map()) > MOST_CLIENTS:
-            link.close()
-            return
+        others = [key.data for key in self._selector.get_map().values() if key.data not in (None, self.commander)]
+        if len(others) >= MOST_CLIENTS:
+            self._leave(others[0])
         link.settimeout(SEND_SECONDS)
         self._selector.register(link, selectors.EVENT_READ, Client(link))
 
@@ -110,6 +111,8 @@ class Door:
                 return
 
     def _leave(self, client: Client) -> None:
+        if client.link.fileno() < 0:  # sent away while what it said waited to be read
+            return
         self._selector.unregister(client.link)
         client.link.close()
         if client is self.commander:
