@@ -15,6 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from robo_reward.errors import UserError
 from robo_reward.sealed_log import SealedLog
 from robo_reward.trace import Trace
 
@@ -100,6 +101,11 @@ class Needs:
     stride: int = 1
     episode: bool = False
     oracle: Oracle = "none"
+
+    def __post_init__(self) -> None:
+        """UserError for a stride that is no whole number of steps."""
+        if isinstance(self.stride, bool) or not isinstance(self.stride, int | np.integer) or self.stride < 1:
+            raise UserError(f"stride={self.stride} must be a whole number of steps, 1 or more")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robo_reward.contract_tests import frame_transition, observe_frames
-from robo_reward.contracts import Estimate, Flags, Observation, Step
+from robo_reward.contracts import Estimate, Flags, Needs, Observation, Step
 from robo_reward.errors import UserError
 from robo_reward.explorers import RandomPolicy
 from robo_reward.line_world import VIEW, LineReward, LineWorld
@@ -236,3 +236,9 @@ def test_nothing_is_paid_for_what_breaks_the_contract(change: Callable[[Estimate
         stack.begin(LineWorld().reset(0), np.ones(LineWorld().num_worlds, bool))
     with pytest.raises(UserError, match=f"the reward model 'wrong' gave {words}"):
         stack.price(random_trace())
+
+
+@pytest.mark.parametrize("stride", [0, -1, 2.5, True])
+def test_a_stride_that_is_no_number_of_steps_is_refused(stride: Any) -> None:
+    with pytest.raises(UserError, match="must be a whole number of steps"):
+        Needs(stride=stride)
