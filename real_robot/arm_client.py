@@ -34,6 +34,8 @@ class ArmView:
     refused: str
     """Why the last command was not taken."""
     reset_failed: str
+    torque: Mapping[str, str]
+    """After torque was cut: {joint: "off" or what went wrong}."""
 
 
 class ArmClient:
@@ -90,9 +92,9 @@ class ArmClient:
         self._sequence = 0
         return self._view(self._ask({"do": "arm", "again": again}, FIRST_SECONDS))
 
-    def hold(self, reason: str = "") -> ArmView:
-        """Brakes and stays powered until armed again."""
-        return self._view(self._ask({"do": "hold", "reason": reason}))
+    def hold(self, reason: str = "", *, call_off: bool = False) -> ArmView:
+        """Brakes and stays powered until armed again. Parking goes on, unless a person calls it off (``call_off``)."""
+        return self._view(self._ask({"do": "hold", "reason": reason, "call_off": call_off}))
 
     def leave(self) -> None:
         """Gives up the command of an arm with which all is well: held, and the next program may arm it."""
@@ -119,9 +121,12 @@ class ArmClient:
             time.sleep(0.02)
         raise SafetyStop(f"the arm did not leave FAULT within {seconds:g} s: {self.observe().reason}")
 
-    def stop(self, *, park: bool) -> None:
-        """Ends the server: it brakes, parks if asked and told where, and cuts torque."""
-        self._ask({"do": "stop", "park": park})
+    def stop(self, *, park: bool, insist: bool = False) -> None:
+        """Ends the server: it brakes, parks if asked and told where, and cuts torque.
+
+        ``insist``: a person's word; if it is ending already, torque is cut at once.
+        """
+        self._ask({"do": "stop", "park": park, "insist": insist})
 
     def _ask(self, request: Mapping[str, Any], least: float = 0.0) -> dict[str, Any]:
         if self._link is None:
@@ -161,4 +166,5 @@ class ArmClient:
             blocked=answer["blocked"],
             refused=answer.get("refused", ""),
             reset_failed=answer["reset_failed"],
+            torque=answer["torque"],
         )

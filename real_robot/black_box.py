@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -99,7 +100,8 @@ class BlackBox:
         os.close(self._file)
 
     def _turn(self) -> None:
-        os.replace(self.path, older(self.path))
+        with contextlib.suppress(FileNotFoundError):  # it was turned before, and the new one could not be opened
+            os.replace(self.path, older(self.path))
         fresh = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         os.dup2(fresh, self._file)  # the number stays, so that the other thread may be in the middle of fsync
         os.close(fresh)

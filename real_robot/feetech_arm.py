@@ -26,6 +26,8 @@ REPLY_SECONDS = 0.02
 MEMORY_SECONDS = 0.3
 """How long after a failed read a late answer to it may still arrive."""
 LENGTHS = 12
+WRITE_SECONDS = 0.05
+"""For one packet to leave: some 30 bytes at a million bits a second."""
 TRIES = 5
 RETRIES = 3
 """Of a single write while configuring."""
@@ -78,6 +80,8 @@ class FeetechArm:
                 if turn == TRIES - 1:
                     raise
         self.lock.deny()
+        # else a device that takes nothing any more would keep the loop from every signal and emergency stop
+        self.bus.port_handler.ser.write_timeout = WRITE_SECONDS
 
     def _calibrated(self) -> bool:
         """LeRobot compares register by register without retries."""

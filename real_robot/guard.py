@@ -156,6 +156,16 @@ class Guard:
         """True where the commands have come to rest."""
         return not self.limiter.velocity.any()
 
+    def clear(self, now: float, faults: int) -> bool:
+        """See ``SafetyState.clear``."""
+        with self.lock:
+            return self.state.clear(now, faults)
+
+    def gentle_seconds(self, pose: Floats) -> float:
+        """How long the joints take to the pose (J,) as gently as they park."""
+        way = np.abs(pose - self.limiter.command[0])
+        return float((way / (self.limiter.limits.velocity * self.plan.gentle_speed)).max())
+
     def fault(self, now: float, reason: str) -> None:
         """Torque off at the next period: the emergency stop."""
         with self.lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import subprocess
 import time
@@ -21,6 +22,8 @@ from robo_reward.real_robot.config_guarded_robot import GuardedRobotConfig
 from robo_reward.real_robot.safety_state import NOTHING_WRONG, SafetyStop
 
 logger = logging.getLogger(__name__)
+END_SECONDS = 60.0
+"""For a server that parks first."""
 ASK = "python -m robo_reward.real_robot.arm_server.ask"
 STOPPED = (
     "the arm stays in %s (%s); its server goes on. See to it, then run again with --robot.rearm=true, or end it "
@@ -89,8 +92,16 @@ class GuardedRobot(Robot):  # type: ignore[misc]
             self._check_joints()
             self._arm()
         except BaseException:
+            self._end_unreached()
             self.disconnect()
             raise
+
+    def _end_unreached(self) -> None:
+        """A server that was started here and never answered, Ctrl-C before its first word say: it ends in order."""
+        if self.launched is not None and not self.client.is_connected:
+            self.launched.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.launched.process.wait(timeout=END_SECONDS)
 
     def open_cameras(self) -> None:
         """Raises UserError for one that is not there or does not give what is asked of it."""
@@ -208,7 +219,7 @@ class GuardedRobot(Robot):  # type: ignore[misc]
                 return
             self.client.stop(park=self.config.rest is not None)
             try:
-                self.launched.process.wait(timeout=30)
+                self.launched.process.wait(timeout=END_SECONDS)
             except subprocess.TimeoutExpired:
                 logger.error("the arm server did not end: see %s %s observe", ASK, self.client.path)
         finally:

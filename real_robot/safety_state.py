@@ -53,6 +53,8 @@ class SafetyState:
         self.reason = NOT_ARMED
         self.latched = True
         self.heard = heard
+        self.faults = 0
+        """How often a FAULT was asked for, those in FAULT included: a reset under way must not outlive one."""
 
     @property
     def stopped(self) -> bool:
@@ -77,12 +79,19 @@ class SafetyState:
 
     def fault(self, now: float, reason: str) -> None:
         """Cuts torque. The first fault's reason stays."""
+        self.faults += 1
         if self.state is not State.FAULT:
             self._change(now, State.FAULT, reason, latched=True)
 
-    def clear(self, now: float) -> None:
-        """After the cause of a FAULT is gone and torque is back: HOLD, still to be armed."""
+    def clear(self, now: float, faults: int) -> bool:
+        """After the cause of a FAULT is gone and torque is back: HOLD, still to be armed.
+
+        ``faults``: how many there had been when the reset was asked for; False, and still FAULT, after another one.
+        """
+        if faults != self.faults:
+            return False
         self._change(now, State.HOLD, "fault cleared, not armed", latched=True)
+        return True
 
     def _change(self, now: float, state: State, reason: str, *, latched: bool) -> None:
         if (state, reason, latched) != (self.state, self.reason, self.latched):

@@ -21,11 +21,12 @@ def main(words: list[str]) -> int:
     try:
         client.connect()
         if words[1] in ("park", "stop"):
-            client.stop(park=words[1] == "park")
+            client.stop(park=words[1] == "park", insist=words[1] == "stop")
             return 0
-        view = {"observe": client.observe, "hold": client.hold, "estop": client.estop, "reset": client.reset}[
-            words[1]
-        ]()
+        if words[1] == "hold":
+            view = client.hold(call_off=True)
+        else:
+            view = {"observe": client.observe, "estop": client.estop, "reset": client.reset}[words[1]]()
     except UserError as error:
         print(error, file=sys.stderr)
         return error.exit_code

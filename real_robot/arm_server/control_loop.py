@@ -20,7 +20,8 @@ LEAD = 0.5
 DECIDED = 0.2
 """Share before it at which the goal is decided: limits and workspace take a millisecond, and what comes later waits."""
 LATE_PERIODS = 5
-PARK_SECONDS = 20.0
+BRAKE_SECONDS = 5.0
+"""For coming to rest, and beyond what the way takes for parking."""
 ARRIVED_PERIODS = 25
 CUT_AGAIN_SECONDS = 1.0
 
@@ -34,6 +35,8 @@ class Snapshot:
     goal: tuple[float, ...]
     blocked: bool
     reset_failed: str = ""
+    torque: Mapping[str, str] = field(default_factory=dict)
+    """After a cut: {joint: "off" or what went wrong}."""
 
 
 @dataclass
@@ -59,6 +62,7 @@ class ControlLoop:
     _rested: int = 0
     _reset: bool = False
     _reset_failed: str = ""
+    _faults: int = 0
 
     def __post_init__(self) -> None:
         self._publish()
@@ -74,13 +78,19 @@ class ControlLoop:
             self.guard.fault(time.monotonic(), f"{reason}, the second time")
         self._park, self._stop = park and not self._stop, reason
 
-    def ask_hold(self, reason: str) -> None:
-        """Brakes and holds, latched. A stop under way is called off: who says hold does not want the arm to sink."""
-        self._stop, self._park = "", False
-        self.guard.hold(time.monotonic(), reason)
+    def ask_hold(self, reason: str, *, call_off: bool) -> None:
+        """Brakes and holds, latched. Only a person's word calls off a stop under way: who says hold does not want the
+        arm to sink. A program's has no effect then: it would end the parking half-way.
+        """
+        if call_off:
+            self._stop, self._park = "", False
+        if not self._stop:
+            self.guard.hold(time.monotonic(), reason)
 
     def ask_reset(self) -> None:
         """Tries to leave FAULT before the next period; ``snapshot.reset_failed`` says why if it could not."""
+        self._faults, self._reset_failed = self.guard.state.faults, ""
+        self.snapshot = replace(self.snapshot, reset_failed="")  # what is told now is not of the last one
         self._reset = True
 
     def run(self) -> None:
@@ -93,16 +103,24 @@ class ControlLoop:
             ended = self._end(period, self._stop)
 
     def _end(self, period: float, reason: str) -> bool:
-        """Comes to rest and parks if asked to; False where a person called it off."""
+        """Comes to rest and parks if asked to; False where a person called it off, or the arm could not be parked:
+        it is held then, powered, for it would drop from wherever it is.
+        """
         self._event("stop", reason)
         self.guard.hold(time.monotonic(), reason)
-        deadline = time.monotonic() + PARK_SECONDS
-        self._until(period, deadline, lambda: self.guard.resting)
+        self._until(period, time.monotonic() + BRAKE_SECONDS, lambda: self.guard.resting)
         if self._park and self.rest is not None and self.guard.state.state is not State.FAULT:
-            self.guard.park(time.monotonic(), self.rest)
-            self._rested = 0
-            self._until(period, deadline, self._arrived)
+            self._go_to_rest(period, self.rest)
         return bool(self._stop)
+
+    def _go_to_rest(self, period: float, rest: Floats) -> None:
+        seconds = 2 * BRAKE_SECONDS + 1.5 * self.guard.gentle_seconds(rest)
+        self.guard.park(time.monotonic(), rest)
+        self._rested = 0
+        self._until(period, time.monotonic() + seconds, self._arrived)
+        if self._stop and self._rested <= ARRIVED_PERIODS and self.guard.state.state is not State.FAULT:
+            self._stop, self._park = "", False
+            self.guard.hold(time.monotonic(), f"it could not be parked within {seconds:.0f} s")
 
     def _check_box(self) -> None:
         """An arm whose record cannot be written is held, and armed again once it can."""
@@ -178,9 +196,11 @@ class ControlLoop:
         except Exception as error:
             self.torque, self._reset_failed = dict(self.arm.cut()), str(error)
             self._event("reset refused", self._reset_failed)
-        else:
+            return
+        if self.guard.clear(time.monotonic(), self._faults):
             self.torque, self._cut_at, self._written_at = {}, -np.inf, 0.0
-            self.guard.state.clear(time.monotonic())
+        else:  # an emergency stop that came meanwhile stays one
+            self.torque, self._reset_failed = dict(self.arm.cut()), f"{self.guard.state.reason}, again meanwhile"
 
     def _check_cause(self, reading: Reading) -> None:
         """Begins anew from a reading; raises where it still shows what a FAULT is for."""
@@ -200,6 +220,7 @@ class ControlLoop:
             goal=tuple(guard.limiter.command[0].tolist()) if len(guard.limiter.command) else (),
             blocked=bool(guard.limiter.blocked.any()),
             reset_failed=self._reset_failed,
+            torque=dict(self.torque),
         )
 
     def _record(self, began: float, reading: Reading | None, trouble: str) -> None:

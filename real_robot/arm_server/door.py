@@ -40,8 +40,8 @@ class Client:
 class Door:
     """Requests are {"do": NAME, ...}; each gets one line back, with "error" if it was refused.
 
-    observe, act (sequence, sent_at, observed_at, goal), arm (again), pause (reason), hold, leave, estop, reset,
-    stop (park).
+    observe, act (sequence, sent_at, observed_at, goal), arm (again), pause (reason), hold (call_off), leave, estop,
+    reset, stop (park, insist).
     Anybody may look, pause, hold and stop; only the client that armed may act, and only one can have armed.
     """
 
@@ -147,7 +147,8 @@ class Door:
             return self._arm(client, now, again=asked.get("again") is True)
         if what == "hold":
             why = str(asked.get("reason") or "")
-            self.loop.ask_hold(f"{why} ('{client.name}')" if why else f"asked by '{client.name}'")
+            said = f"{why} ('{client.name}')" if why else f"asked by '{client.name}'"
+            self.loop.ask_hold(said, call_off=asked.get("call_off") is True)
         elif what == "pause":
             self.guard.wait(now, f"{asked['reason']} ('{client.name}')")
         elif what == "leave":
@@ -157,7 +158,7 @@ class Door:
         elif what == "reset":
             self.loop.ask_reset()
         elif what == "stop":
-            self._stop(client, park=asked.get("park") is True)
+            self._stop(client, park=asked.get("park") is True, insist=asked.get("insist") is True)
         elif what != "observe":
             raise UserError(f"unknown request '{what}'")
         return {}
@@ -167,10 +168,12 @@ class Door:
             self.commander = None
             self.guard.leave(now, LEFT)
 
-    def _stop(self, client: Client, *, park: bool) -> None:
+    def _stop(self, client: Client, *, park: bool, insist: bool) -> None:
+        """A second stop cuts torque only if a person ``insist``s: a program that ends says it of its own accord."""
         if park and self.loop.rest is None:
             raise UserError("this arm was told no pose to park in (robot.rest): put it down by hand, then ask for stop")
-        self.loop.ask_stop(f"stop asked by '{client.name}'", park=park)
+        if insist or not self.loop.ending:
+            self.loop.ask_stop(f"stop asked by '{client.name}'", park=park)
 
     def _act(self, client: Client, now: float, asked: Mapping[str, Any]) -> dict[str, Any]:
         if client is not self.commander:

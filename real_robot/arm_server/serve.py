@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -25,6 +29,9 @@ from robo_reward.real_robot.limits import JointLimits
 from robo_reward.real_robot.mujoco_workspace import load_workspace
 from robo_reward.real_robot.safety_state import Event, SafetyState, State
 from robo_reward.real_robot.watches import Watches
+
+CUT_TRIES, CUT_PAUSE = 3, 0.2
+"""Seconds between them: a lost packet must not leave a motor powered."""
 
 
 def make_driver(spec: ServerSpec) -> ArmDriver:
@@ -73,21 +80,24 @@ class Server:
             self.arm.close()
             raise
 
-    def start(self, ready: Callable[[], None] = lambda: None) -> None:
+    def start(self, ready: Callable[[], None] = lambda: None, wanted: Callable[[], None] = lambda: None) -> None:
         """``check``, then goal := present, then torque. Raises UserError before torque is on.
 
-        ``ready`` is called last: what it raises, like everything before, ends with torque off.
+        ``wanted`` is called right before torque, and raises if nobody waits for it any more; ``ready`` is called last:
+        what it raises, like everything before, ends with torque off.
         """
         self.check()
         try:
+            wanted()
             self.arm.power()
             self.guard.start(time.monotonic(), read_surely(self.arm).position)
             self.door.open()
             ready()
         except BaseException as error:
-            torque = dict(self.arm.cut())
-            self.box.add({"t": time.monotonic(), "event": "refused", "value": str(error), "torque": torque})
-            self.arm.close()
+            with undisturbed():
+                torque = dict(self.arm.cut())
+                self.box.add({"t": time.monotonic(), "event": "refused", "value": str(error), "torque": torque})
+                self.arm.close()
             if isinstance(error, UserError) or not isinstance(error, Exception):
                 raise
             raise ArmRefused(f"the arm could not be powered ({error}); torque: {torque}") from error
@@ -121,19 +131,45 @@ class Server:
         self.door = Door(self.loop, self.box, spec.socket, self.about)
 
     def run(self) -> bool:
-        """Until stopped; True if it ended in FAULT. Torque is cut whatever happens."""
+        """Until stopped; True if it ended in FAULT, or a motor may still be powered. Torque is cut whatever happens."""
         try:
             self.loop.run()
         finally:
-            torque = dict(self.arm.cut())
-            self.box.add({"t": time.monotonic(), "event": "torque", "value": torque})
+            off = self._cut()
             self.door.close()
             self.arm.close()
             self.box.close()
-        return self.guard.state.state is State.FAULT
+        return not off or self.guard.state.state is State.FAULT
+
+    def _cut(self) -> bool:
+        """Torque off, asked for again while any motor does not say so; whether all are off."""
+        torque: dict[str, str] = {}
+        for turn in range(CUT_TRIES):
+            time.sleep(CUT_PAUSE if turn else 0)
+            torque = dict(self.arm.cut())
+            self.box.add({"t": time.monotonic(), "event": "torque", "value": torque})
+            if all(told == "off" for told in torque.values()):
+                return True
+        print(f"torque may still be on: {torque}", file=sys.stderr)
+        return False
 
     def _heard(self, event: Event) -> None:
         self.box.add({"t": event.at, "event": "state", "value": [event.state, event.reason, event.latched]})
+
+
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Signals wait for nothing here: the first one must not interrupt the cutting of torque."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _without_torque(reading: Reading) -> Reading:

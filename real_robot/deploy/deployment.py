@@ -154,6 +154,11 @@ class Deployment:
         """The episode with the rewards that training would have paid; as it is where there is no reward model."""
         return trace if self.stack is None else self.stack.price(trace)
 
+    def interrupted(self) -> None:
+        """A person has said Ctrl-C, wherever the program was: the next one cuts torque at once."""
+        if self.arm is not None and not self.dry_run:
+            cut_at_next_interrupt(self.robot)
+
     def close(self, clean: bool) -> str:
         """Leaves the arm; ``clean`` False after a stop or an interruption. Says how the arm stands."""
         if hasattr(self.shown, "done"):

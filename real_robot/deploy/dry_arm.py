@@ -98,6 +98,7 @@ class DryArm:
             blocked=bool(self.guard.limiter.blocked.any()),
             refused="",
             reset_failed="",
+            torque={},
         )
 
     def _named(self, joints: Floats) -> dict[str, float]:

@@ -64,8 +64,8 @@ def _leave(robot: Any, clean: bool) -> str:
         client.stop(park=True)
     finally:
         client.close()
-    robot.launched.process.wait(timeout=PARK_SECONDS)
-    return "parked, torque off"
+    code = robot.launched.process.wait(timeout=PARK_SECONDS)
+    return "parked, torque off" if code == 0 else f"the arm server ended with {code} while it parked. {UNWATCHED}"
 
 
 def _cut(robot: Any) -> None:
@@ -77,7 +77,10 @@ def _cut(robot: Any) -> None:
 
 
 def _held(view: ArmView, client: ArmClient, parks: bool) -> str:
-    what = "torque is off" if view.state == "FAULT" else "powered, held in place"
+    powered = {joint: told for joint, told in view.torque.items() if told != "off"}
+    what = "powered, held in place"
+    if view.state == "FAULT":
+        what = f"TORQUE MAY BE ON: {powered}" if powered or not view.torque else "torque is off"
     return (
         f"{view.state} ({view.reason}): {what}. Its server goes on: {ASK} {client.path} observe, "
         f"{'or park, ' if parks else ''}or stop (the arm sinks)"

@@ -9,6 +9,7 @@ import shutil
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -177,11 +178,16 @@ def _play(cfg: DictConfig, folder: RunFolder, deployment: Any) -> Kept:
                     break
                 _adapt(folder, deployment, outcome)
         clean = not any(outcome.stopped for outcome in kept.outcomes)
+    except KeyboardInterrupt:
+        deployment.interrupted()
+        raise
     finally:
-        if deployment.broken is not None:
-            kept.add(deployment.broken)
-            folder.log(deployment.broken.number, _numbers(deployment.broken))
-        print(f"the arm: {deployment.close(clean)}", flush=True)
+        try:  # the arm before all else: what follows needs a disk
+            print(f"the arm: {deployment.close(clean)}", flush=True)
+        finally:
+            if deployment.broken is not None:
+                kept.add(deployment.broken)
+                folder.log(deployment.broken.number, _numbers(deployment.broken))
         kept.write()
         _describe(cfg, folder, kept)
     return kept
@@ -221,7 +227,7 @@ def _somebody_answers() -> bool:
     """False where standard input has ended already; whoever answers through a pipe may still do so."""
     try:
         ready, _, _ = select.select([sys.stdin], [], [], 0)
-        return sys.stdin.isatty() or not ready or bool(sys.stdin.buffer.peek(1))
+        return sys.stdin.isatty() or not ready or bool(cast(BufferedReader, sys.stdin.buffer).peek(1))
     except (OSError, ValueError, AttributeError, TypeError):  # closed, or a stand-in that cannot be looked at
         return sys.stdin is not None and not sys.stdin.closed
 

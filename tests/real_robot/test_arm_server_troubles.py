@@ -169,7 +169,7 @@ def test_whoever_commanded_does_not_end_a_parking_half_way(start: Start, what: s
 
 def test_hold_calls_a_parking_off_and_the_arm_stays_powered(start: Start) -> None:
     rig = parking(start)
-    view = rig.client.hold("somebody is in the way")
+    view = rig.client.hold("somebody is in the way", call_off=True)
     assert (view.state, view.latched) == ("HOLD", True)
     time.sleep(1.0)
     assert rig.thread.is_alive()

@@ -15,7 +15,7 @@ from robo_reward.real_robot.deploy.operator import DONE, OperatorPlan, ScriptedO
 
 FPS = 10.0
 JOINTS = ("a.pos", "b.pos")
-VIEW = ArmView(0.0, {"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 4.0}, "RUN", "", False, False, "", "")
+VIEW = ArmView(0.0, {"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 4.0}, "RUN", "", False, False, "", "", {})
 
 
 class Twin:
