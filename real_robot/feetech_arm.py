@@ -26,8 +26,8 @@ REPLY_SECONDS = 0.02
 MEMORY_SECONDS = 0.3
 """How long after a failed read a late answer to it may still arrive."""
 LENGTHS = 12
-WRITE_SECONDS = 0.05
-"""For one packet to leave: some 30 bytes at a million bits a second."""
+WRITE_SECONDS = 0.5
+"""For one packet to leave: less than a millisecond, but a process that had to wait for its turn is late, too."""
 TRIES = 5
 RETRIES = 3
 """Of a single write while configuring."""

@@ -17,11 +17,24 @@ from robo_reward.real_robot.deploy.leave import cut_at_next_interrupt, leave
 from robo_reward.real_robot.safety_state import SafetyStop
 
 Start = Callable[..., Any]
+HOME = {
+    "shoulder_pan": 0.0,
+    "shoulder_lift": 0.0,
+    "elbow_flex": 0.0,
+    "wrist_flex": 0.0,
+    "wrist_roll": 0.0,
+    "gripper": 50.0,
+}
 
 
-def robot(rig: Any, rest: Any = None) -> Any:
-    """What ``leave`` asks of a guarded robot, on the server of this process."""
-    launched = SimpleNamespace(process=SimpleNamespace(wait=rig.thread.join))
+def robot(rig: Any, rest: Any = None, code: int = 0) -> Any:
+    """What ``leave`` asks of a guarded robot, on the server of this process, which ends with ``code``."""
+
+    def wait(timeout: float) -> int:
+        rig.thread.join(timeout)
+        return code
+
+    launched = SimpleNamespace(process=SimpleNamespace(wait=wait))
     config = SimpleNamespace(rest=rest, keep_server=False)
     return SimpleNamespace(client=rig.client, config=config, launched=launched, disconnect=lambda: None)
 
@@ -33,6 +46,14 @@ def test_a_clean_end_parks_and_cuts_torque(start: Start) -> None:
     assert leave(robot(rig, rest), clean=True) == "parked, torque off"
     assert not any(rig.arm.torque().values())
     assert rig.arm.wire.goals_in_units("shoulder_pan")[1][-1] == pytest.approx(3.0, abs=0.2)
+
+
+def test_a_server_that_did_not_end_well_while_it_parked_is_no_parked_arm(start: Start) -> None:
+    rig = start(rest=HOME)
+    rig.client.arm()
+    said = leave(robot(rig, HOME, code=-9), clean=True)
+    assert "ended with -9" in said
+    assert "cut its power" in said
 
 
 def test_without_a_place_to_rest_or_after_a_stop_the_arm_is_held_and_the_way_out_is_said(start: Start) -> None:
