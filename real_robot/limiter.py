@@ -109,7 +109,9 @@ class Limiter:
         velocity = braking.copy()
         open_rows: NDArray[np.intp] = np.arange(len(wished))
         self.blocked[:] = False
-        for share in _ways(wished, braking, error):
+        for number, share in enumerate(_ways(wished, braking, error)):
+            if number == len(SHARES):  # from here on it would go along what is in the way: not if it lies on it
+                open_rows = open_rows[~self.workspace.rests(self.command[open_rows])]
             tried = (braking + share * (wished - braking))[open_rows]
             allowed = self._allowed(open_rows, tried)
             velocity[open_rows[allowed]] = tried[allowed]

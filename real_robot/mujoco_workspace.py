@@ -79,6 +79,14 @@ class MujocoWorkspace:
         """See ``Workspace.allows``; one kinematics and one collision pass a goal, some 20 microseconds."""
         return np.array([self._allowed(path, period) for path in paths], dtype=np.bool_)
 
+    def rests(self, poses: Floats) -> NDArray[np.bool_]:
+        """See ``Workspace.rests``: where anything touches."""
+        return np.array([self._touches(pose) for pose in poses], dtype=np.bool_)
+
+    def _touches(self, pose: Floats) -> bool:
+        self._move(pose)
+        return any(True for _ in self._contacts())
+
     def _allowed(self, path: Floats, period: float) -> bool:
         before: Floats | None = None
         for pose in path:

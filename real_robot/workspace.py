@@ -27,6 +27,10 @@ class Workspace(Protocol):
         """The arm starts at the pose (J,): what it rests on there may be allowed."""
         ...
 
+    def rests(self, poses: Floats) -> NDArray[np.bool_]:
+        """(N,) whether the arm lies on anything at the poses (N, J): it must not be dragged along it."""
+        ...
+
     def reason(self, pose: Floats) -> str:
         """Why the pose (J,) is not allowed; empty where it is."""
         ...
@@ -40,6 +44,9 @@ class Everywhere:
 
     def begin(self, pose: Floats) -> None:
         """Nothing to remember."""
+
+    def rests(self, poses: Floats) -> NDArray[np.bool_]:
+        return np.zeros(len(poses), dtype=np.bool_)
 
     def reason(self, pose: Floats) -> str:
         return ""
@@ -64,6 +71,9 @@ class BoxWorkspace:
 
     def begin(self, pose: Floats) -> None:
         """Nothing to remember."""
+
+    def rests(self, poses: Floats) -> NDArray[np.bool_]:
+        return np.zeros(len(poses), dtype=np.bool_)
 
     def reason(self, pose: Floats) -> str:
         point = self.tip(pose)

@@ -6,6 +6,7 @@ import contextlib
 import signal
 import subprocess
 import threading
+import time
 from types import FrameType
 from typing import Any
 
@@ -14,6 +15,7 @@ from robo_reward.real_robot.arm_client import ArmClient, ArmView
 
 ASK = "python -m robo_reward.real_robot.arm_server.ask"
 PARK_SECONDS = 60.0
+CUT_SECONDS = 2.0
 UNWATCHED = (
     "Nobody watches the arm: if its server died, the motors hold their last goal, powered. Start a program on it "
     "again, which takes it over as it stands, or cut its power"
@@ -58,7 +60,7 @@ def _leave(robot: Any, clean: bool) -> str:
     client = ArmClient(robot.client.path, "leaving", deadline=2.0)
     client.connect()
     try:
-        view = client.observe()
+        view = _settled(client)
         if not clean or robot.config.rest is None or robot.config.keep_server or robot.launched is None:
             return _held(view, client, parks=robot.config.rest is not None)
         client.stop(park=True)
@@ -66,6 +68,14 @@ def _leave(robot: Any, clean: bool) -> str:
         client.close()
     code = robot.launched.process.wait(timeout=PARK_SECONDS)
     return "parked, torque off" if code == 0 else f"the arm server ended with {code} while it parked. {UNWATCHED}"
+
+
+def _settled(client: ArmClient) -> ArmView:
+    """The arm as it stands; in FAULT once its motors were told to let go, which takes some milliseconds."""
+    until = time.monotonic() + CUT_SECONDS
+    while (view := client.observe()).state == "FAULT" and not view.torque and time.monotonic() < until:
+        time.sleep(0.02)
+    return view
 
 
 def _cut(robot: Any) -> None:

@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_refused_before_torque(
     ending = [f"run_dir={tmp_path / 'out'}", *words(arm, tmp_path), "views=[]", "seconds=1"]
     foreign = make_run(tmp_path / "foreign", features="places")
     cases = [
-        ([f"run={run}", "+robot.inner.use_degrees=false"], "the policy speaks degrees"),
+        ([f"run={run}", "robot.inner.use_degrees=false"], "the policy speaks degrees"),
         ([f"run={run}", "views=[front]"], "the robot has []"),
         ([f"run={foreign}"], "which no arm knows of itself"),
         ([f"run={run}", "robot.id=stranger"], "calibration file"),

@@ -68,3 +68,14 @@ def test_random_goals_around_the_table(workspace: MujocoWorkspace) -> None:
             blocked += int(limiter.blocked[0])
     within(workspace, np.array(emitted))
     assert 50 < blocked < 790, "the workspace was in the way, and not always"
+
+
+def test_an_arm_that_lies_on_the_table_is_not_dragged_along_it(workspace: MujocoWorkspace) -> None:
+    # folded, where deploy began without going to a start pose: turning drew 1.5 A until the torque was cut
+    folded = np.array([0.0, -99.2, 89.5, 77.8, 0.0, 5.1])
+    workspace.begin(folded)
+    assert workspace.rests(folded[None]).all()
+    emitted = driven(workspace, folded, np.array([18.0, -95.0, 89.5, 77.8, 0.0, 5.1]), 100)
+    assert workspace.reason(emitted[-1]) == ""
+    assert np.abs(emitted[:, 0]).max() < 8.0, "as far as it may while it lies where it lay, no further"
+    workspace.begin(LOW)
