@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from test_arm_server_troubles import HOME, REST, parked, powered
 
 from robo_reward.real_robot.arm_client import ArmClient
 from robo_reward.real_robot.arm_server.control_loop import ControlLoop
@@ -19,14 +20,7 @@ from robo_reward.real_robot.safety_state import Event, SafetyState, SafetyStop, 
 
 pytest.importorskip("scservo_sdk")
 
-HOME = {"shoulder_pan": 0.0, "shoulder_lift": 0.0, "elbow_flex": 0.0, "wrist_flex": 0.0, "wrist_roll": 0.0}
-HOME["gripper"] = 50.0
-REST = HOME | {"shoulder_pan": -12.0}
 Start = Callable[..., Any]
-
-
-def powered(rig: Any) -> set[str]:
-    return {name for name, on in rig.arm.torque().items() if on}
 
 
 def asked_to_park(start: Start, **more: Any) -> Any:
@@ -38,14 +32,6 @@ def asked_to_park(start: Start, **more: Any) -> Any:
         other.connect()
         other.stop(park=True)
     return rig
-
-
-def parked(rig: Any) -> bool:
-    rig.thread.join(15)
-    assert not rig.thread.is_alive()
-    assert powered(rig) == set()
-    _, pan = rig.arm.wire.goals_in_units("shoulder_pan")
-    return bool(abs(pan[-1] - REST["shoulder_pan"]) < 0.6)
 
 
 def test_a_program_that_notices_the_stop_and_holds_does_not_call_it_off(start: Start) -> None:
