@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from test_arm_server_troubles import HOME
 
 from robo_reward.real_robot.arm_client import ArmClient
 from robo_reward.real_robot.deploy import leave as leaving
@@ -17,14 +18,6 @@ from robo_reward.real_robot.deploy.leave import cut_at_next_interrupt, leave
 from robo_reward.real_robot.safety_state import SafetyStop
 
 Start = Callable[..., Any]
-HOME = {
-    "shoulder_pan": 0.0,
-    "shoulder_lift": 0.0,
-    "elbow_flex": 0.0,
-    "wrist_flex": 0.0,
-    "wrist_roll": 0.0,
-    "gripper": 50.0,
-}
 
 
 def robot(rig: Any, rest: Any = None, code: int = 0) -> Any:
