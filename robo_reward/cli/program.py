@@ -13,6 +13,7 @@ from robo_reward.cli import help_pages
 from robo_reward.cli.joined_chains import joined
 from robo_reward.cli.plain_warnings import plain_warnings
 from robo_reward.cli.quoting import readable
+from robo_reward.cli.users_code import place_in_users_code
 from robo_reward.errors import Interrupted, unknown_name
 from robo_reward.runs import signals
 
@@ -175,7 +176,11 @@ def _report(error: BaseException, argv: list[str]) -> int:
     if told is None:
         if os.environ.get("ROBO_REWARD_TRACEBACK") != "1":
             traceback.print_exception(error)
-        return 1
+        place = place_in_users_code(error)
+        if place is None:
+            return 1
+        print(f"robo-reward: {type(error).__name__} in {place}, which is no part of robo-reward", file=sys.stderr)
+        return 2
     print(f"robo-reward: {told.message}", *getattr(error, "__notes__", ()), sep="\n", file=sys.stderr)
     return told.exit_code
 

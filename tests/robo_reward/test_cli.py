@@ -138,9 +138,19 @@ def test_each_end_of_a_verb_has_its_exit_code(
 
 
 def test_a_fault_of_ours_shows_its_traceback(verb: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    verb(raises(ZeroDivisionError("ours")))
+    verb(lambda cfg: cli.program._exit_code(cfg))
     assert cli.run(["doctor"]) == 1
-    assert "ZeroDivisionError: ours" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "Traceback" in told
+    assert "no part of robo-reward" not in told
+
+
+def test_a_fault_in_the_users_code_is_shown_as_theirs(verb: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    verb(raises(ZeroDivisionError("theirs")))
+    assert cli.run(["doctor"]) == 2
+    told = capsys.readouterr().err
+    assert "ZeroDivisionError: theirs" in told
+    assert f"robo-reward: ZeroDivisionError in {__file__}:" in told
 
 
 def test_a_users_mistake_inside_a_built_component_is_still_theirs(

@@ -72,6 +72,20 @@ def test_the_shipped_contract_tests_run_on_it_and_can_fail(theirs: Path) -> None
     assert "outside [-1, 1]" in done.stdout
 
 
+def test_a_fault_in_it_is_shown_as_theirs(theirs: Path) -> None:
+    (theirs / "faulty").mkdir()
+    shutil.copytree(theirs / "settings", theirs / "faulty" / "settings")
+    faulty = (theirs / "their_reward.py").read_text().replace("gain=now - before", "gain=now - before + {}[0]")
+    (theirs / "faulty" / "their_reward.py").write_text(faulty)
+    words = ["train", "--config-dir", "settings", "reward_model=theirs", "env=line", *QUICK, "run_dir=run"]
+    done = call(theirs / "faulty", "-m", "robo_reward.cli", *words, PYTHONPATH=f"{theirs / 'faulty'}:{theirs}")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert f"Error in {theirs / 'faulty' / 'their_reward.py'}:" in last
+    assert last.endswith("which is no part of robo-reward")
+
+
 def test_a_saved_one_loads_where_it_is_trusted(theirs: Path) -> None:
     trained = theirs / "saved"
     trained.mkdir()
