@@ -54,8 +54,9 @@ class EpisodeBuffer:
         self._size += steps
 
     def reprice(self, episode: int, reward: NDArray[np.float32]) -> None:
-        """Replaces the rewards of the ``episode``-th stored episode."""
-        self._reward[self._slices[episode]] = torch.from_numpy(reward)
+        """Replaces the rewards of the ``episode``-th stored episode; steps that are not stored are left out."""
+        where = self._slices[episode]
+        self._reward[where] = torch.from_numpy(reward[: where.stop - where.start])
 
     def sample(self, count: int) -> Batch:
         """``count`` transitions drawn uniformly with torch's generator."""
@@ -67,6 +68,24 @@ class EpisodeBuffer:
             self._after[index],
             self._terminal[index],
         )
+
+
+def add_episode(
+    buffer: EpisodeBuffer,
+    features: NDArray[np.float32],
+    action: NDArray[np.float32],
+    reward: NDArray[np.float32],
+    ended: bool,
+) -> None:
+    """Stores an episode of which ``features`` (T, S) are known where it acted, not at its last state.
+
+    Where it ``ended`` nothing comes after: its last step is kept, and what that leads to is never looked at. Where time
+    was up the last step, whose value could not be bootstrapped, is left out.
+    """
+    if ended:
+        features = np.concatenate([features, features[-1:]])
+    steps = len(features) - 1
+    buffer.add(features, action[:steps], reward[:steps], ended)
 
 
 def mix(first: Batch, second: Batch) -> Batch:

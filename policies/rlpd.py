@@ -14,7 +14,7 @@ from robo_reward.errors import UserError
 from robo_reward.policies.anchored_policy import AnchoredPolicy, Mode
 from robo_reward.policies.audition import Audition
 from robo_reward.policies.cloning import Clone
-from robo_reward.policies.episode_buffer import EpisodeBuffer, mix
+from robo_reward.policies.episode_buffer import EpisodeBuffer, add_episode, mix
 from robo_reward.policies.priors import checked_names, make_priors
 from robo_reward.policies.rlpd_state import Played, Training
 from robo_reward.policies.soft_actor_critic import SacSettings, SoftActorCritic
@@ -134,10 +134,10 @@ class RlpdLearner:
         for demonstration in session.demonstrations:
             features, corrections = training.policy.follow(demonstration)
             reward = self._price(session, demonstration)
-            training.demonstrated.add(features, corrections[:-1], reward[: len(features) - 1], False)
+            add_episode(training.demonstrated, features, corrections, reward, session.stack.prices_ends)
         for played in training.played:
             if played.kind == f"prior:{name}":
-                self._store(training, played)
+                self._store(session, training, played)
 
     # --- one rollout -------------------------------------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ class RlpdLearner:
         if training.prior is None:
             self._listen(session, training, prior, played)
         else:
-            self._store(training, played)
+            self._store(session, training, played)
             if mode != "trial":
                 self._update(session, training, len(trace))
         alarm = session.alarm.hear(played.mean_reward, judged)
@@ -194,14 +194,11 @@ class RlpdLearner:
             scores = {f"audition/{n}": training.audition.score(n) for n in training.audition.candidates}
             session.log({**scores, "audition/winner": winner})
 
-    def _store(self, training: Training, played: Played) -> None:
-        """Puts an episode into the buffer: transitions between consecutive features, and the one that terminates it."""
-        ended, features = played.trace.terminated, played.features
-        if ended:  # what its last step leads to is never looked at
-            features = np.concatenate([features, features[-1:]])
-        steps = len(features) - 1
+    def _store(self, session: Session, training: Training, played: Played) -> None:
+        """Puts an episode into the buffer, with the step that ends it if nothing is earned after that."""
+        ended = played.trace.terminated or session.stack.prices_ends
         played.slot = training.own.episodes
-        training.own.add(features, played.correction[:steps], played.reward[:steps], ended)
+        add_episode(training.own, played.features, played.correction, played.reward, ended)
 
     def _update(self, session: Session, training: Training, steps: int) -> None:
         agent, losses = training.policy.agent, []
@@ -239,11 +236,9 @@ class RlpdLearner:
         for played in training.played:
             played.reward = self._price(session, played.trace)
             if played.slot is not None:
-                steps = len(played.features) - (not played.trace.terminated)
-                training.own.reprice(played.slot, played.reward[:steps])
+                training.own.reprice(played.slot, played.reward)
         for number, demonstration in enumerate(session.demonstrations):
-            reward = self._price(session, demonstration)
-            training.demonstrated.reprice(number, reward[: len(demonstration) - 1])
+            training.demonstrated.reprice(number, self._price(session, demonstration))
 
     # --- the end and the way back ------------------------------------------------------------------------------------
 
@@ -288,7 +283,7 @@ class RlpdLearner:
         training.played = training.played[:auditioned]
         self._choose(session, training, prior)
         for played in later:
-            self._store(training, played)
+            self._store(session, training, played)
             training.played.append(played)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import KVWriter
 
@@ -99,7 +100,11 @@ class Watch(BaseCallback):
             session.note_outcome(int(info[OUTCOME]), STOPPED in info)
         if self._log_every is not None and tally.env_steps - self._logged >= self._log_every:
             self.flush()
-        return session.left()
+        return session.left() or self._completes_rollout()
+
+    def _completes_rollout(self) -> bool:
+        """Whether PPO has now collected what it learns from: SB3 would drop all of it on a False."""
+        return isinstance(self.model, PPO) and self.model.rollout_buffer.pos == self.model.n_steps - 1
 
     def _on_rollout_end(self) -> None:
         if self._log_every is None:

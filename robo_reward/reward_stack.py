@@ -73,6 +73,12 @@ class RewardStack:
         whole = any(isinstance(t, EpisodeTransform) for t in self.transforms)
         return replace(self.model.needs, episode=self.model.needs.episode or whole)
 
+    @property
+    def prices_ends(self) -> bool:
+        """Whether the reward is one of whole episodes (``min_form``, ``gated``), often paid at the last step: nothing
+        is earned after an episode's end then, be it that its time was up."""
+        return any(nature_of(t).scope == "episode" for t in self.transforms)
+
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Starts the episodes of the worlds where ``fresh`` (N,) is True.
 

@@ -183,10 +183,11 @@ class RewardedEnv(VecEnv):
 
     def _infos(self, transition: Transition, stopped: Flags, mark: int) -> list[dict[str, Any]]:
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
+        goes_on = not self.stack.prices_ends  # else nothing is earned after the time limit that could be bootstrapped
         for i, position in verdict_positions(mark, transition.done, stopped).items():
             infos[i] = {
                 "terminal_observation": transition.after.state[i].copy(),
-                "TimeLimit.truncated": bool(transition.truncated[i] and not transition.terminated[i]),
+                "TimeLimit.truncated": goes_on and bool(transition.truncated[i] and not transition.terminated[i]),
                 OUTCOME: position,
                 **({STOPPED: True} if stopped[i] else {}),
             }

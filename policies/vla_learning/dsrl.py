@@ -18,10 +18,10 @@ from robo_reward.policies.vla_learning.exploring import Decision, ExploringPolic
 from robo_reward.policies.vla_learning.given_policy import GivenPolicy
 from robo_reward.policies.vla_learning.grpo import built_policy
 from robo_reward.policies.vla_learning.steering import NoiseSteering, SteeredPolicy, features_of
+from robo_reward.policies.vla_learning.step_discounts import check_no_step_discount
 from robo_reward.rollout import rollout
 from robo_reward.seeding import derive_rng, derive_seed, seed_everything
 from robo_reward.session import Session
-from robo_reward.trace import Trace
 
 Rows = dict[str, NDArray[np.float32]]
 
@@ -68,6 +68,7 @@ class DsrlLearner(GivenPolicy):
             raise UserError("learner=dsrl learns as long as it may: set rollouts or steps")
         if session.budget.rollouts is not None and session.budget.rollouts <= self._warmup:
             raise UserError(f"rollouts={session.budget.rollouts} must be more than learner.warmup={self._warmup}")
+        check_no_step_discount(session.stack, self.name)
         policy = built_policy(self._recipe, session, self._device, self._seed, self.name)
         session.notes |= {"prior": policy.config.type, "start": self._recipe.path}
         steering, rows = NoiseSteering(policy, self._reach), Rows()
@@ -110,7 +111,8 @@ class DsrlLearner(GivenPolicy):
                 priced = session.stack.price(trace)
             assert priced.reward is not None
             decisions = explorer.take(index)[0]
-            _append(rows, rows_of(policy, steering, decisions, priced))
+            ended = priced.terminated or session.stack.prices_ends
+            _append(rows, rows_of(policy, steering, decisions, priced.reward, ended))
             made += len(decisions)
             session.played.append((priced, self.name, float("nan"), float(priced.reward.mean())))
         del session.played[:-32]
@@ -145,18 +147,20 @@ class DsrlLearner(GivenPolicy):
             steering.agent.load(state["agent"])
 
 
-def rows_of(policy: LeRobotPolicy, steering: NoiseSteering, decisions: Sequence[Decision], trace: Trace) -> Rows:
-    """An episode's decisions as transitions; the last one, whose next state nobody decided in, ends only if the episode
-    did, and else is left out: its value could not be bootstrapped."""
+def rows_of(
+    policy: LeRobotPolicy, steering: NoiseSteering, decisions: Sequence[Decision], reward: Floats, ended: bool
+) -> Rows:
+    """An episode's decisions as transitions, of the rewards (T,) of its steps; the last one, whose next state nobody
+    decided in, ends only if nothing is earned after it (``ended``), and else is left out: its value could not be
+    bootstrapped."""
     features = features_of(policy, steering, gathered(decisions))
     ends = np.cumsum([d.executed for d in decisions])
-    assert trace.reward is not None
-    rewards = np.array([part.sum() for part in np.split(trace.reward, ends[:-1])], np.float32)
+    rewards = np.array([part.sum() for part in np.split(reward, ends[:-1])], np.float32)
     choices = np.stack([d.draw.trail[0, 0, 0].numpy() for d in decisions]).astype(np.float32)
-    kept = len(decisions) if trace.terminated else len(decisions) - 1
+    kept = len(decisions) if ended else len(decisions) - 1
     after = np.concatenate([features[1:], features[-1:]])
     terminal: Floats = np.zeros(len(decisions), np.float32)
-    terminal[-1] = float(trace.terminated)
+    terminal[-1] = float(ended)
     rows: Rows = {"state": features, "action": choices, "reward": rewards, "after": after, "terminal": terminal}
     return {key: value[:kept] for key, value in rows.items()}
 

@@ -13,6 +13,7 @@ from robo_reward.contracts import GroupRewardModel
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.reward_stack import RewardStack
 from robo_reward.trace import Trace
+from robo_reward.transform_kinds import nature_of
 
 Array = NDArray[np.float64]
 Pays = Literal["auto", "final", "max", "mean", "sum"]
@@ -38,7 +39,8 @@ class EpisodePricer:
 
     ``pays``: the reward of the last step (``final``; with transform=level the final progress, EVOLVE's reward), the
     ``max``, ``mean`` or ``sum`` over its steps. ``auto``: what the reward model says of groups (``GroupRewardModel``);
-    max for the simulator's success; sum for its dense reward and for chains that pay at an episode's end; else final.
+    max for the simulator's success; sum for its dense reward and for chains that pay for changes or events, shape by
+    a potential or price whole episodes; final for levels.
     """
 
     def __init__(self, stack: RewardStack, pays: Pays = "auto") -> None:
@@ -77,7 +79,9 @@ class EpisodePricer:
 def _chosen(stack: RewardStack) -> Pays:
     if stack.model.needs.oracle == "success" and not stack.transforms:
         return "max"
-    return "sum" if stack.model.needs.oracle == "reward" else "final"
+    natures = [nature_of(transform) for transform in stack.transforms]
+    earned = any(n.pays in ("change", "event") or n.role == "potential" or n.scope == "episode" for n in natures)
+    return "sum" if earned or stack.model.needs.oracle == "reward" else "final"
 
 
 def _over(trace: Trace) -> Trace:

@@ -21,6 +21,7 @@ from robo_reward.policies.vla_learning.exploring import Decision
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
 from robo_reward.policies.vla_learning.group_advantages import EpisodePricer, Pays
 from robo_reward.policies.vla_learning.group_tuning import Group, GroupSettings, GroupTuner
+from robo_reward.policies.vla_learning.step_discounts import check_no_step_discount
 from robo_reward.policies.vla_learning.value_head import ValueHead, context_features
 from robo_reward.rollout import Stopper
 from robo_reward.seeding import derive_seed
@@ -99,6 +100,8 @@ class PpoTuner(GroupTuner):
 
     def gather(self, ground: Playground, stopper: Stopper | None = None) -> tuple[list[Group], list[Group]]:
         """One wave of episodes with the rewards of their steps; nothing is skipped."""
+        if self.ppo.credit != "end":
+            check_no_step_discount(ground.session.stack, "vla_ppo")
         group = self.play(ground, stopper)
         with ground.session.pricing():
             if self.ppo.credit == "end":

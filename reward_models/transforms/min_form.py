@@ -14,8 +14,8 @@ from robo_reward.trace import Trace
 from robo_reward.transform_kinds import Nature
 
 Doubles = NDArray[np.float64]
-Source = Literal["success", "reward"]
-SOURCES: tuple[Source, ...] = ("success", "reward")
+Source = Literal["progress", "success", "reward"]
+SOURCES: tuple[Source, ...] = ("progress", "success", "reward")
 
 
 def min_form_rewards(process: NDArray[np.floating], temperature: float) -> Doubles:
@@ -47,17 +47,20 @@ def min_form_advantages(
 class MinForm:
     """reward = min-form credit of a whole episode, ``weight`` times (PURE; temperature 0.1 in its release).
 
-    ``source=success``: process rewards p = P(success) - P(failure) = 2 success - 1 in [-1, 1], added to the reward so
-    far: an objective. ``source=reward``: the reward so far takes p's place. ``segment``: p is the mean over that many
-    steps and its credit is paid at the segment's last one: frames next to each other say the same, and changes within a
-    segment are often rightly negative. With learner=ppo set learner.pricing=deferred and learner.gamma=1, and the
-    advantages are PURE's.
+    ``source``: the process rewards p in [-1, 1]. PURE's judge single steps, right or wrong; robot tasks have
+    ``progress`` - t / T, how far ahead of an even pace to the episode's end T (our reading): an episode is worth the
+    moment at which it lags most, about 0 for one that succeeds and -1 for one that does nothing. ``success``:
+    2 P(success) - 1, for models whose success judges steps; a detector of the finished task is at -1 wherever one
+    begins and so tells no episode from another. Both add to the reward so far, as an objective. ``reward``: the reward
+    so far takes p's place. ``segment``: p is the mean over that many steps and its credit is paid at the segment's
+    last one: frames next to each other say the same. With learner=ppo set learner.pricing=deferred, learner.gamma=1 and
+    learner.gae_lambda=1, and the advantages are PURE's; nothing is bootstrapped at the end.
     """
 
     group = False
 
     def __init__(
-        self, source: Source = "success", temperature: float = 0.1, segment: int = 1, weight: float = 1.0
+        self, source: Source = "progress", temperature: float = 0.1, segment: int = 1, weight: float = 1.0
     ) -> None:
         """Raises UserError for a negative temperature or an empty segment."""
         if source not in SOURCES:
@@ -66,8 +69,8 @@ class MinForm:
             raise UserError(
                 f"transform min_form: temperature={temperature} must be 0 or more and segment={segment} 1 step or more"
             )
-        adds = source == "success"
-        self.base_reward: str | None = f"{weight:g}*min_form(success)" if adds else None
+        adds = source != "reward"
+        self.base_reward: str | None = f"{weight:g}*min_form({source})" if adds else None
         self.nature = Nature(
             "objective" if adds else "reshape", "episode", pays="event" if adds else None, source=source
         )
@@ -77,11 +80,15 @@ class MinForm:
         """(T_i,) for every episode."""
         priced = []
         for reward, (_, estimate) in zip(rewards, episodes, strict=True):
-            process = 2.0 * estimate.success[1:] - 1.0 if self._source == "success" else reward
-            credit = self._weight * self._spread(np.asarray(process, np.float64))
-            kept = reward if self._source == "success" else 0.0
+            credit = self._weight * self._spread(np.asarray(self._process(reward, estimate), np.float64))
+            kept = 0.0 if self._source == "reward" else reward
             priced.append(np.asarray(kept + credit, np.float32))
         return priced
+
+    def _process(self, reward: Floats, estimate: Estimate) -> NDArray[np.floating]:
+        if self._source == "progress":
+            return estimate.progress[1:] - np.arange(1, len(reward) + 1) / len(reward)
+        return 2.0 * estimate.success[1:] - 1.0 if self._source == "success" else reward
 
     def _spread(self, process: Doubles) -> Doubles:
         ends = np.minimum(np.arange(0, len(process), self._segment) + self._segment, len(process))

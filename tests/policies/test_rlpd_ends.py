@@ -10,9 +10,14 @@ import pytest
 import torch
 
 from robo_reward.errors import UserError
+from robo_reward.line_world import LineReward
 from robo_reward.policies.episode_buffer import EpisodeBuffer
 from robo_reward.policies.rlpd import RlpdLearner
 from robo_reward.policies.rlpd_state import Played
+from robo_reward.reward_models.transforms.gated import OutcomeGate
+from robo_reward.reward_models.transforms.level import Level
+from robo_reward.reward_models.transforms.min_form import MinForm
+from robo_reward.reward_stack import RewardStack
 from robo_reward.trace import Trace
 
 
@@ -26,11 +31,16 @@ def played(terminated: bool) -> Played:
     return Played(trace, "sample", 0.0, features, features.copy(), np.arange(10, 14, dtype=np.float32))
 
 
-@pytest.mark.parametrize(("terminated", "steps"), [(True, [0, 1, 2, 3]), (False, [0, 1, 2])])
-def test_the_step_that_ends_an_episode_is_learned_from(terminated: bool, steps: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("terminated", "whole", "steps"),
+    [(True, False, [0, 1, 2, 3]), (False, False, [0, 1, 2]), (False, True, [0, 1, 2, 3])],
+    ids=["terminated", "truncated", "truncated, priced as a whole"],
+)
+def test_the_step_that_ends_an_episode_is_learned_from(terminated: bool, whole: bool, steps: list[int]) -> None:
     learner, training = RlpdLearner(), SimpleNamespace(own=EpisodeBuffer(8, 1, 1), played=[])
+    session: Any = SimpleNamespace(demonstrations=[], stack=SimpleNamespace(prices_ends=whole))
     episode = played(terminated)
-    learner._store(training, episode)  # type: ignore[arg-type]
+    learner._store(session, training, episode)  # type: ignore[arg-type]
     torch.manual_seed(0)
     batch = training.own.sample(200)
     assert sorted(set(batch.state[:, 0].tolist())) == steps
@@ -42,9 +52,14 @@ def test_the_step_that_ends_an_episode_is_learned_from(terminated: bool, steps: 
 
     learner._price = price  # type: ignore[method-assign]
     training.played.append(episode)
-    learner._reprice(SimpleNamespace(demonstrations=[]), training)  # type: ignore[arg-type]
+    learner._reprice(session, training)  # type: ignore[arg-type]
     batch = training.own.sample(200)
     assert torch.equal(batch.reward, batch.state[:, 0] + 20)
+
+
+@pytest.mark.parametrize(("transform", "whole"), [(OutcomeGate(), True), (MinForm(), True), (Level(), False)])
+def test_a_chain_that_prices_whole_episodes_says_so(transform: Any, whole: bool) -> None:
+    assert RewardStack(LineReward(), [Level(), transform]).prices_ends is whole
 
 
 @pytest.mark.parametrize(("names", "told"), [(("nope",), "unknown prior 'nope'"), ((), "names no prior")])

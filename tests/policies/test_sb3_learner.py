@@ -26,6 +26,7 @@ from robo_reward.policies.sb3_policy import Sb3Network, Sb3Policy, make_net
 from robo_reward.reward_models.env_reward import EnvReward
 from robo_reward.reward_models.transforms.gain import Gain
 from robo_reward.reward_models.transforms.level import Level
+from robo_reward.reward_models.transforms.min_form import MinForm
 from robo_reward.reward_models.transforms.potential import Potential
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rewarded_env import RewardedEnv
@@ -96,6 +97,27 @@ def test_deferred_and_per_step_prices_give_ppo_the_same_advantages(ends: list[tu
     now, later = first_iteration("per_step", transforms(), ends), first_iteration("deferred", transforms(), ends)
     assert later[0] == pytest.approx(now[0], abs=1e-5)
     assert later[1] == pytest.approx(now[1], abs=1e-4)
+
+
+@pytest.mark.parametrize(("transform", "goes_on"), [(MinForm(), False), (Level(), True)])
+def test_nothing_is_bootstrapped_after_an_episode_that_is_priced_as_a_whole(transform: Any, goes_on: bool) -> None:
+    """Else gamma=1 (PURE) lets the critic run away: every return would hold the next episode's value."""
+    env = RewardedEnv(LineWorld(1, horizon=2), RewardStack(LineReward(), [transform]), 0, pricing="deferred")
+    env.reset()
+    env.step(np.zeros((1, 1)))
+    *_, done, infos = env.step(np.zeros((1, 1)))
+    assert done.all()
+    assert infos[0]["TimeLimit.truncated"] is goes_on
+
+
+def test_the_last_rollout_is_learned_from(tmp_path: Path) -> None:
+    """SB3 drops what was collected if a callback ends it at its last step."""
+    with session(tmp_path / "one", level(), steps=20) as run:
+        Sb3Learner(**SMALL).learn(run)
+        assert (run.tally.env_steps, run.tally.updates) == (20, SMALL["n_epochs"])
+    with session(tmp_path / "three", level(), steps=60) as run:
+        Sb3Learner(**SMALL).learn(run)
+        assert (run.tally.env_steps, run.tally.updates) == (60, 3 * SMALL["n_epochs"])
 
 
 def test_deferred_prices_refuse_what_they_cannot_price(tmp_path: Path) -> None:

@@ -64,9 +64,36 @@ def test_min_form_sums_to_something_between_worst_and_mean(process: list[float],
 
 
 def test_min_form_of_success_probabilities_adds_to_the_reward() -> None:
-    piece = MinForm(temperature=0.0, weight=2.0)
+    piece = MinForm("success", temperature=0.0, weight=2.0)
     assert piece.base_reward == "2*min_form(success)"
     assert priced(piece, [[1, 1, 1]], [[0.5, 0.9, 0.2, 0.7]]) == [pytest.approx([1, 1 - 1.2, 1], abs=1e-6)]
+
+
+def test_min_form_of_progress_pays_for_the_moment_that_lags_most() -> None:
+    """An even pace over 4 steps is 1/4, 1/2, 3/4, 1."""
+    piece = MinForm(temperature=0.0)
+    assert piece.base_reward == "1*min_form(progress)"
+    (paid,) = priced(piece, [[0, 0, 0, 0]], [[0, 0.5, 0.2, 1.0, 1.0]])
+    assert paid == pytest.approx([0, -0.3, 0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize("segment", [1, 10])
+def test_min_form_pays_success_more_than_half_a_way_and_that_more_than_nothing(segment: int) -> None:
+    rise = np.minimum(np.linspace(0, 1.5, 31), 1)
+    ways = {
+        "success": rise,
+        "half": 0.6 * rise,
+        "back": np.minimum(0.6 * rise, 1.2 - 0.04 * np.arange(31)),
+        "no": 0 * rise,
+    }
+    rows = [row.tolist() for row in ways.values()]
+    total = dict(
+        zip(ways, (sum(paid) for paid in priced(MinForm(segment=segment), [[0.0] * 30] * 4, rows)), strict=True)
+    )
+    assert total["success"] > total["half"] + 0.2
+    assert total["half"] > total["back"] + 0.2
+    assert total["back"] > total["no"] - 0.05
+    assert total["no"] < -0.8
 
 
 def test_min_form_of_rewards_takes_their_place() -> None:

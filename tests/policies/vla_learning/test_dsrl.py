@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,16 @@ from robo_reward.build import load_policy
 from robo_reward.contracts import Policy
 from robo_reward.errors import UserError
 from robo_reward.evaluation import run_episodes
-from robo_reward.line_world import LineWorld
+from robo_reward.line_world import LineReward, LineWorld
 from robo_reward.policies.soft_actor_critic import SacSettings
 from robo_reward.policies.vla_learning.dsrl import DsrlLearner, rows_of
 from robo_reward.policies.vla_learning.exploring import ExploringPolicy
 from robo_reward.policies.vla_learning.steering import NoiseSteering
+from robo_reward.policies.vla_learning.step_discounts import check_no_step_discount
+from robo_reward.reward_models.transforms.absorbing import Absorbing
+from robo_reward.reward_models.transforms.level import Level
+from robo_reward.reward_models.transforms.potential import Potential
+from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import rollout
 from robo_reward.session import Session
 
@@ -87,12 +91,12 @@ def test_decisions_become_transitions() -> None:
     (trace,) = rollout(session.world, explorer, 1, 0, views=("front",))
     decisions = explorer.take(0)[0]
     reward = np.arange(10, dtype=np.float32)
-    rows = rows_of(policy, steering, decisions, replace(trace, reward=reward))
+    rows = rows_of(policy, steering, decisions, reward, False)
     assert rows["reward"].tolist() == [1, 5, 9, 13], "sums of two; the last decision's next state was never decided in"
     assert rows["terminal"].tolist() == [0] * 4
     assert rows["state"][1:].tolist() == rows["after"][:-1].tolist()
     assert rows["state"][0, :2] == pytest.approx(trace.state[0], abs=1e-5)
-    ended = rows_of(policy, steering, decisions, replace(trace, reward=reward, terminated=True))
+    ended = rows_of(policy, steering, decisions, reward, True)
     assert ended["reward"].tolist() == [1, 5, 9, 13, 17]
     assert ended["terminal"].tolist() == [0, 0, 0, 0, 1]
     assert np.abs(ended["action"]).max() <= 1
@@ -105,3 +109,11 @@ def test_a_budget_is_asked_for() -> None:
         learner_of().learn(make_session(run=Silent(), rollouts=8))
     with pytest.raises(UserError, match="reach=0"):
         DsrlLearner(reach=0)
+
+
+@pytest.mark.parametrize("piece", [Potential(gamma=0.95), Absorbing(gamma=0.95)], ids=["potential", "absorbing"])
+def test_pieces_with_a_discount_a_step_are_refused(piece: Any) -> None:
+    stack = RewardStack(LineReward(), [Level(), piece])
+    with pytest.raises(UserError, match=r"discounts by gamma=0.95 a step, but learner=dsrl by decisions"):
+        check_no_step_discount(stack, "dsrl")
+    check_no_step_discount(RewardStack(LineReward(), [Level()]), "dsrl")

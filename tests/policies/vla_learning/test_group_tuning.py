@@ -27,6 +27,13 @@ from robo_reward.policies.vla_learning.preferences import (
     preference_loss,
 )
 from robo_reward.reward_models.env_reward import EnvReward
+from robo_reward.reward_models.transforms.completion import Completion
+from robo_reward.reward_models.transforms.gain import Gain
+from robo_reward.reward_models.transforms.gated import OutcomeGate
+from robo_reward.reward_models.transforms.gold import Gold
+from robo_reward.reward_models.transforms.level import Level
+from robo_reward.reward_models.transforms.min_form import MinForm
+from robo_reward.reward_models.transforms.potential import Potential
 from robo_reward.reward_models.transforms.stratified import Stratified
 from robo_reward.reward_stack import RewardStack
 
@@ -169,6 +176,22 @@ def test_rewards_of_an_episode() -> None:
     assert by == pytest.approx({"final": line[-1], "max": line.max(), "mean": line.mean(), "sum": line.sum()}, abs=1e-5)
     oracle = RewardStack(EnvReward("success"), [])
     assert EpisodePricer(oracle).pays == "max"
+
+
+@pytest.mark.parametrize(
+    ("chain", "pays"),
+    [
+        ([Level()], "final"),
+        ([Gain()], "sum"),
+        ([Gold(), Potential(gamma=0.98)], "sum"),
+        ([Completion()], "sum"),
+        ([MinForm()], "sum"),
+        ([Level(), OutcomeGate()], "sum"),
+    ],
+    ids=["level", "gain", "potential", "completion", "min_form", "gated"],
+)
+def test_what_an_episode_is_worth_follows_from_what_the_chain_pays_for(chain: list[Any], pays: str) -> None:
+    assert EpisodePricer(RewardStack(LineReward(), chain)).pays == pays
 
 
 def test_scales_that_normalised_advantages_cancel_are_refused() -> None:
