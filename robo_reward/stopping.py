@@ -7,7 +7,7 @@ from typing import Any
 from robo_reward.build import build
 from robo_reward.chain_check import pays_unbounded_level
 from robo_reward.errors import UserError
-from robo_reward.pushes.forces import Disturber, disturbs
+from robo_reward.pushes.forces import Disturber, check_discount, disturbs
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import Stopper
 
@@ -35,7 +35,7 @@ def build_disturber(config: Any, learner: object) -> Disturber | None:
     """Whoever a run's ``hook`` group lets push the world; None where it is none or a stopper.
 
     Raises:
-        UserError: the learner has no place for one.
+        UserError: the learner has no place for one, or a discount that this one cannot learn under.
     """
     hook = config.get("hook") or {}
     if not disturbs(hook):
@@ -45,4 +45,5 @@ def build_disturber(config: Any, learner: object) -> Disturber | None:
             "a disturber needs an on-policy learner whose advantages it can see: use learner=ppo, or hook=none"
         )
     disturber: Disturber = build(hook)
+    check_discount(disturber, (config.get("learner") or {}).get("gamma"))
     return disturber

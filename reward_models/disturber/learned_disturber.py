@@ -111,6 +111,14 @@ class LearnedDisturber:
             )
         self._optimizer = torch.optim.Adam(self.nets.parameters(), self._settings.learning_rate)
 
+    def check_discount(self, gamma: float) -> None:
+        """UserError for a ``gamma`` that would scale all costs to 0."""
+        if not 0.0 <= gamma < 1.0:
+            raise UserError(
+                f"learner.gamma={gamma} must be 0 or more and below 1 with an adversary that learns: its costs are "
+                "scaled by 1 - gamma. Set learner.gamma=0.99, or use hook=random_pushes or hook=none"
+            )
+
     def begin(self, seed: int) -> None:
         """Drops what was collected; draws follow from ``seed``."""
         self._generator.manual_seed(seed)
@@ -158,7 +166,12 @@ class LearnedDisturber:
         self._watch.check()
 
     def on_rollout(self, advantage: NDArray[np.float32], gamma: float) -> Mapping[str, float]:
-        """Updates the critic, the forces and lambda, and turns the policy's advantages towards the constraint."""
+        """Updates the critic, the forces and lambda, and turns the policy's advantages towards the constraint.
+
+        Raises:
+            UserError: ``gamma`` is not below 1.
+        """
+        self.check_discount(gamma)
         if len(self._seen) != len(advantage):
             raise ValueError(f"the disturber saw {len(self._seen)} steps, the learner {len(advantage)}")
         pushed = self._pushed(advantage.shape[1])

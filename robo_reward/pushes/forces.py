@@ -139,6 +139,13 @@ def check_time_to_push(disturber: Disturber, steps: int | None) -> None:
         )
 
 
+def check_discount(disturber: Disturber, gamma: float | None) -> None:
+    """Refuses a learner's ``gamma`` (None: not known) that a disturber which learns from it cannot learn under."""
+    check = getattr(disturber, "check_discount", None)
+    if check is not None and gamma is not None:
+        check(gamma)
+
+
 def disturbs(hook: Any) -> bool:
     """Whether a ``hook`` group names a disturber (and no stopper)."""
     from hydra.utils import get_object

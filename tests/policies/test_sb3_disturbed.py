@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,18 @@ def test_who_cannot_be_disturbed_says_so() -> None:
     assert build_disturber(OmegaConf.create({"hook": {"_target_": None}}), Sb3Learner("sac")) is None
     with pytest.raises(UserError, match="learner=ppo"):
         build_disturber(hook, Sb3Learner("sac"))
+
+
+def test_an_adversary_refuses_a_discount_of_one_before_anything_is_built() -> None:
+    home = "robo_reward.reward_models.disturber"
+    curriculum = {"_target_": f"{home}.curriculum.Curriculum", "limit": 1.0}
+    for name, refused in (("learned_disturber.LearnedDisturber", True), ("random_pushes.RandomPushes", False)):
+        hook = {"_target_": f"{home}.{name}", "curriculum": curriculum}
+        config = OmegaConf.create({"hook": hook, "learner": {"gamma": 1}})
+        with pytest.raises(UserError, match=r"learner\.gamma=1 must be") if refused else nullcontext():
+            build_disturber(config, Sb3Learner("ppo", gamma=1))
+        config.learner.gamma = 0.99
+        build_disturber(config, Sb3Learner("ppo", gamma=0.99))
 
 
 def test_rewards_that_come_late_cannot_pay_a_disturber() -> None:

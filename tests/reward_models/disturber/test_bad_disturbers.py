@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 from pushed_point import PushedPoint  # type: ignore[import-not-found]
 
@@ -40,6 +41,16 @@ def test_bad_settings_say_what_is_wrong(settings: dict[str, Any], match: str) ->
     with pytest.raises(UserError, match=match):
         given: dict[str, Any] = {"curriculum": Curriculum(10.0), "bodies": ("point",), **settings}
         LearnedDisturber(**given).bind(PushedPoint(), "reward")
+
+
+@pytest.mark.parametrize("gamma", [1.0, 1.5, -0.1, math.nan])
+@pytest.mark.parametrize("fall_steps", [None, 5.0])
+def test_a_discount_that_would_scale_costs_to_nothing_is_refused(gamma: float, fall_steps: float | None) -> None:
+    world = PushedPoint()
+    disturber = LearnedDisturber(Curriculum(10.0), bodies=("point",), fall_steps=fall_steps)
+    disturber.bind(world, "reward")
+    with pytest.raises(UserError, match=rf"learner\.gamma={gamma} must be 0 or more and below 1"):
+        disturber.on_rollout(np.zeros((0, 1), np.float32), gamma)
 
 
 def test_bad_curricula_and_updates_say_what_is_wrong() -> None:
