@@ -6,7 +6,7 @@ The terms are legged_gym's (Rudin et al. 2022), with a gait clock's stance and s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 
 import numpy as np
@@ -66,6 +66,17 @@ class RewardWeights:
     jerk: float = 0.02
     pose: float = 0.1
     speed: float = 0.0002
+
+    def __post_init__(self) -> None:
+        for weight in fields(self):
+            value = getattr(self, weight.name)
+            if not np.isfinite(value):
+                raise UserError(f"env.reward.{weight.name}={value} must be a finite number")
+        if not self.sharpness > 0.0 or min(self.velocity, self.turn) < 0.0:
+            raise UserError(
+                f"env.reward: sharpness={self.sharpness} must be above 0 m^2/s^2, velocity={self.velocity} and "
+                f"turn={self.turn} 0 or more: they pay for the command"
+            )
 
     @property
     def task_bound(self) -> float:

@@ -32,7 +32,7 @@ class TaskCost:
         self.bound, self.above, self._own, self._nan_resets = 0.0, 0, False, 0
 
     def bind(self, world: World, oracle: Oracle) -> None:
-        """UserError for a world without a bound, where none was given."""
+        """UserError for a world without a bound, or with one that is not above 0, where none was given."""
         self._world = world
         self._own = oracle == "reward" and hasattr(world, "task_reward")
         bound = self._given
@@ -43,6 +43,12 @@ class TaskCost:
                 f"nobody knows how much '{world.name}' can pay in one step, so that the cost of a push is unknown: set "
                 "hook.reward_bound (in a sweep disturbance.adversary.reward_bound) to the most that the task's reward "
                 "can be in one decision"
+            )
+        if not 0.0 < bound < np.inf:
+            raise UserError(
+                f"'{world.name}' says task_reward_bound={bound}: a task that cannot pay costs nobody anything. It "
+                "must be above 0 and finite: mend the task's reward (of env=quadruped env.reward.velocity or turn), or "
+                "set hook.reward_bound"
             )
         self.bound, self._nan_resets = float(bound), world.nan_resets
 

@@ -53,6 +53,15 @@ def test_a_discount_that_would_scale_costs_to_nothing_is_refused(gamma: float, f
         disturber.on_rollout(np.zeros((0, 1), np.float32), gamma)
 
 
+@pytest.mark.parametrize("bound", [0.0, -1.0, math.nan, math.inf])
+def test_a_world_whose_task_cannot_pay_is_refused(bound: float) -> None:
+    world = PushedPoint()
+    world.task_reward_bound = bound
+    with pytest.raises(UserError, match=f"task_reward_bound={bound}: .* must be above 0"):
+        LearnedDisturber(Curriculum(10.0), bodies=("point",)).bind(world, "reward")
+    LearnedDisturber(Curriculum(10.0), bodies=("point",), reward_bound=1.0).bind(world, "reward")
+
+
 def test_bad_curricula_and_updates_say_what_is_wrong() -> None:
     wrong: dict[str, Any]
     for wrong in ({"limit": 0.0}, {"limit": -5.0}, {"limit": 1.0, "first": 0.0}, {"limit": 1.0, "warmup": -1}):
