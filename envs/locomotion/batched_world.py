@@ -38,7 +38,12 @@ class BatchedWorld:
     action_repeat = 1
 
     def __init__(
-        self, task: LocomotionTask, horizon: int, camera: StateCamera, bodies: Sequence[str], oracle: Oracle = "none"
+        self,
+        task: LocomotionTask,
+        horizon: int,
+        camera: StateCamera,
+        bodies: str | Sequence[str],
+        oracle: Oracle = "none",
     ) -> None:
         if horizon < 1:
             raise UserError(f"env.horizon={horizon} must be 1 or more decisions")
@@ -56,7 +61,8 @@ class BatchedWorld:
         self.state_size, self.fps = len(task.state_names), 1.0 / task.sim.dt
         self.view_names = camera.views
         self.task_reward_bound = task.task_reward_bound
-        self.bodies, self._body_ids = tuple(bodies), body_ids(task, bodies)
+        self.bodies = (bodies,) if isinstance(bodies, str) else tuple(bodies)
+        self._body_ids = body_ids(task, self.bodies)
         self.sealed, self.nan_resets = SealedLog(), 0
         self.task_reward: Floats = np.zeros(self.num_worlds, np.float32)
         self._words = (task.instruction,) * self.num_worlds

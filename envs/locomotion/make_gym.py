@@ -25,7 +25,7 @@ def make_world(
     num_worlds: int = 1,
     threads: int = 0,
     workers: Literal["in_process"] = "in_process",
-    bodies: Sequence[str] = ("torso",),
+    bodies: str | Sequence[str] = ("torso",),
     views: Sequence[str] | None = None,
     cameras: Mapping[str, Mapping[str, Any]] | None = None,
     height: int = 64,

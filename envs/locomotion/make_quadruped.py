@@ -19,7 +19,8 @@ from robo_reward.errors import UserError, unknown_name
 
 FRAME_SKIP = 2
 """Physics steps of 10 ms in a decision: 50 decisions a second."""
-Pair = Sequence[float]
+Pair = float | Sequence[float]
+"""A lower and an upper bound, or one number that is both."""
 
 
 def make_world(
@@ -36,7 +37,7 @@ def make_world(
     randomise: Mapping[str, Any] | None = None,
     gait: Mapping[str, float] | None = None,
     reward: Mapping[str, float] | None = None,
-    bodies: Sequence[str] = ("trunk",),
+    bodies: str | Sequence[str] = ("trunk",),
     views: Sequence[str] = ("side",),
     height: int = 64,
     width: int = 64,
@@ -69,9 +70,10 @@ def check_workers(workers: str) -> None:
 
 
 def _pair(values: Pair, name: str) -> tuple[float, float]:
-    if len(values) != 2:
-        raise UserError(f"env.{name}={list(values)} must have a lower and an upper bound")
-    return float(values[0]), float(values[1])
+    both = (values, values) if isinstance(values, int | float) else values
+    if not isinstance(both, Sequence) or len(both) != 2 or not all(isinstance(bound, int | float) for bound in both):
+        raise UserError(f"env.{name}={values} must be a lower and an upper bound, [0.3,0.8], or one number for both")
+    return float(both[0]), float(both[1])
 
 
 def _known(settings: Mapping[str, Any] | None, kind: type, group: str) -> dict[str, Any]:

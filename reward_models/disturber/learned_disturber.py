@@ -35,7 +35,7 @@ from torch import Tensor
 
 from robo_reward.contracts import Observation, Oracle, Step, World
 from robo_reward.errors import UserError, unknown_name
-from robo_reward.pushes.forces import turned
+from robo_reward.pushes.forces import names_of, turned
 from robo_reward.reward_models.disturber.adversary_nets import AdversaryNets
 from robo_reward.reward_models.disturber.adversary_update import Batch, UpdateSettings, update
 from robo_reward.reward_models.disturber.ball_gaussian import squash
@@ -64,7 +64,7 @@ class LearnedDisturber:
         curriculum: Curriculum,
         update: UpdateSettings | None = None,
         dual: DualSettings | None = None,
-        bodies: Sequence[str] | None = None,
+        bodies: str | Sequence[str] | None = None,
         constraint: Constraint = "ratio",
         eta: float = 2.0,
         mean_force: float = 0.5,
@@ -85,7 +85,7 @@ class LearnedDisturber:
         if not 0.0 < mean_force <= 1.0:
             raise UserError(f"hook.mean_force={mean_force} must be a share of the limit, above 0 and at most 1")
         self.curriculum, self._settings, self._dual = curriculum, update or UpdateSettings(), dual or DualSettings()
-        self._bodies = None if bodies is None else tuple(bodies)
+        self._bodies = names_of(bodies)
         self.constraint, self.eta, self._mean_force = constraint, eta, mean_force
         self._vertical, self._lever, self._unpushed = vertical, lever, unpushed
         self.cost, self._watch = TaskCost(reward_bound, fall_steps), NanWatch(max_nan_resets)

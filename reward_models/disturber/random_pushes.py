@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from robo_reward.contracts import Observation, Oracle, Step, World
 from robo_reward.errors import UserError
+from robo_reward.pushes.forces import names_of
 from robo_reward.reward_models.disturber.curriculum import Curriculum
 from robo_reward.reward_models.disturber.force_space import ForceSpace, force_space, pushed_worlds
 from robo_reward.reward_models.disturber.nan_watch import NanWatch
@@ -29,7 +30,7 @@ class RandomPushes:
         curriculum: Curriculum,
         seconds: float = 0.2,
         every: float = 1.0,
-        bodies: Sequence[str] | None = None,
+        bodies: str | Sequence[str] | None = None,
         vertical: bool = True,
         lever: float = 0.0,
         unpushed: float = 0.0,
@@ -38,7 +39,7 @@ class RandomPushes:
         if not 0 < seconds < np.inf or not 0 <= every < np.inf:
             raise UserError(f"hook.seconds={seconds} must be above 0 and hook.every={every} 0 or more seconds")
         self.curriculum, self._seconds, self._every = curriculum, seconds, every
-        self._bodies = None if bodies is None else tuple(bodies)
+        self._bodies = names_of(bodies)
         self._vertical, self._lever, self._unpushed = vertical, lever, unpushed
         self._watch, self.steps = NanWatch(max_nan_resets), 0
 

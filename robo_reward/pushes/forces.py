@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -102,6 +102,13 @@ def turned(force: NDArray[np.float64], world: World) -> NDArray[np.float64]:
         found[..., x] = np.cos(angle) * force[..., x] - np.sin(angle) * force[..., y]
         found[..., y] = np.sin(angle) * force[..., x] + np.cos(angle) * force[..., y]
     return found
+
+
+def names_of(bodies: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Bodies as a yaml names them: a list, one name alone, or None."""
+    if bodies is None:
+        return None
+    return (bodies,) if isinstance(bodies, str) else tuple(bodies)
 
 
 def chosen_bodies(world: World, wanted: tuple[str, ...] | None, setting: str = "hook.bodies") -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,6 +36,28 @@ class Schedule:
                 f"disturbance: settle={self.settle} must be 0 or more, seconds={self.seconds} longer than that, "
                 f"sudden={self.sudden} and hertz={self.hertz} above 0"
             )
+
+    def check(self, fps: float, kinds: Sequence[Kind]) -> None:
+        """UserError where a push of some kind would be 0 at every step of an episode, or swing faster than steps show.
+
+        ``fps``: steps per second.
+        """
+        if "periodic" in kinds and not self.hertz < fps / 2:
+            raise UserError(
+                f"disturbance.schedule.hertz={self.hertz} must be below {fps / 2:g}, half the world's {fps:g} steps "
+                "per second: its steps cannot show a faster swing"
+            )
+        for kind in kinds:
+            if not any(abs(self.share(kind, step / fps)) > 1e-6 for step in range(self.steps(fps))):
+                raise UserError(
+                    f"a {kind} push would act at no step: disturbance.schedule.settle={self.settle}, "
+                    f"seconds={self.seconds} and sudden={self.sudden} s leave no time for it at {fps:g} steps per "
+                    f"second. A step lasts {1 / fps:g} s: set longer times"
+                )
+
+    def steps(self, fps: float) -> int:
+        """Of an episode, at ``fps`` of them per second."""
+        return round(self.seconds * fps)
 
     def pushes(self, second: float) -> bool:
         """Whether forces may act at this time of an episode."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from robo_reward.build import build, check_policy_fits, load_policy, load_world
 from robo_reward.contracts import Flags, Policy, Transition, World
-from robo_reward.errors import UserError, unknown_name
-from robo_reward.pushes.forces import Adversary, chosen_bodies
-from robo_reward.pushes.patterns import KINDS, Kind, Schedule
+from robo_reward.errors import UserError
+from robo_reward.pushes.forces import Adversary, chosen_bodies, names_of
+from robo_reward.pushes.patterns import Kind, Schedule
 from robo_reward.pushes.sweep import Curve, Forces, remarks, sweep
+from robo_reward.pushes.sweep_settings import fields_of, inherited_bound, kinds_of, numbers_of
 from robo_reward.pushes.trial import PushTrials
 from robo_reward.pushes.worst_case import Practice, train_worst_case
 from robo_reward.runs import atomic
@@ -37,22 +38,29 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
 
     torch.set_num_threads(int(trained.get("threads") or 1))
     settings = cfg.disturbance
-    kinds = _kinds(settings.kinds)
+    kinds = kinds_of(settings.kinds)
+    schedule = Schedule(**fields_of(settings.schedule, Schedule, "disturbance.schedule"))
+    practice = Practice(**fields_of(settings.practice, Practice, "disturbance.practice"))
+    grid = numbers_of(settings.forces, "disturbance.forces")
+    forces = Forces(grid, float(settings.most), float(settings.resolution))
     policy_folder = Path(cfg.run) / "policy"
     policy = load_policy(policy_folder)
     world = _world(cfg, trained, min(settings.episodes, settings.worlds), "none", ENDLESS)
     try:
         check_policy_fits(policy_folder, world)
-        bodies = chosen_bodies(world, _named(settings.bodies), "disturbance.bodies")
-        schedule = Schedule(**settings.schedule)
-        forces = Forces(tuple(map(float, settings.forces)), float(settings.most), float(settings.resolution))
+        bodies = chosen_bodies(world, names_of(settings.bodies), "disturbance.bodies")
+        schedule.check(world.fps, kinds)
         if "worst" in kinds:  # what it lacks is said before the other pushes are measured
-            build(settings.adversary, bodies=_named(settings.bodies)).bind(world, "reward")
+            _adversary(cfg, trained, source, world)
         trials = PushTrials(world, policy, bodies, schedule, cfg.seed, settings.episodes)
         with RunFolder.create(
             "evaluate", f"{Path(cfg.run).name}-pushed", cfg, cfg.run_dir, tensorboard=False
         ) as folder:
-            curves = _curves(cfg, trained, trials, kinds, forces, policy)
+            curves: list[Curve] = []
+            for kind in kinds:
+                if kind == "worst":
+                    trials.adversary = _practised(cfg, trained, source, policy, _at(practice, forces, curves))
+                curves.append(sweep(trials, kind, forces))
             told = _told(cfg, curves)
             filmed = cfg.video and world.view_names
             clips = _film(trials, curves, folder.path / "hardest.mp4", (cfg.height, cfg.width)) if filmed else {}
@@ -67,19 +75,6 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
         world.close()
 
 
-def _kinds(named: str | Sequence[str]) -> list[Kind]:
-    names = [named] if isinstance(named, str) else named
-    for name in names:
-        if name not in KINDS:
-            raise unknown_name("kind of push", name, KINDS)
-    # the worst case practises at the force that the others found
-    return [kind for kind in KINDS if kind in names]
-
-
-def _named(bodies: Any) -> tuple[str, ...] | None:
-    return None if bodies is None else tuple(bodies)
-
-
 def _world(cfg: DictConfig, trained: DictConfig, count: int, oracle: str, horizon: int) -> World:
     if count < 1:
         raise UserError("disturbance.episodes and disturbance.worlds must be 1 or more")
@@ -88,36 +83,34 @@ def _world(cfg: DictConfig, trained: DictConfig, count: int, oracle: str, horizo
     return load_world(trained.env, Path(cfg.run) / "config.yaml", **more, **chosen)
 
 
-def _curves(
-    cfg: DictConfig, trained: DictConfig, trials: PushTrials, kinds: Sequence[Kind], forces: Forces, policy: Policy
-) -> list[Curve]:
-    settings = cfg.disturbance
-    curves: list[Curve] = []
-    for kind in kinds:
-        if kind == "worst":
-            trials.adversary = _practised(cfg, trained, policy, _practice_force(settings, curves))
-        curves.append(sweep(trials, kind, forces))
-    return curves
-
-
-def _practice_force(settings: Any, curves: Sequence[Curve]) -> float:
+def _at(practice: Practice, forces: Forces, curves: Sequence[Curve]) -> Practice:
     """Where about half fall under the other pushes: weaker ones teach nothing, stronger ones fell everybody."""
-    if settings.practice.newtons is not None:
-        return float(settings.practice.newtons)
+    if practice.newtons is not None:
+        return practice
     found = [curve.f50 for curve in curves if curve.f50 is not None]
-    return max(min(found, default=float(settings.most) / 4), float(settings.resolution))
+    return replace(practice, newtons=max(min(found, default=forces.most / 4), forces.resolution))
 
 
-def _practised(cfg: DictConfig, trained: DictConfig, policy: Policy, newtons: float) -> Adversary:
-    settings = cfg.disturbance
-    adversary: Adversary = build(settings.adversary, bodies=_named(settings.bodies))
+def _adversary(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any], world: World) -> Adversary:
+    """Bound to ``world``; where neither that nor the yaml says what the task can pay, the run's own hook may."""
+    settings, more = cfg.disturbance, {}
+    if settings.adversary.get("reward_bound") is None and getattr(world, "task_reward_bound", None) is None:
+        more["reward_bound"] = inherited_bound(trained, source)
+    adversary: Adversary = build(settings.adversary, bodies=names_of(settings.bodies), **more)
+    adversary.bind(world, "reward")
+    return adversary
+
+
+def _practised(
+    cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any], policy: Policy, practice: Practice
+) -> Adversary:
+    assert practice.newtons is not None
     # what is measured here trains nobody: the simulator's reward may tell the adversary where it hurts
-    world = _world(cfg, trained, settings.practice.worlds, "reward", int(cfg.horizon))
+    world = _world(cfg, trained, practice.worlds, "reward", int(cfg.horizon))
     try:
-        adversary.bind(world, "reward")
-        practice = Practice(settings.practice.steps, settings.practice.rollout)
-        print(f"worst case: an adversary practises at {newtons:.0f} N", flush=True)
-        train_worst_case(adversary, world, policy, newtons, practice, cfg.seed)
+        adversary = _adversary(cfg, trained, source, world)
+        print(f"worst case: an adversary practises at {practice.newtons:.0f} N", flush=True)
+        train_worst_case(adversary, world, policy, practice.newtons, practice, cfg.seed)
     finally:
         world.close()
     return adversary

@@ -69,7 +69,7 @@ class PushTrials:
             self.adversary.hold(newtons, explore=False, world=world)
         alive, before = np.ones(world.num_worlds, bool), world.nan_resets
         ledger = _Ledger(world)
-        for step in range(round(schedule.seconds * world.fps)):
+        for step in range(schedule.steps(world.fps)):
             second = step / world.fps
             if schedule.pushes(second):
                 self._pushable.apply_force(self._force(kind, newtons, second, toward, seen))

@@ -17,14 +17,27 @@ GAMMA = 0.99
 
 @dataclass(frozen=True, slots=True)
 class Practice:
-    """``steps`` environment steps of training, an update every ``rollout`` steps of each world."""
+    """``steps`` environment steps of training in ``worlds``, an update every ``rollout`` steps of each.
+
+    ``newtons``: the force; None leaves it to the caller, who knows what other pushes did.
+    """
 
     steps: int = 300_000
     rollout: int = 32
+    worlds: int = 128
+    newtons: float | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or self.rollout < 1:
-            raise UserError(f"disturbance.practice: steps={self.steps} and rollout={self.rollout} must be 1 or more")
+        if min(self.steps, self.rollout, self.worlds) < 1:
+            raise UserError(
+                f"disturbance.practice: steps={self.steps}, rollout={self.rollout} and worlds={self.worlds} must be 1 "
+                "or more"
+            )
+        if self.newtons is not None and not 0.0 < self.newtons < np.inf:
+            raise UserError(
+                f"disturbance.practice.newtons={self.newtons} must be above 0 N, or null for the lowest F50 of the "
+                "other pushes"
+            )
 
 
 def train_worst_case(

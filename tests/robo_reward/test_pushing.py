@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from robo_reward.errors import UserError
 from robo_reward.evaluation import wilson
 from robo_reward.line_world import LineWorld
-from robo_reward.pushes.forces import check_time_to_push, chosen_bodies, disturbs, turned
+from robo_reward.pushes.forces import check_time_to_push, chosen_bodies, disturbs, names_of, turned
 from robo_reward.pushes.patterns import Kind, Schedule, directions
 from robo_reward.pushes.sweep import Curve, Forces, Point, bisect, inside_band, point_of, remarks, sweep
+from robo_reward.pushes.sweep_settings import fields_of, inherited_bound, numbers_of
 from robo_reward.pushes.trial import Trial
+from robo_reward.pushes.worst_case import Practice
 from robo_reward.reward_models.disturber.curriculum import Curriculum
 
 
@@ -42,6 +44,64 @@ def test_schedules_by_hand() -> None:
     for wrong in ({"seconds": 1.0}, {"settle": -1.0}, {"sudden": 0.0}, {"hertz": 0.0}):
         with pytest.raises(UserError, match="disturbance"):
             Schedule(**wrong)
+
+
+def test_schedules_that_would_push_nobody_are_refused() -> None:
+    Schedule(hertz=24.9).check(50.0, ("periodic",))
+    for hertz in (25.0, 30.0, 50.0):
+        with pytest.raises(UserError, match=rf"hertz={hertz} must be below 25, half the world's 50 steps"):
+            Schedule(hertz=hertz).check(50.0, ("constant", "periodic"))
+        Schedule(hertz=hertz).check(50.0, ("constant",))
+    for kind, times in (
+        ("constant", {"settle": 0.0, "seconds": 0.005}),
+        ("worst", {"settle": 1.0, "seconds": 1.005}),
+        ("periodic", {"settle": 0.0, "seconds": 0.02}),  # one step, at which the swing begins
+        ("sudden", {"settle": 0.01, "seconds": 1.0, "sudden": 0.005}),  # between two steps
+    ):
+        with pytest.raises(
+            UserError, match=f"a {kind} push would act at no step: .*settle={times['settle']}, seconds="
+        ):
+            Schedule(**times).check(50.0, (kind,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wrong", [{"newtons": 0.0}, {"newtons": -5.0}, {"newtons": math.nan}, {"worlds": 0}])
+def test_a_practice_without_force_or_worlds_is_refused(wrong: Any) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(UserError, match=rf"disturbance\.practice.*{name}={value}"):
+        Practice(**wrong)
+
+
+def test_what_a_sweeps_yaml_says_is_checked() -> None:
+    assert numbers_of(50, "x") == (50.0,)
+    assert numbers_of([0, 2.5], "x") == (0.0, 2.5)
+    assert numbers_of(None, "x") == ()
+    for wrong in ("many", ["1N"], True, {"a": 1}):
+        with pytest.raises(UserError, match=r"disturbance\.forces=.* must be a list of numbers"):
+            numbers_of(wrong, "disturbance.forces")
+    assert fields_of({"steps": 5, "newtons": None}, Practice, "p") == {"steps": 5, "newtons": None}
+    for group, match in (
+        (None, "s=None must have settle, seconds, sudden, hertz"),
+        ({"hert": 1.0}, "did you mean 'hertz'"),
+        ({"hertz": "fast"}, r"s\.hertz=fast must be a number"),
+        ({"hertz": None}, r"s\.hertz=None must be a number"),
+    ):
+        with pytest.raises(UserError, match=match):
+            fields_of(group, Schedule, "s")
+
+
+def test_one_body_may_be_named_without_a_list() -> None:
+    assert names_of("trunk") == names_of(["trunk"]) == ("trunk",)
+    assert names_of(None) is None
+
+
+def test_a_sweep_inherits_the_bound_of_what_the_run_was_paid() -> None:
+    bounded = {"hook": {"reward_bound": 20}}
+    assert inherited_bound(bounded, {"used_env_reward": True, "transforms": []}) == 20.0
+    # another reward than the one that the sweep's adversary is paid against
+    assert inherited_bound(bounded, {"used_env_reward": False, "transforms": []}) is None
+    assert inherited_bound(bounded, {"used_env_reward": True, "transforms": ["level"]}) is None
+    for without in ({}, {"hook": None}, {"hook": {"reward_bound": None}}):
+        assert inherited_bound(without, {"used_env_reward": True}) is None
 
 
 def test_eight_directions_round_the_compass() -> None:

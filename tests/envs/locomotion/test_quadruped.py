@@ -236,6 +236,10 @@ def test_robots_start_standing_on_every_terrain(kind: Kind) -> None:
         ({"difficulty": 0.0}, "difficulty"),
         ({"forward": (0.8, 0.3)}, "forward"),
         ({"latency": (0.0, 1.0)}, "latency"),
+        ({"latency": 1.0}, r"env\.latency=\[1\.0, 1\.0\]"),
+        ({"forward": (0.1, 0.2, 0.3)}, r"env\.forward=.* or one number for both"),
+        ({"forward": "ab"}, r"env\.forward=ab must be"),
+        ({"turn": None}, r"env\.turn=None must be"),
         ({"history": 0}, "history"),
         ({"bodies": ("tail",)}, "body"),
         ({"num_worlds": 0}, "num_worlds"),
@@ -257,6 +261,14 @@ def test_robots_start_standing_on_every_terrain(kind: Kind) -> None:
 def test_bad_settings_are_told(wrong: dict[str, Any], says: str) -> None:
     with pytest.raises(UserError, match=says):
         make_world(**wrong)
+
+
+def test_one_number_is_a_lower_and_an_upper_bound_and_one_name_a_list_of_one() -> None:
+    world = make_world(num_worlds=3, threads=1, forward=0.5, latency=0.02, bodies="trunk")
+    world.reset(0)
+    np.testing.assert_array_equal(world.task.memory["command"], [[0.5, 0.0, 0.0]] * 3)
+    np.testing.assert_array_equal(world.task.memory["delay"], [2] * 3)
+    assert world.bodies == ("trunk",)
 
 
 def test_actions_of_one_reach_as_far_as_documented() -> None:
