@@ -65,6 +65,7 @@ class VectorWorld:
         self._rendered = np.zeros((self.num_worlds, 2))
         self._observation: Observation | None = None
         self.frames_rendered, self.render_seconds, self.nan_resets = 0, 0.0, 0
+        self.broken: Flags = np.zeros(self.num_worlds, np.bool_)
 
     def reset(self, seed: int) -> Observation:
         """Starts an episode in every world; unfinished ones are dropped and leave no outcome."""
@@ -250,8 +251,9 @@ class VectorWorld:
                 self.sealed.write(Outcome(new.success, new.env_return, new.length))
                 new = _SoFar()
             self._so_far[i] = new
-            self.nan_resets += int(info["unstable"])
             self._count(i, info[RENDERED])
+        self.broken = np.array([info["unstable"] for info in infos], np.bool_)
+        self.nan_resets += int(self.broken.sum())
 
 
 def check_force(force: NDArray[Any], shape: tuple[int, int, int]) -> None:

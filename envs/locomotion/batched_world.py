@@ -30,7 +30,7 @@ class BatchedWorld:
     episode, pays 0 and counts in ``nan_resets``; a world that does so in 20 episodes in a row ends the run.
 
     ``bodies`` and ``apply_force``: what an adversary may push. ``task_reward`` (N,): the last step's reward without
-    regularisation; never above ``task_reward_bound``.
+    regularisation; never above ``task_reward_bound``. ``broken`` (N,): whose simulation blew up in the last step.
     """
 
     landmarks: Landmarks | None = None
@@ -64,6 +64,7 @@ class BatchedWorld:
         self.bodies = (bodies,) if isinstance(bodies, str) else tuple(bodies)
         self._body_ids = body_ids(task, self.bodies)
         self.sealed, self.nan_resets = SealedLog(), 0
+        self.broken: Flags = np.zeros(self.num_worlds, np.bool_)
         self.task_reward: Floats = np.zeros(self.num_worlds, np.float32)
         self._words = (task.instruction,) * self.num_worlds
         self._tick = 0
@@ -103,7 +104,7 @@ class BatchedWorld:
         action = self._checked(action)
         bounded = np.minimum(action, self._high, dtype=np.float64)
         np.maximum(bounded, self._low, out=bounded)
-        broken = self.sim.step(self.task.control(bounded))
+        self.broken = broken = self.sim.step(self.task.control(bounded))
         failed = self.sim.failed
         judged = self._judged(bounded, broken, failed)
         memory = self._memory

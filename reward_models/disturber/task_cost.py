@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from robo_reward.contracts import Flags, Oracle, Step, World
 from robo_reward.errors import UserError
+from robo_reward.pushes.forces import Fragile
 
 Array = NDArray[np.float64]
 
@@ -55,10 +56,7 @@ class TaskCost:
     def of(self, step: Step) -> tuple[Array, Flags]:
         """(N,) cost without falls, and (N,) True where the simulation blew up."""
         paid = np.asarray(getattr(self._world, "task_reward") if self._own else step.reward, np.float64)  # noqa: B009
-        broken = np.zeros(len(paid), np.bool_)
-        if self._world.nan_resets > self._nan_resets:
-            self._nan_resets = self._world.nan_resets
-            broken = step.transition.truncated & (paid == 0.0)
+        broken = self._broken(step)
         cost = np.where(broken, 0.0, 1.0 - paid / self.bound)
         above = int((cost < -1e-6).sum())
         if above and not self.above:
@@ -69,3 +67,13 @@ class TaskCost:
             )
         self.above += above
         return np.maximum(cost, 0.0), broken
+
+    def _broken(self, step: Step) -> Flags:
+        """(N,) by name; of a world that only counts them, all whose episodes were cut off in a step that counted some.
+
+        What was paid does not tell: a reward from pictures or a potential pays a world that blew up like any other.
+        """
+        if isinstance(self._world, Fragile):
+            return self._world.broken
+        counted, self._nan_resets = self._nan_resets, self._world.nan_resets
+        return step.transition.truncated & (self._nan_resets > counted)

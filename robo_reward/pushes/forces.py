@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.contracts import Observation, Oracle, Step, World
+from robo_reward.contracts import Flags, Observation, Oracle, Step, World
 from robo_reward.errors import UserError, unknown_name
 
 MANY = 8
@@ -26,6 +26,14 @@ class Pushable(Protocol):
     def apply_force(self, force: NDArray[Any]) -> None:
         """Forces (N, B, 6) for the next ``step`` only: N and N m, world axes, at the bodies' centres of mass."""
         ...
+
+
+@runtime_checkable
+class Fragile(Protocol):
+    """A world that names those whose simulation blew up in the last step, whatever they were paid."""
+
+    broken: Flags
+    """(N,)"""
 
 
 @runtime_checkable

@@ -91,8 +91,9 @@ def test_a_push_that_blows_the_simulation_up_is_counted(make: Any) -> None:
     world.apply_force(force)
     transition = world.step(np.zeros((2, 1), np.float32))
     assert world.nan_resets == 1
-    assert transition.truncated.tolist() == [True, False]
+    assert world.broken.tolist() == transition.truncated.tolist() == [True, False]
     assert np.isfinite(transition.after.state).all()
     world.step(np.zeros((2, 1), np.float32))
     assert world.nan_resets == 1
+    assert not world.broken.any()
     world.close()

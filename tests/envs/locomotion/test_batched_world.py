@@ -184,6 +184,7 @@ def test_a_world_that_blows_up_is_reset_and_counted(threads: int) -> None:
     world.apply_force(force)
     transition, calm = world.step(still), others.step(still)
     np.testing.assert_array_equal(transition.truncated, [False, False, True, False])
+    np.testing.assert_array_equal(world.broken, transition.truncated)
     assert not transition.terminated.any()
     assert transition.env_reward[2] == 0.0
     assert world.nan_resets == 1
@@ -191,6 +192,7 @@ def test_a_world_that_blows_up_is_reset_and_counted(threads: int) -> None:
     unhurt = [0, 1, 3]
     np.testing.assert_array_equal(transition.after.state[unhurt], calm.after.state[unhurt])
     assert np.isfinite(world.step(still).after.state).all()
+    assert not world.broken.any()
 
 
 def test_a_world_that_never_recovers_ends_the_run() -> None:

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from pushed_point import PushedPoint  # type: ignore[import-not-found]
 
+from robo_reward.contracts import Estimate, Step, Transition
 from robo_reward.errors import UserError
 from robo_reward.reward_models.disturber.adversary_update import UpdateSettings
 from robo_reward.reward_models.disturber.curriculum import Curriculum
 from robo_reward.reward_models.disturber.learned_disturber import LearnedDisturber
 from robo_reward.reward_models.disturber.multiplier import DualSettings
+from robo_reward.reward_models.disturber.task_cost import TaskCost
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,30 @@ def test_a_world_whose_task_cannot_pay_is_refused(bound: float) -> None:
     with pytest.raises(UserError, match=f"task_reward_bound={bound}: .* must be above 0"):
         LearnedDisturber(Curriculum(10.0), bodies=("point",)).bind(world, "reward")
     LearnedDisturber(Curriculum(10.0), bodies=("point",), reward_bound=1.0).bind(world, "reward")
+
+
+class Naming(PushedPoint):  # type: ignore[misc]
+    """Says which world blew up."""
+
+    broken = np.array([False, False, True])
+
+
+@pytest.mark.parametrize(("kind", "costs"), [(PushedPoint, [1.0, 0.0, 0.0]), (Naming, [1.0, 1.0, 0.0])])
+def test_what_blew_up_costs_nothing_whatever_the_policy_was_paid(kind: type[PushedPoint], costs: list[float]) -> None:
+    world = kind(num_worlds=3)
+    cost = TaskCost(reward_bound=1.0, fall_steps=None)
+    cost.bind(world, "none")
+    seen, zeros = world.observe(), np.zeros(3, np.float32)
+    # the second reached its time limit, the third blew up; a potential pays less than nothing
+    truncated = np.array([False, True, True])
+    transition = Transition(seen, np.zeros((3, 1)), seen, zeros, np.zeros(3, bool), truncated)
+    step = Step(transition, Estimate(zeros, zeros, zeros, zeros), np.array([0.0, 0.0, -0.5], np.float32))
+    world.nan_resets += 1
+    found, broken = cost.of(step)
+    assert found.tolist() == costs
+    assert broken.tolist() == [value == 0.0 for value in costs]
+    if kind is PushedPoint:
+        assert not cost.of(step)[1].any()
 
 
 def test_bad_curricula_and_updates_say_what_is_wrong() -> None:
