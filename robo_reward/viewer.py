@@ -59,10 +59,9 @@ class Viewer:
         self._window.close()
 
 
-def check_screen() -> None:
-    """UserError where no window can be opened."""
+def check_screen(asked: str = "view=true", instead: str = "leave it out and watch the video in the run folder") -> None:
+    """UserError where no window can be opened; ``asked``: the override that needs one, ``instead``: the way out."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise UserError(
-            "view=true needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY is set: run it on a desktop, "
-            "or leave it out and watch the video in the run folder"
+            f"{asked} needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY is set: run it on a desktop, or {instead}"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -10,6 +12,7 @@ from numpy.typing import NDArray
 
 from robo_reward.contracts import Floats, World
 from robo_reward.errors import Interrupted, MissingExtra, UserError, unknown_name
+from robo_reward.viewer import check_screen
 
 Device = Literal["keyboard", "gamepad"]
 DEVICES = ("keyboard", "gamepad")
@@ -17,6 +20,9 @@ DEVICES = ("keyboard", "gamepad")
 KEYS = (("a", "d"), ("s", "w"), ("f", "r"), ("q", "e"), ("j", "l"), ("k", "i"))
 """Keys that push action 0, 1, ... down and up while they are held."""
 
+BLIND = ("offscreen", "dummy")
+"""SDL's drivers without a screen, which it takes of its own accord where there is none."""
+INSTEAD = "leave it out: the scripted expert demonstrates where the task has one"
 DEAD_ZONE = 0.12
 WINDOW = 640
 
@@ -39,6 +45,10 @@ class Teleop:
         self._pad: Any = None
 
     def __enter__(self) -> Self:
+        """Opens the window and prints what steers. UserError without a screen, unless SDL_VIDEODRIVER is set."""
+        chosen = bool(os.environ.get("SDL_VIDEODRIVER"))
+        if not chosen:
+            check_screen(f"teleop={self._device}", INSTEAD)
         try:
             import pygame
         except ImportError as error:
@@ -49,12 +59,21 @@ class Teleop:
             self._window: Any = pygame.display.set_mode((WINDOW, WINDOW))
         except pygame.error as error:
             raise UserError(f"teleop needs a screen, and none could be opened: {error}") from error
+        driver = pygame.display.get_driver()
+        if driver in BLIND and not chosen:
+            pygame.quit()
+            raise UserError(
+                f"teleop={self._device} needs a screen, and SDL found none (its driver is '{driver}'): run it on a "
+                f"desktop, or {INSTEAD}"
+            )
         pygame.display.set_caption("robo-reward: ENTER done, BACKSPACE drop, SPACE gripper, ESC stop")
         if self._device == "gamepad":
             if not pygame.joystick.get_count():
                 pygame.quit()
                 raise UserError("no gamepad is connected; plug one in or use teleop=keyboard")
             self._pad = pygame.joystick.Joystick(0)
+        axes = None if self._pad is None else self._pad.get_numaxes()
+        print("\n".join(guide(len(self._low), self._latch, axes)), file=sys.stderr, flush=True)
         self._clock = pygame.time.Clock()
         return self
 
@@ -114,3 +133,24 @@ class Teleop:
         surface = self._pygame.surfarray.make_surface(frame.swapaxes(0, 1))
         self._pygame.transform.smoothscale(surface, (WINDOW, WINDOW), self._window)
         self._pygame.display.flip()
+
+
+def guide(size: int, latch: bool, axes: int | None = None) -> list[str]:
+    """Lines that tell which key steers which of ``size`` actions; ``axes``: of a gamepad, None for the keyboard."""
+    free = size - 1 if latch else size
+    steered = min(free, len(KEYS) if axes is None else axes)
+    if axes is None:
+        pairs = [f"{index} {down.upper()}/{up.upper()}" for index, (down, up) in enumerate(KEYS[:steered])]
+        lines = ["keys, held, push an action down/up: " + ", ".join(pairs)]
+        words = "SPACE flips", "ENTER: the task is done; BACKSPACE: drop this attempt; ESC: stop"
+    else:
+        lines = [f"the gamepad's axes push the actions 0 to {steered - 1}"]
+        words = "button 0 flips", "button 7: the task is done; button 6: drop this attempt; ESC: stop"
+    if steered < free:
+        rest = f"action {steered} has" if steered == free - 1 else f"actions {steered} to {free - 1} have"
+        lines.append(
+            f"{rest} no {'keys' if axes is None else 'axis'} and stay{'s' * (steered == free - 1)} in the middle"
+        )
+    if latch:
+        lines.append(f"{words[0]} action {size - 1}, which stays where it is (a gripper; latch=false steers it)")
+    return [*lines, words[1]]

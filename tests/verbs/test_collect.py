@@ -156,6 +156,45 @@ def test_keys_become_actions(paper: Any, hands: Hands) -> None:
         assert hand.act(world).tolist() == [[-1, 2]]
 
 
+@pytest.mark.parametrize("device", ["keyboard", "gamepad"])
+def test_teleop_without_a_screen_is_refused_at_once(device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    one = np.ones(1, np.float32)
+    said = f"teleop={device} needs a screen, and neither DISPLAY nor WAYLAND_DISPLAY is set.*the scripted expert"
+    with pytest.raises(UserError, match=said), teleop.Teleop(device, "front", 10, -one, one):
+        pass
+
+
+def test_a_driver_without_a_screen_is_refused_unless_it_was_chosen(
+    hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with steered():
+        pass
+    hands._pygame.display.init()  # with the driver that the fixture chose, as SDL does where a screen does not answer
+    monkeypatch.delenv("SDL_VIDEODRIVER")
+    monkeypatch.setenv("DISPLAY", ":99")
+    monkeypatch.setattr(hands._pygame, "init", lambda: None)
+    with pytest.raises(UserError, match="its driver is 'dummy'"), steered():
+        pass
+
+
+def test_the_keys_are_told(hands: Hands, capsys: pytest.CaptureFixture[str]) -> None:
+    with steered():
+        told = capsys.readouterr().err
+    assert "push an action down/up: 0 A/D\n" in told
+    assert "SPACE flips action 1" in told
+    assert "ENTER: the task is done" in told
+    assert teleop.guide(9, latch=False)[:2] == [
+        "keys, held, push an action down/up: 0 A/D, 1 S/W, 2 F/R, 3 Q/E, 4 J/L, 5 K/I",
+        "actions 6 to 8 have no keys and stay in the middle",
+    ]
+    assert teleop.guide(8, latch=True)[1] == "action 6 has no keys and stays in the middle"
+    assert not any("no keys" in line for line in teleop.guide(7, latch=True))
+    assert "action 4 has no axis" in teleop.guide(6, latch=True, axes=4)[1]
+
+
 def test_a_person_collects(paper: Any, hands: Hands, tmp_path: Path) -> None:
     import pygame
 
