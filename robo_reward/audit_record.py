@@ -90,15 +90,20 @@ def read_record(folder: Path) -> AuditRecord | None:
     )
 
 
-def check_accepted(verdict: str | None, reasons: tuple[str, ...], accepted: bool, what: str) -> None:
+def check_accepted(
+    verdict: str | None, reasons: tuple[str, ...], accepted: bool, what: str, folder: Path | None = None
+) -> None:
     """Stops a training on a reward that the audit refuses, unless the user accepts it.
+
+    ``folder``: of a run that has begun and can be resumed.
 
     Raises:
         UserError: with the reasons and the way out.
     """
     if verdict == "refuse" and not accepted:
         listed = "; ".join(reasons) or "see its audit.json"
+        way = "" if folder is None else f"the same settings and run_dir='{folder}' resume=true "
         raise UserError(
             f"the audit refuses {what}: {listed}. Give more demonstrations or another reward model, "
-            "or train on it all the same with accept_refused_reward=true"
+            f"or train on it all the same with {way}accept_refused_reward=true"
         )

@@ -182,7 +182,8 @@ class Job:
             print(f"the audit refuses the reward ({', '.join(missed)}): it is fitted once more", flush=True)
             self._fit_reward(session, fitted_on, derive_seed(self.config.seed, "second fit"))
             missed = self._audit(session, unseen)
-        check_accepted(session.verdict, missed, self.config.accept_refused_reward, "the reward that was just fitted")
+        accepted = self.config.accept_refused_reward
+        check_accepted(session.verdict, missed, accepted, "the reward that was just fitted", self.run.path)
 
     def _fit_reward(self, session: Session, negatives: Sequence[Trace], seed: int) -> None:
         if self.learned and not self.fitted:

@@ -20,16 +20,21 @@ from robo_reward.runs import atomic, signals
 from robo_reward.runs.metrics import EventFile, MetricsLog, Mirror, Value
 from robo_reward.runs.summary import Status, Summary, git_commit, installed_versions
 
-MAY_CHANGE = ("resume", "run_dir", "rollouts", "steps", "device", "video", "report", "wandb")
+MAY_CHANGE = (
+    "resume", "run_dir", "rollouts", "steps", "device", "video", "report", "wandb", "accept_refused_reward",
+)  # fmt: skip
 """Config keys in which a resumed run may differ from the one it resumes."""
+OWN = ("config.yaml", "metrics.jsonl", "checkpoints", "wandb")
+"""What is in every run folder from its beginning."""
 
 
 class RunFolder:
     """One run on the disk. Use it as a context manager: whatever ends the block ends up in ``summary.json``.
 
     ``path``: the folder. ``summary``: fill in what is known. ``resumed``: whether it goes on from a
-    checkpoint, and ``step`` from which (0 without one). A new folder vanishes if a user's error ends the run before
-    anything was logged: the mended command can then be given as it is.
+    checkpoint, and ``step`` from which (0 without one). A new folder vanishes if the run ends before anything was
+    logged, by a user's error or, where nobody has put anything into it, in any way: the mended command can then be
+    given as it is.
     """
 
     def __init__(self, path: Path, summary: Summary, metrics: MetricsLog, keep: int = 2) -> None:
@@ -124,7 +129,7 @@ class RunFolder:
         if error is None:
             self.finish()
             return
-        if isinstance(error, UserError) and self._new and self._metrics.size == 0 and self.latest_checkpoint() is None:
+        if self._holds_nothing(error):
             self._metrics.close()
             shutil.rmtree(self.path, ignore_errors=True)
             return
@@ -133,8 +138,14 @@ class RunFolder:
             self.finish("interrupted" if stopped else "failed")
         except OSError as also:  # a full disk: what ended the run matters more than its summary
             print(f"could not write '{self.path / 'summary.json'}': {also}", file=sys.stderr)
-        where = "" if self.latest_checkpoint() is None else f": resume it with run_dir='{self.path}' resume=true"
-        error.add_note(f"the run folder is '{self.path}'{where}")
+        way = f": resume it with run_dir='{self.path}' resume=true and the same settings"
+        error.add_note(f"the run folder is '{self.path}'{'' if self.latest_checkpoint() is None else way}")
+
+    def _holds_nothing(self, error: BaseException) -> bool:
+        if not self._new or self._metrics.size or self.latest_checkpoint() is not None:
+            return False
+        others = (path.name for path in self.path.iterdir() if path.name not in OWN)
+        return isinstance(error, UserError) or all(name.startswith("events.") for name in others)
 
     def _open(self) -> None:
         (self.path / "summary.json").unlink(missing_ok=True)
@@ -236,14 +247,15 @@ def check_same(path: Path, config: Mapping[str, Any] | Any) -> None:
     """Refuses to go on with a run that was made with another config.
 
     Raises:
-        UserError: that names the key and both values.
+        UserError: that names all such keys and both values of each.
     """
-    for key, old, new in _differences(path, config):
-        if key.split(".")[0] not in MAY_CHANGE:
-            raise UserError(
-                f"the run in '{path}' was made with {key}={old}, now it is {key}={new}; "
-                f"resume it with the old value or give another run_dir"
-            )
+    differ = [d for d in _differences(path, config) if d[0].split(".")[0] not in MAY_CHANGE]
+    if differ:
+        told = ", ".join(f"{key}={old} (now {new})" for key, old, new in differ)
+        value = "value" if len(differ) == 1 else "values"
+        raise UserError(
+            f"the run in '{path}' was made with {told}; resume it with the old {value} or give another run_dir"
+        )
 
 
 def tell_finished(path: Path, config: Mapping[str, Any] | Any) -> None:

@@ -75,11 +75,37 @@ def test_a_users_error_before_anything_was_logged_leaves_no_folder(tmp_path: Pat
     with pytest.raises(UserError), make(tmp_path / "r"):
         raise UserError("unknown task")
     assert not (tmp_path / "r").exists(), "the mended command can be given as it is"
-    with pytest.raises(KeyboardInterrupt), make(tmp_path / "r"):
+    with pytest.raises(KeyboardInterrupt), make(tmp_path / "r") as run:
+        run.log(0, {"x": 1})
         raise KeyboardInterrupt
     with pytest.raises(UserError), make(tmp_path / "r", resume=True):
         raise UserError("x")
     assert (tmp_path / "r" / "config.yaml").exists(), "a run that was there before stays"
+
+
+@pytest.mark.parametrize("error", [AttributeError, KeyboardInterrupt, OSError])
+def test_whatever_ends_a_run_before_anything_was_kept_leaves_no_folder(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    with pytest.raises(error), make(tmp_path / "r", tensorboard=True):
+        raise error("x")
+    assert not (tmp_path / "r").exists()
+    with pytest.raises(error), make(tmp_path / "r") as run:
+        (run.path / "black_box.jsonl").write_text("{}")
+        raise error("x")
+    assert (tmp_path / "r" / "black_box.jsonl").exists()
+    assert (tmp_path / "r" / "summary.json").exists()
+
+
+def test_a_hint_to_resume_asks_for_the_same_settings(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt) as stopped, make(tmp_path / "r") as run:
+        with run.checkpoint(1):
+            pass
+        raise KeyboardInterrupt
+    assert stopped.value.__notes__ == [
+        f"the run folder is '{tmp_path / 'r'}': resume it with run_dir='{tmp_path / 'r'}' resume=true and the same "
+        "settings"
+    ]
 
 
 def test_a_full_folder_is_refused_without_resume(tmp_path: Path) -> None:
@@ -126,8 +152,9 @@ def test_resume_without_a_checkpoint_begins_anew_and_another_config_is_refused(t
     assert rows(tmp_path / "r") == []
     more = OmegaConf.merge(CONFIG, {"rollouts": 9, "resume": True})
     RunFolder.create("train", "n", more, tmp_path / "r", resume=True, tensorboard=False)
-    other = OmegaConf.merge(CONFIG, {"env": {"task": "push"}})
-    with pytest.raises(UserError, match=r"env\.task=reach, now it is env\.task=push"):
+    other = OmegaConf.merge(CONFIG, {"env": {"task": "push"}, "seed": 4})
+    said = r"made with env\.task=reach \(now push\), half=3 \(now 4\), seed=3 \(now 4\); .* the old values"
+    with pytest.raises(UserError, match=said):
         RunFolder.create("train", "n", other, tmp_path / "r", resume=True, tensorboard=False)
 
 

@@ -10,8 +10,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from robo_reward import cli
+from robo_reward.errors import UserError
 from robo_reward.runs.folder import RunFolder
 from robo_reward.runs.summary import Summary
+from robo_reward.session import Session
 
 KEYS = set(Summary(verb="train").as_json())
 
@@ -122,6 +124,28 @@ def test_numbers_out_of_range_are_refused_at_once(
 def test_a_finished_run_is_not_resumed_with_another_config(tiny_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["train", f"run_dir={tiny_run}", "resume=true", "seed=99"]) == 2
     assert "was made with" in capsys.readouterr().err
+
+
+def test_a_refused_reward_is_accepted_by_the_words_that_the_refusal_names(
+    tmp_path: Path, tiny_words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from robo_reward.training import Job
+
+    def refuse(self: Job, session: Session, held_out: object) -> tuple[str, ...]:
+        session.verdict = "refuse"
+        return ("voc 0.10",)
+
+    def learn(self: Job, session: Session) -> None:
+        raise UserError("got as far as learning")
+
+    monkeypatch.setattr(Job, "_audit", refuse)
+    monkeypatch.setattr(Job, "learn", learn)
+    words = ["train", *(word for word in tiny_words if not word.startswith("accept")), f"run_dir={tmp_path / 'run'}"]
+    assert cli.run(words) == 2
+    way = re.search(r"all the same with the same settings and (run_dir='.*' resume=true \S+)", capsys.readouterr().err)
+    assert way
+    assert cli.run([*words, *way[1].split()]) == 2
+    assert "got as far as learning" in capsys.readouterr().err
 
 
 def test_a_stride_beyond_the_demonstration_is_refused_before_anything_is_explored(
