@@ -16,7 +16,7 @@ from robo_reward.contracts import Landmarks
 from robo_reward.envs.live_state import physics_of, set_physics
 from robo_reward.envs.rendering import FREE_VIEW, CameraRenderer, Profile, camera_names
 from robo_reward.envs.task_settings import Camerawork, Clock, SubStep, Vector
-from robo_reward.errors import UserError, unknown_name
+from robo_reward.errors import UserError, no_expert, unknown_name
 
 if TYPE_CHECKING:
     import mujoco
@@ -93,7 +93,7 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
 
     def expert_action(self) -> Vector:
         """What a scripted expert would do now, (A,) float32. UserError where the task has none."""
-        raise UserError(f"'{self.name}' has no scripted expert; give demonstrations with data=FOLDER, or teleoperate")
+        raise no_expert(self.name)
 
     @property
     def name(self) -> str:

@@ -15,7 +15,7 @@ from robo_reward.contracts import Flags, Floats, Frames, Observation, Oracle, Tr
 from robo_reward.envs.rendering import Profile
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.world_worker import RENDERED, WORLD_SEED, WorldWorker
-from robo_reward.errors import NoOracle, UserError, unknown_name
+from robo_reward.errors import NoOracle, UserError, no_expert, unknown_name
 from robo_reward.sealed_log import Outcome, SealedLog
 from robo_reward.views import LazyViews, StaleView
 
@@ -133,7 +133,7 @@ class VectorWorld:
     def expert_action(self) -> Floats:
         """What the scripted expert would do now, (N, A). UserError where the task has none."""
         if not self.has_expert:
-            raise UserError(f"'{self.name}' has no scripted expert; give demonstrations with data=FOLDER")
+            raise no_expert(self.name)
         return np.stack(self._vec.env_method("expert_action"))
 
     def annotated_success(self) -> Flags:

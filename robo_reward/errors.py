@@ -33,6 +33,14 @@ class Interrupted(Exception):
         self.exit_code = 75 if preempted else 130
 
 
+def no_expert(name: str) -> UserError:
+    """A user error for a world whose demonstrations nobody gives by itself."""
+    return UserError(
+        f"'{name}' has no scripted expert: record demonstrations with robo-reward collect teleop=keyboard; what they "
+        "are for takes them with data=FOLDER"
+    )
+
+
 def unknown_name(kind: str, value: str, known: Iterable[str]) -> UserError:
     """A user error for a name that does not exist, with the nearest valid one."""
     names = sorted(known)

@@ -75,9 +75,10 @@ def gather_demonstrations(
     from robo_reward.data.recording import Recording
 
     if config.data is not None:
+        from robo_reward.data.dataset_source import one_dataset
         from robo_reward.data.datasets import read_dataset
 
-        traces = read_dataset(config.data, views=views or None, stride=1)
+        traces = read_dataset(one_dataset(config.data), views=views or None, stride=1)
         return [traces[k] for k in of_each_task([trace.task for trace in traces], config.demos)], 0
     horizon = max(EXPERT_HORIZON, config.env.get("horizon") or 0)
     world = build_world(config.env, num_worlds=1, workers="in_process", horizon=horizon, oracle=oracle)

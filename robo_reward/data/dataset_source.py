@@ -105,6 +105,23 @@ class DatasetSource:
                 raise UserError(f"dataset '{self.name}' is incomplete: '{self.root / name}' is missing; copy it again")
 
 
+def one_dataset(data: Any) -> str:
+    """What the key ``data`` of a verb names, for verbs that read one dataset: a local folder or a hub id.
+
+    Raises:
+        UserError: it names several, or none.
+    """
+    if isinstance(data, str | Path):
+        return str(data)
+    named = [str(name) for name in data] if isinstance(data, Sequence) else [str(data)]
+    if len(named) != 1:
+        raise UserError(
+            f"data=[{','.join(named)}] names {len(named)} datasets, and this verb takes one: give data=FOLDER "
+            "(only robo-reward fit takes several)"
+        )
+    return named[0]
+
+
 def open_dataset(path_or_hub_id: str | Path) -> DatasetSource:
     """Opens a local folder or a hub id (``owner/name``); only the metadata are read.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from robo_reward.contracts import Floats, World
 from robo_reward.data.recording import Film, Pusher, Recording, places_of, points_of, stacked_points
-from robo_reward.errors import UserError, unknown_name
+from robo_reward.errors import UserError, no_expert, unknown_name
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Trace
 from robo_reward.walking import begin_at, number_of_tasks
@@ -77,6 +77,8 @@ def collect_demonstrations(
         UserError: ``count``, ``hold``, ``noise`` or ``recording`` out of range, an unknown view, more than one world,
             no expert, or fewer than ``count`` successes in 5 x ``count`` attempts at a task.
     """
+    if demonstrator is None and not getattr(world, "has_expert", True):
+        raise no_expert(world.name)
     chosen, recording = _check(world, count, hold, noise, views), recording or Recording()
     recording.check(world)
     who, tasks = demonstrator or ScriptedExpert(), number_of_tasks(world)

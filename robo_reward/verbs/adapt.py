@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.bounds import check_bounds, check_seeds
+from robo_reward.default_views import NO_WORLD, name_views
 from robo_reward.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from robo_reward.runs.folder import RunFolder
     from robo_reward.session import Session
 
-NO_WORLD = "robo_reward.envs.no_env.make_world"
 LEAST = {"seed": 0, "threads": 1, "rollouts": 1, "steps": 1, "episodes": 1, "checkpoint_every": 1, "worlds": 1}
 
 
@@ -42,6 +42,7 @@ def run(cfg: DictConfig) -> None:
         tell_finished(Path(cfg.run_dir), cfg)
         return
     torch.set_num_threads(cfg.threads)
+    name_views(cfg)
     stack = _stack(cfg)
     with RunFolder.create("adapt", Path(cfg.run).name, cfg, cfg.run_dir, cfg.resume) as folder:
         policy, check = load_policy(Path(cfg.run) / "policy"), _check(cfg)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from robo_reward.answer_counts import note_counts
 from robo_reward.bounds import check_bounds
+from robo_reward.default_views import NO_WORLD, name_views
 from robo_reward.errors import NoOracle, UserError
 from robo_reward.naming import reward_name, world_name
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from robo_reward.fitting.episodes import Episode
     from robo_reward.runs.summary import Summary
 
-NO_WORLD = "robo_reward.envs.no_env.make_world"
 EXPERT_HORIZON = 300
 """Simulator steps of an audit episode where none are configured."""
 LEAST = {
@@ -42,6 +42,10 @@ def run(cfg: DictConfig) -> None:
     check_bounds(cfg, LEAST)
     folder = _model_folder(cfg)
     _take_env(cfg)
+    if cfg.data is not None:
+        from robo_reward.data.dataset_source import one_dataset
+
+        cfg.data = one_dataset(cfg.data)
     if cfg.data is None and not _stepped(cfg):
         raise UserError(
             "audit needs episodes: env=metaworld env.task=drawer-open (its scripted expert gives them), "
@@ -86,10 +90,7 @@ def _model(cfg: DictConfig, folder: Path | None) -> RewardModel:
 
     with open_dict(cfg.reward_model):
         cfg.reward_model.path = None if folder is None else str(folder)
-    if folder is None and cfg.data is not None and "views" in cfg.reward_model and cfg.reward_model.views is None:
-        from robo_reward.data.dataset_source import open_dataset
-
-        cfg.reward_model.views = list(open_dataset(str(cfg.data)).image_keys())
+    name_views(cfg, [] if cfg.data is None else [str(cfg.data)])
     model = build_reward_model(cfg.reward_model)
     if folder is None and isinstance(model, LearnedRewardModel):
         raise UserError(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.bounds import check_bounds
+from robo_reward.default_views import NO_WORLD, name_views
 from robo_reward.errors import UserError
 from robo_reward.naming import world_name
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from robo_reward.fitting.episodes import Episode, Split
     from robo_reward.runs.folder import RunFolder
 
-NO_WORLD = "robo_reward.envs.no_env.make_world"
 LEAST = {
     "seed": 0,
     "threads": 1,
@@ -103,12 +103,7 @@ def _model(cfg: DictConfig, sources: Sequence[str]) -> LearnedRewardModel:
     from robo_reward.contracts import LearnedRewardModel
     from robo_reward.fitting.episodes import AdaptableRewardModel
 
-    members = (cfg.reward_model.get("models") or {}).values()  # of an ensemble
-    unsaid = [m for m in (cfg.reward_model, *members) if m is not None and "views" in m and m.views is None]
-    if unsaid:
-        views = _all_views(cfg, sources)
-        for part in unsaid:
-            part.views = views
+    name_views(cfg, sources)
     model = build_reward_model(cfg.reward_model)
     if not isinstance(model, LearnedRewardModel):
         raise UserError(f"{type(model).__name__} is not learned, so there is nothing to fit: use reward_model=progress")
@@ -118,25 +113,6 @@ def _model(cfg: DictConfig, sources: Sequence[str]) -> LearnedRewardModel:
             "Leave adapt_from out to fit anew"
         )
     return model
-
-
-def _all_views(cfg: DictConfig, sources: Sequence[str]) -> list[str]:
-    """Every view of the datasets that all of them have, or of the world."""
-    if sources:
-        from robo_reward.data.dataset_source import open_dataset
-
-        known = [open_dataset(source).image_keys() for source in sources]
-        shared = [view for view in known[0] if all(view in keys for keys in known)]
-        dropped = sorted({view for keys in known for view in keys} - set(shared))
-        if dropped:
-            print(f"not every dataset has view(s) {dropped}: fitting on {shared or 'none'}", file=sys.stderr)
-        return shared
-    from robo_reward.build import build_world
-
-    world = build_world(cfg.env, num_worlds=1, workers="in_process")
-    views = list(world.view_names)
-    world.close()
-    return views
 
 
 def _demonstrations(cfg: DictConfig, model: LearnedRewardModel, sources: Sequence[str]) -> list[Episode]:

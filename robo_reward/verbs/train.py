@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from omegaconf import DictConfig
 
 from robo_reward.bounds import check_bounds, check_device, check_seeds
+from robo_reward.default_views import name_views
 from robo_reward.naming import world_name
 from robo_reward.ranks import Ranks, ranks_of
 from robo_reward.runs.folder import RunFolder, is_finished, latest_checkpoint, tell_finished
@@ -61,6 +62,7 @@ def run(config: DictConfig) -> None:
         tell_finished(Path(config.run_dir), config)
         return
     torch.set_num_threads(config.threads)
+    name_views(config)
     ranks = ranks_of()
     config.device = ranks.device(config.device)
     with ranks.joined(config.device):
