@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from robo_reward.contracts import Oracle
 from robo_reward.envs.live_state import plain_attributes, set_attributes
-from robo_reward.envs.rendering import ExtraCamera, Profile, camera_names, choose_renderer
+from robo_reward.envs.rendering import Profile, camera_names, choose_renderer, extra_cameras
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.task_settings import Camerawork, Clock, SubStep, Vector
 from robo_reward.envs.user_function import load_function
@@ -166,7 +166,7 @@ def make_world(
     success: str | None = None,
 ) -> VectorWorld:
     """N copies of a Gymnasium task; without ``views`` its first camera, without ``horizon`` its own."""
-    extra = {name: ExtraCamera.from_settings(name, c) for name, c in (cameras or {}).items()}
+    extra = extra_cameras(cameras)
     camerawork = Camerawork(tuple(views or ()), height, width, profile, extra)
     clock = Clock(_horizon(id, horizon), action_repeat)
     env = partial(make_env, id, camerawork, clock, instruction, success)

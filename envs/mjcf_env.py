@@ -11,7 +11,7 @@ import numpy as np
 from gymnasium import spaces
 
 from robo_reward.contracts import Oracle
-from robo_reward.envs.rendering import ExtraCamera, Profile, camera_names, choose_renderer
+from robo_reward.envs.rendering import Profile, camera_names, choose_renderer, extra_cameras
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.task_settings import Camerawork, Clock, SubStep, Vector
 from robo_reward.envs.user_function import load_function
@@ -137,8 +137,12 @@ def _keyframe(model: mujoco.MjModel, name: str | None) -> int | None:
     if name is None:
         return None
     names = [model.key(i).name for i in range(model.nkey)]
+    if not any(names):
+        raise UserError(
+            f"env.keyframe={name}: the model has no named keyframe; leave env.keyframe out, or add one to it"
+        )
     if name not in names:
-        raise unknown_name("keyframe", name, names)
+        raise unknown_name("keyframe", name, filter(None, names))
     return names.index(name)
 
 
@@ -174,8 +178,8 @@ def make_world(
 ) -> VectorWorld:
     """N copies of a user's model; ``horizon`` counts steps of 1/``control_hz`` seconds."""
     if control_hz <= 0 or reset_noise < 0:
-        raise UserError(f"control_hz must be above 0 and reset_noise 0 or more, got {control_hz} and {reset_noise}")
-    extra = {name: ExtraCamera.from_settings(name, c) for name, c in (cameras or {}).items()}
+        raise UserError(f"env.control_hz={control_hz} must be above 0 and env.reset_noise={reset_noise} 0 or more")
+    extra = extra_cameras(cameras)
     path = Path(xml).expanduser().resolve()
     env = partial(
         MjcfEnv,

@@ -61,18 +61,50 @@ class ExtraCamera:
             raise UserError(f"a camera at {self.pos} cannot look at the point where it stands; move its target")
 
     @classmethod
-    def from_settings(cls, name: str, settings: Mapping[str, Any]) -> ExtraCamera:
-        """Reads one entry of ``env.cameras``; unknown or missing keys raise a ``UserError``."""
+    def from_settings(cls, name: str, settings: Any) -> ExtraCamera:
+        """Reads one entry of ``env.cameras``; unknown or missing keys and wrong values raise a ``UserError``."""
         known = {"pos", "target", "fovy", "track"}
+        if not isinstance(settings, Mapping):
+            raise UserError(
+                f"camera '{name}' is {settings}, but needs settings: env.cameras={{{name}: {{pos: [x,y,z]}}}}"
+            )
         for key in settings:
             if key not in known:
                 raise unknown_name(f"setting of camera '{name}'", str(key), known)
         if "pos" not in settings:
             raise UserError(f"camera '{name}' needs pos=[x,y,z] in metres")
         values = dict(settings)
-        values["pos"] = tuple(float(v) for v in settings["pos"])
-        values["target"] = tuple(float(v) for v in settings.get("target", (0.0, 0.0, 0.0)))
-        return cls(**values)
+        for key in {"pos", "target"} & set(settings):
+            values[key] = _point(name, key, settings[key])
+        if not _is_number(values.get("fovy", 0.0)):
+            raise UserError(f"camera '{name}': fovy={values['fovy']} must be a number of degrees")
+        if not isinstance(values.get("track"), str | None):
+            raise UserError(f"camera '{name}': track={values['track']} must be the name of a body")
+        try:
+            return cls(**values)
+        except UserError as error:
+            raise UserError(f"camera '{name}': {error}") from None
+
+
+def extra_cameras(cameras: Any) -> dict[str, ExtraCamera]:
+    """The cameras of ``env.cameras``: name -> settings, or None for none. ``UserError`` for anything else."""
+    if cameras is None:
+        return {}
+    if not isinstance(cameras, Mapping):
+        raise UserError(
+            f"env.cameras={cameras} must give each camera's settings: env.cameras={{side: {{pos: [x,y,z]}}}}"
+        )
+    return {str(name): ExtraCamera.from_settings(str(name), settings) for name, settings in cameras.items()}
+
+
+def _point(name: str, key: str, value: Any) -> tuple[float, ...]:
+    if not isinstance(value, list | tuple) or len(value) != 3 or not all(_is_number(v) for v in value):
+        raise UserError(f"camera '{name}': {key}={value} must be 3 numbers, [x,y,z] in metres")
+    return tuple(float(v) for v in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def choose_renderer() -> None:

@@ -14,7 +14,7 @@ from robo_reward.envs.locomotion.gym_model import BodySensors, sensed_model
 from robo_reward.envs.locomotion.gym_task import ANT, HUMANOID, AntTask, GymTask, HumanoidTask, Walker
 from robo_reward.envs.locomotion.make_quadruped import check_workers
 from robo_reward.envs.locomotion.state_camera import StateCamera
-from robo_reward.envs.rendering import ExtraCamera, Profile, camera_names, choose_renderer
+from robo_reward.envs.rendering import Profile, camera_names, choose_renderer, extra_cameras
 from robo_reward.errors import unknown_name
 
 TASKS: dict[str, tuple[type[GymTask], Walker]] = {"Ant-v5": (AntTask, ANT), "Humanoid-v5": (HumanoidTask, HUMANOID)}
@@ -45,7 +45,7 @@ def make_world(
     model = sensed_model(core.fullpath, whole_body)
     sim = BatchedSim([model], num_worlds, core.frame_skip, threads, fresh_sensors=True)
     task = kind(sim, id, walker, BodySensors(sim, whole_body))
-    extra = {name: ExtraCamera.from_settings(name, c) for name, c in (cameras or {}).items()}
+    extra = extra_cameras(cameras)
     shown = tuple(views) if views is not None else (*extra, *camera_names(model))[:1]
     camera = StateCamera(model, shown, height, width, profile, extra)
     core.close()

@@ -127,7 +127,11 @@ def _bad_override(error: Exception, verb: str) -> str:
         full = str(getattr(cause, "full_key", None) or key)
         group = full.rpartition(".")[0]
         if not parent:
-            return f"'{group or full}' holds no keys, so there is no '{full}'; add one with +{full}=VALUE"
+            asked = re.match(
+                r"Could not override '([^']+)'", said
+            )  # of a deeper key, full is only the first that lacks
+            whole = asked[1] if asked else full
+            return f"'{group or full}' holds no keys, so there is no '{whole}'; add one with +{whole}=VALUE"
         return str(unknown_name("key", full, [f"{group}.{k}" if group else str(k) for k in parent if k != "hydra"]))
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     if cause is not None and str(cause) not in said:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robo_reward.envs.rendering import CameraRenderer, ExtraCamera, camera_names, choose_renderer
+from robo_reward.envs.rendering import CameraRenderer, ExtraCamera, camera_names, choose_renderer, extra_cameras
 from robo_reward.errors import UserError
 
 SCENE = """
@@ -102,13 +102,26 @@ def test_the_model_keeps_its_names_and_its_field_of_view() -> None:
         ({}, "needs pos"),
         ({"pos": [1, 2]}, "3 numbers"),
         ({"pos": [0, 0, 0]}, "cannot look"),
-        ({"pos": [0, 0, 1], "fovy": 180}, "between 0 and 180"),
         ({"pos": [0, 0, 1], "fov": 30}, "did you mean 'fovy'"),
+        ({"pos": ["a", "b", "c"]}, r"camera 'front': pos=\['a', 'b', 'c'\] must be 3 numbers"),
+        ({"pos": 1}, "camera 'front': pos=1 must be 3 numbers"),
+        ({"pos": [0, 0, 1], "target": "ball"}, "camera 'front': target=ball must be 3 numbers"),
+        ({"pos": [0, 0, 1], "fovy": "wide"}, "camera 'front': fovy=wide must be a number"),
+        ({"pos": [0, 0, 1], "fovy": 180}, "camera 'front': .* between 0 and 180"),
+        ({"pos": [0, 0, 1], "track": 3}, "camera 'front': track=3 must be the name of a body"),
+        ([1, 0, 1], r"camera 'front' is \[1, 0, 1\].*env.cameras=\{front: \{pos:"),
     ],
 )
 def test_a_wrong_camera_is_explained(settings: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         ExtraCamera.from_settings("front", settings)
+
+
+def test_cameras_are_named_with_settings() -> None:
+    assert extra_cameras(None) == {}
+    assert extra_cameras({"x": {"pos": [1, 0, 1]}}) == {"x": ExtraCamera((1.0, 0.0, 1.0))}
+    with pytest.raises(UserError, match=r"env\.cameras=\['side'\] must give each camera's settings"):
+        extra_cameras(["side"])
 
 
 def test_a_wrong_size_or_profile_is_explained() -> None:
