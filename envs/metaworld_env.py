@@ -178,5 +178,6 @@ def make_world(
 ) -> VectorWorld:
     """N copies of a Meta-World task; ``horizon`` in simulator steps, None for 150. UserError for unknown names."""
     camerawork = Camerawork(tuple(views), height, width, profile)
-    env = partial(make_env, task_name(task), camerawork, Clock(horizon or HORIZON, action_repeat), features)
+    clock = Clock(HORIZON if horizon is None else horizon, action_repeat)
+    env = partial(make_env, task_name(task), camerawork, clock, features)
     return VectorWorld([env] * num_worlds, workers, oracle)

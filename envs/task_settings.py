@@ -41,7 +41,7 @@ class Clock:
 
     def __post_init__(self) -> None:
         if self.horizon < 1 or self.action_repeat < 1:
-            raise UserError(f"horizon and action_repeat must be 1 or more, got {self.horizon} and {self.action_repeat}")
+            raise UserError(f"env.horizon={self.horizon} and env.action_repeat={self.action_repeat} must be 1 or more")
 
     @property
     def decisions(self) -> int:

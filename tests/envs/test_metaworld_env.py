@@ -149,3 +149,5 @@ def test_names() -> None:
         make_world("drawer-open", views=["corner22"])
     with pytest.raises(UserError, match="did you mean 'relative'"):
         make_world("drawer-open", features="relativ")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"env\.horizon=0 .* must be 1 or more"):
+        make_world("drawer-open", horizon=0)

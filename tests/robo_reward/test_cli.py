@@ -73,6 +73,13 @@ def test_verb_help_names_keys_defaults_and_comments() -> None:
     assert "--config-dir" in text
 
 
+def test_help_of_a_verb_is_asked_for_either_way(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["help", "doctor"]) == 0
+    assert capsys.readouterr().out.strip() == help_pages.verb_help("doctor").strip()
+    assert cli.run(["help", "doctr"]) == 2
+    assert "did you mean 'doctor'" in capsys.readouterr().err
+
+
 def test_every_verb_of_the_help_has_a_summary() -> None:
     assert "doctor" in help_pages.verbs()
     assert all(help_pages.summary(verb) for verb in help_pages.verbs())
@@ -86,6 +93,7 @@ def test_every_verb_of_the_help_has_a_summary() -> None:
         (["doctor", "json=[a,b"], "cannot read the override 'json=[a,b'"),
         (["doctor", "width=1,2"], "Ambiguous value"),
         (["doctor", "json.deep=1"], "'json' holds no keys"),
+        (["collect", "env=mjcf", "env.cameras.side.pos=[1,0,1]"], "add one with +env.cameras.side.pos=VALUE"),
         (["doctor", "--config-dir", "/nowhere"], "'/nowhere' not found"),
         (["doctor", "--cfg", "jb"], "invalid choice: 'jb'"),
         (["doctor", "width=3"], "width=3 is not between 8 and 4096"),
