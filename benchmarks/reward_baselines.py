@@ -43,6 +43,7 @@ def cell(task: str, reward: str, seed: int) -> Row:
         "rollouts_to_90": reached[0] if reached else None,
         "evaluations": curve,
         "false_success_share": found.get("false_success_share"),
+        "learned_return_vs_success": found.get("learned_return_vs_success"),
         "cpu_seconds": found.get("cpu_seconds"),
     }
 
@@ -81,7 +82,8 @@ def main() -> None:
         for reward in chosen.rewards.split(",")
     }
     rows = run_cells("reward_baselines", cells, chosen.jobs)
-    write_result("reward_baselines", "python benchmarks/reward_baselines.py", rows, summarise(rows), seeds)
+    command = f"python benchmarks/reward_baselines.py --seeds {chosen.seeds}"
+    write_result("reward_baselines", command, rows, summarise(rows), seeds)
 
 
 if __name__ == "__main__":
