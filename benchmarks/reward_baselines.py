@@ -40,6 +40,7 @@ def cell(task: str, reward: str, seed: int) -> Row:
         "success_rate": found.get("success_rate"),
         "learned_success_rate": notes.get("learned_success_rate"),
         "kept": notes.get("kept"),
+        "judged_learned": notes.get("judged_learned"),
         "rollouts_to_90": reached[0] if reached else None,
         "evaluations": curve,
         "false_success_share": found.get("false_success_share"),
