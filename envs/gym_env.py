@@ -15,7 +15,7 @@ from robo_reward.envs.live_state import plain_attributes, set_attributes
 from robo_reward.envs.rendering import Profile, camera_names, choose_renderer, extra_cameras
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.task_settings import Camerawork, Clock, SubStep, Vector
-from robo_reward.envs.user_function import load_function
+from robo_reward.envs.user_function import load_success
 from robo_reward.envs.vector_world import VectorWorld, Workers
 from robo_reward.errors import UserError, unknown_name
 
@@ -45,7 +45,7 @@ class GymEnv(SimEnv):
         size = spaces.flatdim(self._space)
         self.state_names = tuple(f"observation_{i}" for i in range(size))
         self.observation_space = spaces.Box(-np.inf, np.inf, (size,), np.float32)
-        self._user_success = load_function(success, "env.success") if success else None
+        self._user_success = load_success(success) if success else None
         self.has_success_test = self._user_success is not None or self._reports_success()
         camerawork = camerawork.or_first(camera_names(core.model))
         words = instruction or f"do the task {task_id}"
@@ -65,7 +65,7 @@ class GymEnv(SimEnv):
 
     def _succeeded(self, info: Mapping[str, Any]) -> bool | None:
         if self._user_success is not None:
-            return bool(self._user_success(self.model, self.data))
+            return self._user_success(self.model, self.data)
         found = info.get("success", info.get("is_success"))
         return None if found is None else bool(found)
 

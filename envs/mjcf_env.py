@@ -14,7 +14,7 @@ from robo_reward.contracts import Oracle
 from robo_reward.envs.rendering import Profile, camera_names, choose_renderer, extra_cameras
 from robo_reward.envs.sim_env import SimEnv
 from robo_reward.envs.task_settings import Camerawork, Clock, SubStep, Vector
-from robo_reward.envs.user_function import load_function
+from robo_reward.envs.user_function import load_reward, load_success
 from robo_reward.envs.vector_world import VectorWorld, Workers
 from robo_reward.errors import UserError, unknown_name
 
@@ -44,8 +44,8 @@ class MjcfEnv(SimEnv):
     ) -> None:
         model = _load(xml)
         self._stem, self._reset_noise = xml.stem, reset_noise
-        self._user_success = load_function(success, "env.success") if success else None
-        self._user_reward = load_function(reward, "env.reward") if reward else None
+        self._user_success = load_success(success) if success else None
+        self._user_reward = load_reward(reward) if reward else None
         self.has_success_test = self._user_success is not None
         self.has_reward = self._user_reward is not None
         self._substeps = max(1, round(1 / (control_hz * model.opt.timestep)))
@@ -84,8 +84,8 @@ class MjcfEnv(SimEnv):
         mujoco.mj_step(self.model, self.data, nstep=self._substeps)
         # A step leaves places and sensors one step behind the joints; the picture must show this state.
         mujoco.mj_forward(self.model, self.data)
-        reward = 0.0 if self._user_reward is None else float(self._user_reward(self.model, self.data))
-        success = None if self._user_success is None else bool(self._user_success(self.model, self.data))
+        reward = 0.0 if self._user_reward is None else self._user_reward(self.model, self.data)
+        success = None if self._user_success is None else self._user_success(self.model, self.data)
         return SubStep(self._state(), reward, False, success)
 
     def _state(self) -> Vector:
