@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from robo_reward.bounds import check_bounds
 from robo_reward.contracts import Policy, RewardModel, RewardTransform, World
 from robo_reward.errors import UserError
 from robo_reward.reward_stack import RewardStack
@@ -23,6 +24,9 @@ RECIPE_LIMIT = 1 << 20
 RECIPE_DEPTH = 32
 MISFITS = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, RuntimeError, TypeError, ValueError)
 """What loading code raises when weights are not those that it was written for."""
+
+COUNTS = ("num_worlds", "horizon", "action_repeat")
+"""Numbers that every world counts by."""
 
 
 def build(config: Any, **more: Any) -> Any:
@@ -45,7 +49,10 @@ def build(config: Any, **more: Any) -> Any:
 
 
 def build_world(config: Any, **more: Any) -> World:
-    """A world from the ``env`` group; ``more`` overrides its keys."""
+    """A world from the ``env`` group; ``more`` overrides its keys. UserError for a horizon that is no number, ..."""
+    from omegaconf import OmegaConf
+
+    check_bounds(OmegaConf.create({"env": config}), {f"env.{key}": 1 for key in COUNTS if key not in more})
     world: World = build(config, **more)
     return world
 

@@ -69,12 +69,16 @@ def _checked(verb: str, cfg: DictConfig) -> None:
         raise UserError("operator=true asks on the terminal after each episode, and there is none")
     if disturbs(cfg.hook):
         raise UserError("forces push simulated robots only: on an arm use hook=none or hook=success_stop")
+    from robo_reward.runs.folder import read_summary
+
     if cfg.run is None:
         print("no run=DIR: the twin's scripted expert acts, which shows the chain and no learning", flush=True)
         return
     folder = Path(cfg.run)
     if not (folder / "policy" / "policy.yaml").is_file() or not (folder / "config.yaml").is_file():
         raise UserError(f"run='{folder}' is not the folder of a finished train run (no policy/policy.yaml)")
+    if (folder / "summary.json").is_file():
+        read_summary(folder)
 
 
 def _check_numbers(cfg: DictConfig) -> None:
@@ -253,6 +257,7 @@ def _describe(cfg: DictConfig, folder: RunFolder, kept: Kept) -> None:
     from collections import Counter
 
     from robo_reward.evaluation import wilson
+    from robo_reward.runs.folder import read_summary
 
     summary, outcomes = folder.summary, kept.outcomes
     judged = [outcome.success for outcome in outcomes if outcome.success is not None]
@@ -264,8 +269,8 @@ def _describe(cfg: DictConfig, folder: RunFolder, kept: Kept) -> None:
     summary.success_episodes = len(judged) or None
     if judged:
         summary.success_rate, summary.success_ci95 = sum(judged) / len(judged), wilson(sum(judged), len(judged))
-    trained = Path(cfg.run or ".") / "summary.json"
-    source = json.loads(trained.read_text("utf-8")) if cfg.run is not None and trained.is_file() else {}
+    told = cfg.run is not None and (Path(cfg.run) / "summary.json").is_file()
+    source = read_summary(Path(cfg.run)) if told else {}
     summary.policy = SCRIPTED if cfg.run is None else source.get("policy")
     summary.learner = source.get("learner")
     summary.reward_model, summary.demos = source.get("reward_model"), source.get("demos")

@@ -84,10 +84,7 @@ def _config_mistake(chain: list[BaseException], verb: str, words: Sequence[str])
             case errors.InstantiationException() if _users_target(error, chain):
                 return _said(error, chain)
             case errors.InstantiationException():
-                # a constructor of ours failed: that deserves its traceback, unless a word stood in a number's place
-                told = wrong_word(chain, verb, words)
-                if told is not None:
-                    return told
+                pass  # a constructor of ours failed, or a word stood in a number's place: told below
             case YAMLError():
                 return f"a yaml file cannot be read: {error}"
             case omega.MissingMandatoryValue():
@@ -98,7 +95,8 @@ def _config_mistake(chain: list[BaseException], verb: str, words: Sequence[str])
                 return str(error)
             case ValueError() if _in_hydra(error):  # two of --run, --multirun, --cfg, ...
                 return str(error)
-    return None
+    # a fault of ours: that deserves its traceback, unless a word stood in a number's place
+    return wrong_word(chain, verb, words)
 
 
 def _missing_option(error: Any) -> str:

@@ -1,4 +1,4 @@
-"""Words where a number belongs (``hook.eta=big``): found once a constructor of ours has stumbled over one."""
+"""Words where a number belongs (``hook.eta=big``), null where something does: found once our code stumbled over it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 
 def wrong_word(chain: Sequence[BaseException], verb: str, words: Sequence[str]) -> str | None:
-    """What to tell if an override put a word in a number's place and the error is about that; None if none did.
+    """What to tell if an override put a word in a number's place, or null where there must be something, and the error
+    is about that; None if none did.
 
     ``chain``: the error and its causes. ``words``: what was given behind the verb. Types are not checked before: some
     keys take a number or a word.
     """
-    texts = [str(error) for error in chain if isinstance(error, TypeError | ValueError)]
+    texts = [str(error) for error in chain if isinstance(error, TypeError | ValueError | AttributeError)]
     given = [word for word in words if "=" in word and not word.startswith(("-", "~", "+"))]
     if not texts or not given:
         return None
@@ -20,6 +21,8 @@ def wrong_word(chain: Sequence[BaseException], verb: str, words: Sequence[str]) 
     for word in given:
         key, _, value = word.partition("=")
         default = _select(defaults, key)
+        if value == "null" and default is not None and any("NoneType" in text for text in texts):
+            return f"{key}=null must be something (the default is {default})"
         if isinstance(default, bool) or not isinstance(default, int | float):
             continue
         about = any("'str'" in text or f"'{value}'" in text for text in texts)

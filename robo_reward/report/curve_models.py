@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -121,8 +120,9 @@ def _own_model(run: Path) -> Path:
 
 
 def _notes(run: Path) -> Mapping[str, Any]:
-    summary = run / "summary.json"
-    held: Any = json.loads(summary.read_text("utf-8")) if summary.is_file() else {}
+    from robo_reward.runs.folder import read_summary
+
+    held = read_summary(run) if (run / "summary.json").is_file() else {}
     notes: Mapping[str, Any] = held.get("notes") or {}
     return notes
 

@@ -156,7 +156,7 @@ class RunFolder:
         if latest is None:
             self._metrics.open(keep_bytes=0)
             return
-        state = _read(latest / "run.json")
+        state = read_json(latest / "run.json")
         self.resumed, self.step = True, int(state["step"])
         self._earlier = (state["wall_seconds"], state["cpu_seconds"])
         self._metrics.open(keep_bytes=int(state["metrics_bytes"]))
@@ -186,16 +186,23 @@ def _mirrors(path: Path, config: Mapping[str, Any], tensorboard: bool) -> list[M
 def is_finished(path: Path) -> bool:
     """Whether the run in ``path`` was finished: then its summary says so."""
     summary = path / "summary.json"
-    return summary.exists() and _read(summary).get("status") == "done"
+    return summary.exists() and read_json(summary).get("status") == "done"
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A json file of a run. UserError if it is damaged."""
+def read_json(path: Path, way: str = "delete it, or give another run_dir") -> dict[str, Any]:
+    """A json file of a run, such as its summary. UserError, which names the ``way`` out, if it is damaged."""
     try:
-        found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise UserError(f"'{path}' is damaged ({error}): delete it, or give another run_dir") from error
+        raise UserError(f"'{path}' is damaged ({error}): {way}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"'{path}' is damaged (it holds a {type(found).__name__}, no object): {way}")
     return found
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What the summary of a run that others build on says. UserError if it is damaged."""
+    return read_json(folder / "summary.json", "put a copy of it there, or give another run")
 
 
 def latest_checkpoint(path: Path) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +62,8 @@ def _take_up(cfg: DictConfig) -> dict[str, Any]:
     """The run's summary; its world and its reward where none were given."""
     from omegaconf import DictConfig, OmegaConf, open_dict
 
+    from robo_reward.runs.folder import read_summary
+
     if cfg.run is None:
         raise UserError("adapt needs run=DIR, the folder of a finished train run (learner=sft makes VLAs)")
     folder = Path(cfg.run)
@@ -70,7 +71,7 @@ def _take_up(cfg: DictConfig) -> dict[str, Any]:
         if not (folder / name).is_file():
             raise UserError(f"run='{folder}' is not the folder of a finished train run (it has no {name})")
     trained = OmegaConf.load(folder / "config.yaml")
-    source: dict[str, Any] = json.loads((folder / "summary.json").read_text("utf-8"))
+    source = read_summary(folder)
     if not isinstance(trained, DictConfig) or source.get("verb") not in ("train", "adapt"):
         raise UserError(f"run='{folder}' is a run of '{source.get('verb')}': give the folder of a train run")
     with open_dict(cfg):

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robo_reward.bounds import check_bounds
 from robo_reward.errors import UserError
 from robo_reward.runs.atomic import check_writable
 
@@ -18,15 +19,19 @@ if TYPE_CHECKING:
     from robo_reward.data.demonstrations import Demonstrator
     from robo_reward.trace import Trace
 
+LEAST = {"seed": 0, "demos": 1, "hold": 0, "scenes": 0, "recording.every": 1}
+"""The least that a number may be."""
+
 
 def run(cfg: DictConfig) -> None:
     """Collects ``demos`` successful episodes and writes all of their steps.
 
     Raises:
-        UserError: ``data_dir`` exists, no expert, no screen or gamepad, too few successes.
+        UserError: a number out of range, ``data_dir`` exists, no expert, no screen or gamepad, too few successes.
     """
     from omegaconf import OmegaConf
 
+    check_bounds(cfg, LEAST)
     if cfg.data_dir is not None and Path(cfg.data_dir).exists():
         raise UserError(f"data_dir='{cfg.data_dir}' exists already; give another folder or delete it first")
     if OmegaConf.select(cfg, "robot._target_") is not None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from robo_reward.bounds import check_seeds
+from robo_reward.bounds import check_bounds, check_seeds
 from robo_reward.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
 
 ARM_EPISODES = 10
 """On an arm, unless told otherwise: somebody has to watch each one."""
+LEAST = {"seed": 0, "episodes": 1, "horizon": 1}
+VIDEO = {"video_episodes": 1, "height": 16, "width": 16}
+"""The least that a number may be, and of a video."""
 
 
 def run(cfg: DictConfig) -> None:
@@ -97,6 +99,8 @@ def _trained(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any]]:
     """Config and summary of the run; what was left open in ``cfg`` is taken from them."""
     from omegaconf import DictConfig, OmegaConf
 
+    from robo_reward.runs.folder import read_summary
+
     if cfg.run is None:
         raise UserError("evaluate needs run=DIR, the folder of a finished train run")
     folder = Path(cfg.run)
@@ -104,7 +108,7 @@ def _trained(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any]]:
         if not (folder / name).is_file():
             raise UserError(f"run='{folder}' is not the folder of a finished train run (it has no {name})")
     trained = OmegaConf.load(folder / "config.yaml")
-    source = json.loads((folder / "summary.json").read_text("utf-8"))
+    source = read_summary(folder)
     if not isinstance(trained, DictConfig) or source.get("verb") not in ("train", "adapt"):
         raise UserError(f"run='{folder}' is a run of '{source.get('verb')}': give the folder of a train run")
     if source.get("status", "done") != "done":
@@ -135,16 +139,10 @@ def _horizon(trained: Any, source: Mapping[str, Any], folder: Path) -> int:
 
 
 def _check(cfg: DictConfig) -> None:
-    if cfg.episodes < 1:
-        raise UserError(f"episodes={cfg.episodes} must be 1 or more")
+    check_bounds(cfg, LEAST)
     check_seeds(cfg.evaluation_seeds)
-    if cfg.horizon < 1:
-        raise UserError(f"horizon={cfg.horizon} must be 1 or more simulator steps")
-    if cfg.video and (cfg.video_episodes < 1 or min(cfg.height, cfg.width) < 16):
-        raise UserError(
-            f"a video needs video_episodes={cfg.video_episodes} of 1 or more and height={cfg.height}, "
-            f"width={cfg.width} of 16 or more pixels; or video=false"
-        )
+    if cfg.video:
+        check_bounds(cfg, VIDEO)
     if cfg.view:
         from robo_reward.viewer import check_screen
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +76,56 @@ def test_a_word_in_a_numbers_place_is_told(
 ) -> None:
     assert cli.run(["train", *words, f"run_dir={tmp_path / 'run'}"]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["collect", "demos=abc"], "demos=abc must be a whole number of 1 or more"),
+        (["collect", "demos=1.5"], "demos=1.5 must be a whole number of 1 or more"),
+        (["collect", "seed=abc"], "seed=abc must be a whole number of 0 or more"),
+        (["collect", "env=gym", "env.horizon=abc"], "env.horizon=abc must be a whole number of 1 or more"),
+        (["doctor", "width=abc"], "width=abc must be a number (the default is 128)"),
+    ],
+)
+def test_a_word_in_a_numbers_place_is_told_by_every_verb(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(words) == 2
+    said = capsys.readouterr().err
+    assert f"robo-reward: {told}\n" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("verb", "words", "error", "told"),
+    [
+        ("collect", ["noise=abc"], lambda: float("abc"), "noise=abc must be a number (the default is 0.0)"),
+        ("fit", ["held_out=abc"], lambda: 1 - "abc", "held_out=abc must be a number (the default is 0.25)"),
+        (
+            "train",
+            ["learner=ppo", "learner.n_steps=abc"],
+            lambda: "abc" > 1,
+            "learner.n_steps=abc must be a number (the default is 2048)",
+        ),
+        ("train", ["env.task=null"], lambda: None.lower(), "env.task=null must be something (the default is drawer-"),
+    ],
+)
+def test_what_code_stumbles_over_is_traced_to_the_word(
+    verb: str,
+    words: list[str],
+    error: Callable[[], Any],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli.program, "_load", lambda name: lambda cfg: error())
+    assert cli.run([verb, *words]) == 2
+    assert told in capsys.readouterr().err
+    assert cli.run([verb]) in (1, 2)
+    assert "Traceback" in capsys.readouterr().err, "without the word it is a fault"
 
 
 def test_a_place_that_is_none_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

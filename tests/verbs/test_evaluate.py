@@ -54,15 +54,32 @@ def test_a_run_that_is_not_finished_is_named_as_such(tmp_path: Path, capsys: pyt
     assert "not finished ('interrupted')" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("verb", ["evaluate", "curves", "adapt"])
+@pytest.mark.parametrize("held", ['{"verb": "tra', "[]"])
+def test_a_damaged_summary_is_named(verb: str, held: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("config.yaml", "policy/policy.yaml", "episodes/meta/info.json"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "summary.json").write_text(held)
+    assert cli.run([verb, f"run={tmp_path}", f"run_dir={tmp_path / 'out'}"]) == 2
+    told = capsys.readouterr().err
+    assert f"'{tmp_path / 'summary.json'}' is damaged" in told
+    assert "put a copy of it there, or give another run" in told
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "evaluate needs run=DIR"),
         (["run=nowhere"], "no config.yaml"),
-        (["run=RUN", "episodes=0"], "episodes=0 must be 1 or more"),
+        (["run=RUN", "episodes=0"], "episodes=0 must be a whole number of 1 or more"),
         (["run=RUN", "evaluation_seeds=[]"], "at least one whole number"),
-        (["run=RUN", "horizon=0"], "horizon=0 must be 1 or more"),
-        (["run=RUN", "height=4"], "16 or more pixels"),
+        (["run=RUN", "horizon=0"], "horizon=0 must be a whole number of 1 or more"),
+        (["run=RUN", "height=4"], "height=4 must be a whole number of 16 or more"),
+        (["run=RUN", "episodes=abc"], "episodes=abc must be a whole number of 1 or more"),
+        (["run=RUN", "horizon=abc"], "horizon=abc must be a whole number of 1 or more"),
+        (["run=RUN", "height=abc"], "height=abc must be a whole number of 16 or more"),
+        (["run=RUN", "video_episodes=abc"], "video_episodes=abc must be a whole number of 1 or more"),
     ],
 )
 def test_what_cannot_be_measured(
