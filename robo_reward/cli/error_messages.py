@@ -41,6 +41,11 @@ def explain(error: BaseException, verb: str = "", words: Sequence[str] = ()) -> 
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
             where = f" while writing '{cause.filename}'" if cause.filename else ""
             return Told(f"the disk is full{where}: nothing half-written is left; free some space, then try again", 1)
+        if isinstance(cause, OSError) and cause.errno == errno.EFBIG:
+            where = f" while writing '{cause.filename}'" if cause.filename else ""
+            return Told(
+                f"a file became larger than it may be here{where} (ulimit -f): raise the limit, then try again", 1
+            )
     for cause in chain:
         if isinstance(cause, OSError) and cause.errno in NO_PLACE and cause.filename:
             return Told(f"'{cause.filename}': {cause.strerror}; give a folder that you may write to", 2)

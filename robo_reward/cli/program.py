@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.cli import help_pages
@@ -14,7 +15,7 @@ from robo_reward.cli.joined_chains import joined
 from robo_reward.cli.plain_warnings import plain_warnings
 from robo_reward.cli.quoting import readable
 from robo_reward.cli.users_code import place_in_users_code
-from robo_reward.errors import Interrupted, unknown_name
+from robo_reward.errors import Interrupted, UserError, unknown_name
 from robo_reward.runs import signals
 
 if TYPE_CHECKING:
@@ -107,10 +108,24 @@ def _hydra_words(verb: str, rest: list[str]) -> list[str]:
     rest = [readable(word) for word in rest]
     read = parser.parse_intermixed_args(rest)
     overrides: list[str] = read.overrides
+    if read.multirun:
+        _check_sweep(overrides)
     flags = list(rest)
     for word in overrides:
         flags.remove(word)
     return [*flags, *_settings(verb, overrides), *joined(verb, overrides, read.config_dir)]
+
+
+def _check_sweep(overrides: Sequence[str]) -> None:
+    """UserError for a sweep into the folder of a run: the jobs' folders would lie inside it."""
+    for word in overrides:
+        key, _, value = word.partition("=")
+        folder = value.strip("'\"")
+        if key == "run_dir" and folder not in ("null", "") and (Path(folder) / "config.yaml").exists():
+            raise UserError(
+                f"run_dir='{folder}' is the folder of a run: a sweep (-m) needs one of its own, in which each job gets "
+                "a subfolder; give another run_dir"
+            )
 
 
 def _settings(verb: str, overrides: Sequence[str]) -> list[str]:

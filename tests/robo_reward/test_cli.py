@@ -132,6 +132,11 @@ def test_an_unknown_choice_names_the_nearest(tmp_path: Path, capsys: pytest.Capt
             1,
             "the disk is full while writing 'w.bin'",
         ),
+        (
+            OSError(errno.EFBIG, "File too large", "w.bin"),
+            1,
+            "a file became larger than it may be here while writing 'w.bin' (ulimit -f)",
+        ),
         (SystemExit(3), 3, ""),
     ],
 )
@@ -226,6 +231,17 @@ def test_a_sweep_gives_each_job_its_own_folder_and_ends_with_the_first_failure(
     assert cli.run([*words, f"run_dir={tmp_path}/sweep"]) == 2
     assert seen == [(1, f"{tmp_path}/sweep/0"), (2, f"{tmp_path}/sweep/1")]
     assert "seed 1 is unlucky" in capsys.readouterr().err
+
+
+def test_a_sweep_into_the_folder_of_a_run_is_refused(
+    verb: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("seed: 0\n")
+    verb(lambda cfg: pytest.fail("no job may begin"))
+    assert cli.run(["train", "-m", "seed=0,1", f"run_dir={tmp_path / 'run'}"]) == 2
+    assert "is the folder of a run: a sweep (-m) needs one of its own" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["config.yaml"]
 
 
 def test_a_broken_yaml_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
