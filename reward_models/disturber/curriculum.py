@@ -43,6 +43,16 @@ class Curriculum:
         """Whether the bound stays where it is after a rollout with so many falls per pushed step."""
         return self.falls is not None and falls > self.falls
 
+    def counted(self, steps: int, rollout: int, falls: int, pushed: int) -> int:
+        """Environment steps that count after a ``rollout`` of so many, which ended at ``steps``.
+
+        Where the bound waits, because of ``falls`` in ``pushed`` steps under a bound above 0, those of the rollout do
+        not count, but the warm-up stays over.
+        """
+        if pushed == 0 or not self.waits(falls / pushed):
+            return steps
+        return max(steps - rollout, min(self.warmup, steps))
+
     def bound(self, steps: int) -> float:
         """Newtons after ``steps`` environment steps; 0 during the warm-up."""
         if steps < self.warmup:

@@ -189,8 +189,8 @@ class LearnedDisturber:
         metrics = self._metrics(cost, force, terminated, slack)
         if active:
             self.multiplier.step(slack)
-            if self.curriculum.waits(float(terminated.mean())):
-                self.steps -= advantage.size
+            under, size = force > 0.0, advantage.size
+            self.steps = self.curriculum.counted(self.steps, size, int(terminated[under].sum()), int(under.sum()))
         self._seen.clear()
         return metrics
 

@@ -58,6 +58,7 @@ class RandomPushes:
         self._wait = self._pauses(self._worlds)
         self._left: NDArray[np.int64] = np.zeros(self._worlds, np.int64)
         self._sum, self._count, self._falls = 0.0, 0, 0
+        self._under, self._under_count, self._under_falls = False, 0, 0
 
     def force(self, observation: Observation) -> NDArray[np.float64]:
         """(N, B, 6) the pushes that go on, and those that begin now."""
@@ -71,6 +72,7 @@ class RandomPushes:
         self._left[acts] -= 1
         self._wait[~acts] -= 1
         bound = self.curriculum.bound(self.steps)
+        self._under = bound > 0.0
         self._sum, self._count = self._sum + bound * float(np.linalg.norm(unit, axis=1).sum()), self._count + len(unit)
         return self.space.wrench(unit, bound)
 
@@ -78,7 +80,13 @@ class RandomPushes:
         """Counts; an episode that ended takes its push along."""
         self.steps += self._worlds
         done = step.transition.done
-        self._falls += int(step.transition.terminated[self._pushed].sum())
+        falls = int(step.transition.terminated[self._pushed].sum())
+        self._falls += falls
+        if self._under:
+            self._under_falls, self._under_count = (
+                self._under_falls + falls,
+                self._under_count + int(self._pushed.sum()),
+            )
         self._left[done] = 0
         self._wait[done] = self._pauses(int(done.sum()))
         self._watch.check()
@@ -86,11 +94,10 @@ class RandomPushes:
     def on_rollout(self, advantage: NDArray[np.float32], gamma: float) -> Mapping[str, float]:
         """Learns nothing, and leaves the policy alone."""
         found = {"force_newtons": self._sum / max(self._count, 1), "bound_newtons": self.curriculum.bound(self.steps)}
-        pushed = len(advantage) * int(self._pushed.sum())
-        if found["bound_newtons"] > 0.0 and self.curriculum.waits(self._falls / pushed):
-            self.steps -= advantage.size
+        self.steps = self.curriculum.counted(self.steps, advantage.size, self._under_falls, self._under_count)
         found["falls"] = float(self._falls)
         self._sum, self._count, self._falls = 0.0, 0, 0
+        self._under_count, self._under_falls = 0, 0
         return found
 
     def dump(self) -> dict[str, Any]:

@@ -44,6 +44,11 @@ def test_a_bound_without_a_share_of_falls_never_waits() -> None:
     assert not Curriculum(10.0).waits(1.0)
     picky = Curriculum(10.0, falls=0.01)
     assert [picky.waits(falls) for falls in (0.0, 0.01, 0.011)] == [False, False, True]
+    assert picky.counted(100, 40, falls=1, pushed=100) == 100
+    assert picky.counted(100, 40, falls=2, pushed=100) == 60
+    assert picky.counted(100, 40, falls=0, pushed=0) == 100
+    late = Curriculum(10.0, warmup=80, falls=0.01)
+    assert [late.counted(steps, 40, 2, 20) for steps in (60, 100, 140)] == [60, 80, 100]
     for wrong in (0.0, -1.0, 1.5, float("nan")):
         with pytest.raises(UserError, match=r"hook\.curriculum\.falls"):
             Curriculum(10.0, falls=wrong)

@@ -97,12 +97,13 @@ def test_the_warm_up_pushes_nobody_and_the_ramp_is_straight() -> None:
     assert all(torch.equal(v, before[k]) for k, v in disturber.nets.actor.state_dict().items())
     drive(disturber, world, 1)
     assert np.any(world.pushed[-1])
-    for falls, steps in ((1e-3, 12), (1.0, 20)):  # two more steps of four worlds; all of them fall in both
+    # two more steps of four worlds, which all fall in one; the last two begin in the warm-up and push in the second
+    for falls, first, row, steps in ((1e-3, 12, 0, 12), (1.0, 12, 0, 20), (1e-3, 4, 0, 12), (1e-3, 4, 1, 8)):
         disturber.curriculum = Curriculum(10.0, warmup=8, falls=falls)
         disturber.begin(0)
-        disturber.steps = 12
+        disturber.steps = first
         drive(disturber, world, 2)
-        disturber._seen.terminated[0][:] = True
+        disturber._seen.terminated[row][:] = True
         disturber.on_rollout(np.ones((2, 4), np.float32), 0.9)
         assert disturber.steps == steps
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pushed_point import PushedPoint  # type: ignore[import-not-found]
 
-from robo_reward.contracts import Estimate, Step
+from robo_reward.contracts import Estimate, Step, Transition
 from robo_reward.errors import UserError
 from robo_reward.pushes.forces import Disturber
 from robo_reward.reward_models.disturber.curriculum import Curriculum
@@ -104,3 +104,20 @@ def test_the_bound_waits_while_too_many_fall() -> None:
         bounds[push] = pushes.curriculum.bound(pushes.steps)
     assert bounds[0.0] == pytest.approx(10.0 * (0.2 + 0.8 * 80 / 1000))
     assert bounds[1000.0] == pytest.approx(2.0)
+
+
+def test_a_bound_that_waits_does_not_fall_back_into_the_warm_up() -> None:
+    # ten steps of eight worlds: five in the warm-up, five under the bound
+    for falls_in, steps in (("warm-up", 80), ("pushed", 40)):
+        world = PushedPoint(num_worlds=8, horizon=50)
+        pushes = RandomPushes(Curriculum(10.0, warmup=40, ramp=1000, falls=0.05), bodies=("point",))
+        pushes.bind(world, "none")
+        world.reset(0)
+        zeros, none, all_fall = np.zeros(8, np.float32), np.zeros(8, bool), np.ones(8, bool)
+        for number in range(10):
+            pushes.force(seen := world.observe())
+            fallen = all_fall if number == {"warm-up": 4, "pushed": 5}[falls_in] else none
+            transition = Transition(seen, np.zeros((8, 1), np.float32), seen, zeros, fallen, none)
+            pushes.on_step(Step(transition, Estimate(zeros, zeros, zeros, zeros), zeros))
+        assert pushes.on_rollout(np.zeros((10, 8), np.float32), 0.99)["falls"] == 8
+        assert pushes.steps == steps
