@@ -144,8 +144,10 @@ class RunFolder:
     def _holds_nothing(self, error: BaseException) -> bool:
         if not self._new or self._metrics.size or self.latest_checkpoint() is not None:
             return False
+        if isinstance(error, UserError) and error.exit_code == UserError.exit_code:
+            return True
         others = (path.name for path in self.path.iterdir() if path.name not in OWN)
-        return isinstance(error, UserError) or all(name.startswith("events.") for name in others)
+        return all(name.startswith("events.") for name in others)  # the black box of a stopped arm stays
 
     def _open(self) -> None:
         (self.path / "summary.json").unlink(missing_ok=True)

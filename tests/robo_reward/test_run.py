@@ -13,6 +13,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from robo_reward.errors import UserError
+from robo_reward.real_robot.safety_state import SafetyStop
 from robo_reward.runs import atomic
 from robo_reward.runs.folder import RunFolder, is_finished, latest_checkpoint
 
@@ -83,7 +84,7 @@ def test_a_users_error_before_anything_was_logged_leaves_no_folder(tmp_path: Pat
     assert (tmp_path / "r" / "config.yaml").exists(), "a run that was there before stays"
 
 
-@pytest.mark.parametrize("error", [AttributeError, KeyboardInterrupt, OSError])
+@pytest.mark.parametrize("error", [AttributeError, KeyboardInterrupt, OSError, SafetyStop])
 def test_whatever_ends_a_run_before_anything_was_kept_leaves_no_folder(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
