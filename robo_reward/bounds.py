@@ -1,8 +1,10 @@
-"""Checks the numbers of a verb's config before anything is made of them."""
+"""Checks the numbers of a config, a verb's or a component's, before anything is made of them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import UserError
@@ -25,6 +27,24 @@ def check_bounds(config: Any, least: Mapping[str, int]) -> None:
             continue
         if isinstance(value, bool) or not isinstance(value, int) or value < bound:
             raise UserError(f"{key}={value} must be a whole number of {bound} or more")
+
+
+def check_numbers(
+    owner: str, *, least: float | None = None, most: float | None = None, whole: bool = False, **settings: Any
+) -> None:
+    """Every one of ``settings`` must be a finite number (``whole``: without a fraction) from ``least`` to ``most``.
+
+    Raises:
+        UserError: that names the owner, the key, its value and the bounds.
+    """
+    bounds = [f"of {least:g} or more"] if least is not None else []
+    bounds += [f"of {most:g} or less"] if most is not None else []
+    wanted = " ".join(["a whole number" if whole else "a finite number", " and ".join(bounds)]).strip()
+    low, high = -math.inf if least is None else least, math.inf if most is None else most
+    for key, value in settings.items():
+        number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
+        if not number or not math.isfinite(value) or not low <= value <= high:
+            raise UserError(f"{owner}: {key}={value} must be {wanted}")
 
 
 def check_seeds(seeds: Any) -> None:

@@ -25,6 +25,9 @@ def check_chain(transforms: Sequence[Transform], has_base: bool) -> None:
     _check_potentials(parts)
     _check_normalisers(parts)
     _check_scopes(parts)
+    _check_strata(parts)
+    _check_lasting(parts)
+    _warn_about_repeats(transforms)
     _warn_about_bounds(parts)
     _warn_about_changes(parts)
     _warn_about_filters(parts)
@@ -114,6 +117,45 @@ def _check_scopes(parts: Sequence[tuple[str, Nature]]) -> None:
         )
 
 
+def _check_strata(parts: Sequence[tuple[str, Nature]]) -> None:
+    strata = None
+    for name, nature in parts:
+        if strata is not None and (nature.role in ("objective", "potential") or nature.pays is not None):
+            raise UserError(
+                f"transform {name} after {strata}: what it adds could put a failure above a success, which {strata} "
+                f"rules out; put {name} before it, or leave it out {WAYS_OUT}"
+            )
+        strata = name if nature.scope == "group" and nature.role == "reshape" else strata
+
+
+def _check_lasting(parts: Sequence[tuple[str, Nature]]) -> None:
+    lasting = False
+    for name, nature in parts:
+        if lasting and nature.pays == "level":
+            raise UserError(
+                f"transform {name} pays a level after Absorbing, so success would end that income again and the policy "
+                f"be paid for avoiding it: put {name} before Absorbing {WAYS_OUT}"
+            )
+        if lasting and name == "Absorbing":
+            raise UserError("transform Absorbing twice: the last state would count as lasting twice over; keep one")
+        lasting = lasting or name == "Absorbing"
+
+
+def _warn_about_repeats(transforms: Sequence[Transform]) -> None:
+    for earlier, later in pairwise(transforms):
+        nature = nature_of(later)
+        same = (name_of(earlier), nature_of(earlier), earlier.base_reward)
+        if same != (name_of(later), nature, later.base_reward):
+            continue
+        if nature.role == "reshape":
+            why = "it bends again what it has bent"
+        elif nature.role == "objective" and nature.pays in ("level", "change"):
+            why = f"{nature.pays}s of the same are paid twice; one with the sum of the weights says so"
+        else:
+            continue
+        warnings.warn(f"transform {name_of(later)} right after {name_of(earlier)}: {why}", stacklevel=4)
+
+
 def _warn_about_bounds(parts: Sequence[tuple[str, Nature]]) -> None:
     for (first, before), (second, after) in pairwise(parts):
         if None in (before.low, before.high, after.low, after.high) or second != "Clip":
@@ -154,6 +196,23 @@ def _warn_about_filters(parts: Sequence[tuple[str, Nature]]) -> None:
             "first",
             stacklevel=4,
         )
+        return
+    for place, (name, nature) in enumerate(parts):
+        if nature.role != "filter" or nature.source is None:
+            continue
+        after = [part for part in parts[place + 1 :] if part[1].role != "filter"]
+        if not any(_may_read(nature.source, part) for _, part in after):
+            reads = ", ".join(f"{n} reads {part.source}" for n, part in after if part.source)
+            warnings.warn(
+                f"transform {name} has no effect: it changes {nature.source}, which nothing after it reads"
+                + (f" ({reads})" if reads else ""),
+                stacklevel=4,
+            )
+
+
+def _may_read(source: str, nature: Nature) -> bool:
+    """Whether a piece reads that estimate; one that adds to the reward and names no source may read any."""
+    return nature.source == source or (nature.source is None and nature.role != "reshape")
 
 
 def _warn_about_absorbing(parts: Sequence[tuple[str, Nature]]) -> None:

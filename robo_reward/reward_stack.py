@@ -201,8 +201,9 @@ class RewardStack:
         if self._level is not None and (terminated & (estimate.success >= 0.5)).any():
             raise UserError(
                 f"success ended an episode in which transform {self._level} pays at every step: that pays the policy "
-                "for avoiding success. Let episodes run to their time limit (env.terminate_on_success=false), put "
-                "Absorbing after the level so that the last state counts as lasting, or use transform=potential"
+                "for avoiding success. Let episodes run to their time limit (leave out hook=success_stop), put "
+                "Absorbing after the level so that the last state counts as lasting (transform=absorbing), or use "
+                "transform=potential"
             )
 
     def _base(self, env_reward: Floats) -> Floats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import unknown_name
 from robo_reward.reward_models.hops import RULES, Rule, accumulate
@@ -18,8 +19,10 @@ class Accumulated:
     """
 
     def __init__(self, rule: Rule = "grm", weight: float = 1.0) -> None:
+        """Raises UserError for an unknown rule or a weight that is not finite."""
         if rule not in RULES:
             raise unknown_name("recursion rule", rule, RULES)
+        check_numbers("transform accumulated", weight=weight)
         self.base_reward: str | None = f"{weight:g}*accumulated({rule})"
         self.nature = Nature("objective", pays="level", source="gain")
         self._rule: Rule = rule

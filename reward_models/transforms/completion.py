@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.transform_kinds import Nature
@@ -32,7 +33,8 @@ class Completion:
         terminal: float = 1.0,
         weight: float = 1.0,
     ) -> None:
-        """Raises UserError for an unknown fault, a factor outside [0, 1], a fault without limit, or terminal < 0."""
+        """Raises UserError for an unknown fault, a factor outside [0, 1], a fault without limit, terminal < 0, or
+        a weight, limit or terminal that is not finite."""
         self._penalties, self._limits = dict(penalties or {}), dict(limits or {})
         for fault, factor in self._penalties.items():
             if fault not in FAULTS:
@@ -41,8 +43,9 @@ class Completion:
                 raise UserError(f"transform completion: penalties.{fault}={factor} must lie in [0, 1]")
             if fault not in self._limits:
                 raise UserError(f"transform completion: penalties.{fault} needs limits.{fault}")
-        if terminal < 0:
-            raise UserError(f"transform completion: terminal={terminal} must be 0 or more; it is taken off")
+        check_numbers("transform completion", **{f"limits.{fault}": limit for fault, limit in self._limits.items()})
+        check_numbers("transform completion (taken off)", least=0, terminal=terminal)
+        check_numbers("transform completion", weight=weight)
         self.base_reward: str | None = f"{weight:g}*completion"
         self.nature = Nature("objective", pays="change", source="progress")
         self._terminal, self._weight = terminal, weight

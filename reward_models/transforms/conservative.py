@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
-from robo_reward.errors import UserError, unknown_name
+from robo_reward.errors import unknown_name
 from robo_reward.transform_kinds import Nature
 
 Rule = Literal["uncertainty_weighted", "worst_case"]
@@ -42,12 +43,10 @@ class Conservative:
         """Raises UserError for an unknown rule, a negative weight or fewer than two members."""
         if rule not in RULES:
             raise unknown_name("rule of transform conservative", rule, RULES)
-        if weight < 0 or members < 2:
-            raise UserError(
-                f"transform conservative: weight={weight} must be 0 or more and members={members} 2 or more"
-            )
+        check_numbers("transform conservative", least=0, weight=weight)
+        check_numbers("transform conservative", least=2, whole=True, members=members)
         self.base_reward: str | None = None
-        self.nature = Nature("filter")
+        self.nature = Nature("filter", source="progress")
         self._rule, self._weight, self._members = rule, weight, members
 
     def filter(self, estimate: Estimate) -> Estimate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.transform_kinds import Nature
 
@@ -16,6 +17,8 @@ class Gain:
     """
 
     def __init__(self, weight: float = 1.0) -> None:
+        """Raises UserError for a weight that is not finite."""
+        check_numbers("transform gain", weight=weight)
         self.base_reward: str | None = f"{weight:g}*gain"
         self.nature = Nature("objective", pays="change", source="progress")
         self._weight = weight

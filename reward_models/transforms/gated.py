@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.trace import Trace
@@ -26,8 +27,9 @@ class OutcomeGate:
     group = False
 
     def __init__(self, source: Source = "success", threshold: float = 0.5, weight: float = 1.0) -> None:
-        """Raises UserError for an unknown source or a threshold outside (0, 1]."""
+        """Raises UserError for an unknown source or a threshold outside (0, 1], or a weight that is not finite."""
         _check("gated", source, threshold)
+        check_numbers("transform gated", weight=weight)
         self.base_reward: str | None = f"{weight:g}*final_{source}"
         self.nature = Nature("reshape", "episode", pays="event", source=source)
         self._source, self._threshold, self._weight = source, threshold, weight

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import UserError
 from robo_reward.transform_kinds import Nature
@@ -18,12 +19,12 @@ class Gold:
     """
 
     def __init__(self, threshold: float = 0.5, consecutive: int = 2, weight: float = 1.0, once: bool = False) -> None:
-        """Raises UserError for a threshold outside (0, 1] or fewer than one consecutive step."""
-        if not 0 < threshold <= 1 or consecutive < 1:
-            raise UserError(
-                f"transform gold: threshold={threshold} must be above 0 and at most 1, and consecutive={consecutive} "
-                "1 step or more"
-            )
+        """Raises UserError for a threshold outside (0, 1], no whole number of consecutive steps, or a weight that
+        is not finite."""
+        if not 0 < threshold <= 1:
+            raise UserError(f"transform gold: threshold={threshold} must be above 0 and at most 1")
+        check_numbers("transform gold", least=1, whole=True, consecutive=consecutive)
+        check_numbers("transform gold", weight=weight)
         self.base_reward: str | None = f"{weight:g}*detected_success"
         self.nature = Nature("objective", pays="event", source="success")
         self._threshold, self._consecutive, self._weight, self._once = threshold, consecutive, weight, once

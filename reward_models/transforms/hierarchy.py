@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.transform_kinds import Nature
@@ -49,7 +50,8 @@ class Product:
     """
 
     def __init__(self, factors: Mapping[Source, Sequence[float]], terminal: float = 0.0, weight: float = 1.0) -> None:
-        """Raises UserError for no factor, an unknown source, a range without width, or a terminal above 0."""
+        """Raises UserError for no factor, an unknown source, a range without width, a terminal above 0, or what is not
+        finite."""
         if not factors:
             raise UserError("transform product needs at least one factor, e.g. factors={progress: [0, 1]}")
         for source, ends in factors.items():
@@ -57,6 +59,8 @@ class Product:
                 raise unknown_name("factor of transform product", source, SOURCES)
             if len(ends) != 2 or ends[0] == ends[1]:
                 raise UserError(f"transform product: factors.{source}={list(ends)} must be two different numbers")
+            check_numbers("transform product", **{f"factors.{source}[{k}]": end for k, end in enumerate(ends)})
+        check_numbers("transform product", weight=weight, terminal=terminal)
         if terminal > 0:
             raise UserError(f"transform product: terminal={terminal} must be 0 or below; it is a penalty")
         self.base_reward: str | None = f"{weight:g}*product({','.join(factors)})"

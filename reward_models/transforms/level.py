@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.transform_kinds import Nature
@@ -23,9 +24,15 @@ class Level:
     """
 
     def __init__(self, source: Source = "progress", weight: float = 1.0, conservatism: float = 0.0) -> None:
-        """``conservatism``: how many units of uncertainty are taken off the progress first (UWO-like, linear)."""
+        """``conservatism``: how many units of uncertainty are taken off the progress first (UWO-like, linear).
+
+        Raises:
+            UserError: for an unknown source, a weight that is not finite, or a conservatism below 0.
+        """
         if source not in SOURCES:
             raise unknown_name("source of transform level", source, SOURCES)
+        check_numbers("transform level", weight=weight)
+        check_numbers("transform level", least=0, conservatism=conservatism)
         self.base_reward: str | None = f"{weight:g}*{source}"
         self.nature = Nature("objective", pays="level", source=source)
         self._source, self._weight, self._conservatism = source, weight, conservatism

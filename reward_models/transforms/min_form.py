@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Floats
-from robo_reward.errors import UserError, unknown_name
+from robo_reward.errors import unknown_name
 from robo_reward.trace import Trace
 from robo_reward.transform_kinds import Nature
 
@@ -62,13 +63,12 @@ class MinForm:
     def __init__(
         self, source: Source = "progress", temperature: float = 0.1, segment: int = 1, weight: float = 1.0
     ) -> None:
-        """Raises UserError for a negative temperature or an empty segment."""
+        """Raises UserError for a negative temperature, a segment of no whole number of steps, or what is not finite."""
         if source not in SOURCES:
             raise unknown_name("source of transform min_form", source, SOURCES)
-        if temperature < 0 or segment < 1:
-            raise UserError(
-                f"transform min_form: temperature={temperature} must be 0 or more and segment={segment} 1 step or more"
-            )
+        check_numbers("transform min_form", weight=weight)
+        check_numbers("transform min_form", least=0, temperature=temperature)
+        check_numbers("transform min_form", least=1, whole=True, segment=segment)
         adds = source != "reward"
         self.base_reward: str | None = f"{weight:g}*min_form({source})" if adds else None
         self.nature = Nature(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import UserError
 from robo_reward.transform_kinds import Nature
@@ -30,9 +31,10 @@ class Par:
     """
 
     def __init__(self, references: Sequence[float] = (0.0,), steepness: float = 1.0) -> None:
-        """Raises UserError without a reference or for a steepness that is not positive."""
+        """Raises UserError without a reference or for a steepness that is not positive and finite."""
         if len(references) == 0 or not np.isfinite(references).all():
             raise UserError(f"transform par: references={list(references)} must list at least one finite reward")
+        check_numbers("transform par", steepness=steepness)
         if not steepness > 0:
             raise UserError(f"transform par: steepness={steepness} must be above 0")
         self.base_reward: str | None = None

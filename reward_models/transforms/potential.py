@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import UserError
 from robo_reward.transform_kinds import Nature
@@ -24,12 +25,13 @@ class Potential:
         discount a chunk by gamma^chunk.
 
         Raises:
-            UserError: for a discount outside (0, 1] or a chunk below 1.
+            UserError: for a discount outside (0, 1], a weight that is not finite, or a chunk of no whole
+                number of steps.
         """
         if not 0 < gamma <= 1:
             raise UserError(f"transform potential: gamma={gamma} must be above 0 and at most 1: the learner's discount")
-        if chunk < 1:
-            raise UserError(f"transform potential: chunk={chunk} must be 1 or more steps")
+        check_numbers("transform potential", weight=weight)
+        check_numbers("transform potential", least=1, whole=True, chunk=chunk)
         self.base_reward: str | None = None
         self.nature = Nature("potential", source="progress", gamma=gamma**chunk)
         self._discount, self._weight = gamma**chunk, weight

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Floats
 from robo_reward.errors import UserError
 from robo_reward.trace import Trace
@@ -62,6 +63,7 @@ class Stratified:
         self, failure: float = 0.1, success: float = 0.1, threshold: float = 0.5, weighting: bool = False
     ) -> None:
         """``failure``, ``success``: half the width of either stratum. Raises UserError where strata would overlap."""
+        check_numbers("transform hero", failure=failure, success=success)
         if failure < 0 or success < 0 or failure + success >= 1:
             raise UserError(
                 f"transform hero: failure={failure} and success={success} must be 0 or more and less than 1 together, "

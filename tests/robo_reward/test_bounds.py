@@ -7,7 +7,7 @@ import pytest
 from gymnasium import spaces
 from omegaconf import OmegaConf
 
-from robo_reward.bounds import check_bounds, check_seeds, check_unit_actions
+from robo_reward.bounds import check_bounds, check_numbers, check_seeds, check_unit_actions
 from robo_reward.errors import UserError
 from robo_reward.line_world import LineWorld
 
@@ -40,3 +40,16 @@ def test_worlds_with_other_actions_are_closed_and_refused() -> None:
     with pytest.raises(UserError, match=r"lie in -90 to 100: let the env scale them"):
         check_unit_actions(world)
     check_unit_actions(LineWorld(1))
+
+
+@pytest.mark.parametrize("value", [0, 1, 0.5, np.float32(0.5), np.int64(1)])
+def test_numbers_within_their_bounds_pass(value: Any) -> None:
+    check_numbers("part", least=0, most=1, size=value)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan"), float("inf"), None, "1", True])
+def test_numbers_out_of_bounds_name_owner_key_value_and_bounds(value: Any) -> None:
+    with pytest.raises(UserError, match=rf"^part: size={value} must be a finite number of 0 or more and of 1 or less$"):
+        check_numbers("part", least=0, most=1, size=value)
+    with pytest.raises(UserError, match=rf"^part: size={value} must be a whole number$"):
+        check_numbers("part", whole=True, good=1, size=value)

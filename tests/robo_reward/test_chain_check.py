@@ -17,11 +17,13 @@ from robo_reward.errors import UserError
 from robo_reward.line_world import LineReward, LineWorld
 from robo_reward.reward_models.env_reward import EnvReward
 from robo_reward.reward_models.transforms.absorbing import Absorbing
+from robo_reward.reward_models.transforms.accumulated import Accumulated
 from robo_reward.reward_models.transforms.clip import Clip
 from robo_reward.reward_models.transforms.conservative import Conservative
 from robo_reward.reward_models.transforms.gain import Gain
 from robo_reward.reward_models.transforms.gated import OutcomeGate, StepGate
 from robo_reward.reward_models.transforms.gold import Gold
+from robo_reward.reward_models.transforms.hierarchy import Product
 from robo_reward.reward_models.transforms.level import Level
 from robo_reward.reward_models.transforms.min_form import MinForm
 from robo_reward.reward_models.transforms.normaliser import Normaliser
@@ -42,6 +44,13 @@ REFUSED: list[tuple[list[Transform], str]] = [
     ([Level(), Normaliser(), Normaliser()], "undoes the earlier one's scale"),
     ([Par(), Level()], "Par reshapes the reward so far, and nothing before it pays any"),
     ([Potential(), StepGate()], "StepGate reshapes the reward so far"),
+    ([Level(), Stratified(), Level()], "Level after Stratified: .* a failure above a success"),
+    ([Level(), Stratified(), Gain()], "Gain after Stratified"),
+    ([Level(), Stratified(), Potential()], "Potential after Stratified"),
+    ([Level(), Stratified(), OutcomeGate()], "OutcomeGate after Stratified"),
+    ([Level(), Absorbing(), Level()], "Level pays a level after Absorbing"),
+    ([Level(), Absorbing(), Gold(), Accumulated()], "Accumulated pays a level after Absorbing"),
+    ([Level(), Absorbing(), Absorbing()], "Absorbing twice"),
     ([MinForm(), Normaliser()], "cannot stand in one chain"),
 ]
 WARNED: list[tuple[list[Transform], str]] = [
@@ -51,12 +60,24 @@ WARNED: list[tuple[list[Transform], str]] = [
     ([Gain(), Potential()], "Gain beside Potential"),
     ([Gain(), MinForm("reward")], "MinForm over Gain"),
     ([Level(), Conservative()], "Conservative stands last and has no effect"),
+    ([Conservative(), Accumulated()], r"Conservative has no effect: .* \(Accumulated reads gain\)"),
+    ([Conservative(), Level("success")], r"Conservative has no effect: .* \(Level reads success\)"),
+    ([Conservative(), Gold(), Clip(0, 1)], r"Conservative has no effect: .* \(Gold reads success\)"),
+    ([Level(), Par(), Par()], "Par right after Par: it bends again"),
+    ([Level(), Level()], "levels of the same are paid twice"),
+    ([Gain(), Gain()], "changes of the same are paid twice"),
     ([Gold(), Absorbing()], "Absorbing without a level"),
 ]
 FINE: list[list[Transform]] = [
     [Level(), Par(), Potential()],
     [Conservative(), Gold(), Potential(0.9), Potential(0.9, weight=0.1)],
     [Level(), Par(), Clip(0.2, 0.8)],
+    [Conservative(), Product({"progress": [0, 1]})],
+    [Conservative(), Level("success"), Level("progress")],
+    [Level("match"), Level("success")],
+    [Level(), StepGate(), Level()],
+    [Level(), Stratified(), Clip()],
+    [Gold(0.5), Gold(0.9)],
     [Gain(), Clip()],
     [Level(), Absorbing(), Gold()],
     [Level(), OutcomeGate()],
