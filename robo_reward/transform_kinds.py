@@ -29,8 +29,9 @@ class Nature:
     ``scope``: ``step`` needs the world's own past; ``running`` statistics of all worlds so far, so that it can only
     price as the worlds go; ``episode`` an episode that is over; ``group`` several of them, compared with each other.
     ``pays``: what an objective pays for: a ``level`` at every step, a ``change``, or an ``event``.
-    ``source``: the estimate that it reads, or that a filter changes. ``gamma``: a potential's discount. ``low``, ``high``: the range that a
-    reshape confines the reward to. ``scales``: it only rescales what came before, by a factor that a group shares.
+    ``source``: the estimate that it reads, or that a filter changes. ``gamma``: a potential's discount. ``low``,
+    ``high``: the range that a reshape confines the reward to. ``scales``: it only rescales what came before, by a
+    factor that a group shares.
     """
 
     role: Role
