@@ -11,7 +11,7 @@ import sys
 import time
 import warnings
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -98,7 +98,7 @@ def extra_cameras(cameras: Any) -> dict[str, ExtraCamera]:
 
 
 def _point(name: str, key: str, value: Any) -> tuple[float, ...]:
-    if not isinstance(value, list | tuple) or len(value) != 3 or not all(_is_number(v) for v in value):
+    if not isinstance(value, Sequence) or len(value) != 3 or not all(_is_number(v) for v in value):
         raise UserError(f"camera '{name}': {key}={value} must be 3 numbers, [x,y,z] in metres")
     return tuple(float(v) for v in value)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +43,8 @@ class Completion:
                 raise UserError(f"transform completion: penalties.{fault}={factor} must lie in [0, 1]")
             if fault not in self._limits:
                 raise UserError(f"transform completion: penalties.{fault} needs limits.{fault}")
-        check_numbers("transform completion", **{f"limits.{fault}": limit for fault, limit in self._limits.items()})
+        bounds: dict[str, Any] = {f"limits.{fault}": limit for fault, limit in self._limits.items()}
+        check_numbers("transform completion", **bounds)
         check_numbers("transform completion (taken off)", least=0, terminal=terminal)
         check_numbers("transform completion", weight=weight)
         self.base_reward: str | None = f"{weight:g}*completion"

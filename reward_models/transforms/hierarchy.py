@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,8 @@ class Product:
                 raise unknown_name("factor of transform product", source, SOURCES)
             if len(ends) != 2 or ends[0] == ends[1]:
                 raise UserError(f"transform product: factors.{source}={list(ends)} must be two different numbers")
-            check_numbers("transform product", **{f"factors.{source}[{k}]": end for k, end in enumerate(ends)})
+            bounds: dict[str, Any] = {f"factors.{source}[{k}]": end for k, end in enumerate(ends)}
+            check_numbers("transform product", **bounds)
         check_numbers("transform product", weight=weight, terminal=terminal)
         if terminal > 0:
             raise UserError(f"transform product: terminal={terminal} must be 0 or below; it is a penalty")

@@ -33,7 +33,8 @@ def end(transform: RewardTransform, reward: Sequence[float], seen: Estimate) -> 
     nothing = Observation({}, np.zeros((2, 1), np.float32), ("x",) * 2)
     zero, up = np.zeros(2, np.float32), np.asarray(TIME_IS_UP)
     paid = np.asarray(reward, np.float32)
-    return transform(paid, Transition(nothing, zero[:, None], nothing, zero, ~up, up), seen).tolist()
+    priced: list[float] = transform(paid, Transition(nothing, zero[:, None], nothing, zero, ~up, up), seen).tolist()
+    return priced
 
 
 def test_only_a_termination_lasts() -> None:
@@ -65,9 +66,9 @@ def test_the_normaliser_discounts_returns_by_its_gamma(gamma: float) -> None:
     piece = Normaliser(gamma=gamma)
     piece.begin(estimates(), np.ones(2, bool))
     returns, seen = np.zeros(2), []
-    for reward in ([1, 3], [2, -1], [0, 4]):
+    for reward in ([1.0, 3.0], [2.0, -1.0], [0.0, 4.0]):
         end(piece, reward, estimates())
-        returns = gamma * returns + reward
+        returns = np.add(gamma * returns, reward)
         seen.append(returns)
         assert piece.deviation == pytest.approx(float(np.std(seen)), abs=1e-5)
 
