@@ -24,7 +24,7 @@ def test_a_manipulation_task_is_pushed(tmp_path: Path) -> None:
     assert cli.run(["train", *WORDS, "hook.bodies=[hand]", f"run_dir={folder}"]) == 0
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     told = [row for row in rows if "disturber/cost" in row]
-    assert len(told) == 2
+    assert len(told) == 3
     assert all(row["disturber/force_newtons"] > 0 for row in told)
     assert all(0.0 < row["disturber/cost"] < 1.0 for row in told)
     assert all(row["disturber/above_bound"] == 0 for row in told)
