@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from robo_reward.reward_models.hops import hop_label
 from robo_reward.reward_models.image_encoder import FrozenEncoder, augment
 from robo_reward.reward_models.progress_net import ProgressNet
+from robo_reward.reward_models.progress_order import COPIES, Shown, order_progress
+
+ENCODED = 256
+"""Pictures that are encoded at a time after training: all of many demonstrations need not fit into memory."""
 
 SHIFTED = 3
 """Augmented copies of each picture that a frozen network is shown, besides the picture itself."""
@@ -18,7 +22,10 @@ SHIFTED = 3
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """How the network is trained. ``batch``: demonstration frames per step; half as many negatives join them."""
+    """How the network is trained. ``batch``: demonstration frames per step; half as many negatives join them.
+
+    ``order_weight``: of the rise along a demonstration, which the progress head alone learns afterwards; 0: not at all.
+    """
 
     steps: int = 250
     batch: int = 32
@@ -29,6 +36,7 @@ class FitSettings:
     hop_weight: float = 0.5
     success_weight: float = 1.0
     mismatch: float = 0.2
+    order_weight: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +104,41 @@ def fit_progress(
         optimizer.step()
         schedule.step()
     net.eval()
+    if settings.order_weight:
+        _order(net, demonstrations, negatives, settings, tasks)
     return losses
+
+
+def _order(
+    net: ProgressNet, demonstrations: FrameSet, negatives: FrameSet, settings: FitSettings, tasks: Tensor
+) -> None:
+    """The rise along demonstrations; what random episodes and wrong instructions are worth stays."""
+    known = torch.nonzero(~negatives.progress.isnan()).flatten()
+    with torch.random.fork_rng(devices=[]):
+        z = _copies(net, demonstrations.inputs, settings)
+        others, named = [_copies(net, negatives.inputs[known], settings)] if len(known) else [], [negatives.task[known]]
+        if len(tasks) > 1:
+            others.append(z)
+            named.append(tasks[torch.randint(len(tasks), (len(z),))])
+    order_progress(
+        net,
+        Shown(z, demonstrations.task),
+        demonstrations.progress,
+        demonstrations.episode,
+        Shown(torch.cat(others) if others else z[:0], torch.cat(named)),
+        settings.order_weight,
+        settings.steps,
+        settings.learning_rate,
+    )
+
+
+@torch.no_grad()
+def _copies(net: ProgressNet, inputs: Tensor, settings: FitSettings) -> Tensor:
+    """Embeddings (F, C, 64) of each frame and of copies of it as the fit has shown them; one copy of a state."""
+    plain = inputs[:, 0] if inputs.dim() == 3 else inputs
+    seen = (plain, *(varied(inputs, settings) for _ in range(COPIES - 1))) if inputs.dim() > 2 else (plain,)
+    some = (torch.cat([net.encoder(part) for part in x.split(ENCODED)]) for x in seen)
+    return torch.stack(list(some), 1)
 
 
 def seen_once(encoder: FrozenEncoder, frames: FrameSet, settings: FitSettings) -> FrameSet:

@@ -23,7 +23,7 @@ from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.seeding import seed_everything
 from robo_reward.trace import Trace
 
-SETTINGS = FitSettings(steps=150, hop_weight=0.0)
+SETTINGS = FitSettings(steps=150, hop_weight=0.0, order_weight=0.0)
 
 
 class SuccessClassifier:

@@ -38,7 +38,7 @@ class SuccessGuard:
         encoder: str = "conv",
         settle: int = 3,
     ) -> None:
-        settings = replace(FitSettings(), steps=steps, hop_weight=0.0)
+        settings = replace(FitSettings(), steps=steps, hop_weight=0.0, order_weight=0.0)
         self._model = ProgressModel(
             views, stride, members=1, encoder=encoder, refit_steps=0, settle=settle, fit=settings
         )
