@@ -109,7 +109,7 @@ class Teleop:
         key = event.key if event.type == pg.KEYDOWN else None
         button = event.button if event.type == pg.JOYBUTTONDOWN else None
         if event.type == pg.QUIT or key == pg.K_ESCAPE:
-            raise Interrupted("teleoperation was stopped; nothing was written")
+            raise Interrupted("teleoperation was stopped")
         self._closed ^= key == pg.K_SPACE or button == 0
         self._done |= key == pg.K_RETURN or button == 7
         self._dropped |= key == pg.K_BACKSPACE or button == 6

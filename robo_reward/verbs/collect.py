@@ -24,7 +24,7 @@ LEAST = {"seed": 0, "demos": 1, "hold": 0, "scenes": 0, "recording.every": 1}
 
 
 def run(cfg: DictConfig) -> None:
-    """Collects ``demos`` successful episodes and writes all of their steps.
+    """Collects ``demos`` successful episodes and writes all of their steps; of a person who stops early, those made.
 
     Raises:
         UserError: a number out of range, ``data_dir`` exists, no expert, no screen or gamepad, too few successes.
@@ -38,7 +38,6 @@ def run(cfg: DictConfig) -> None:
         _on_arm(cfg)
         return
     from robo_reward.build import build_world
-    from robo_reward.data.datasets import write_dataset
     from robo_reward.data.demonstrations import collect_demonstrations
     from robo_reward.data.recording import Recording
 
@@ -46,25 +45,43 @@ def run(cfg: DictConfig) -> None:
     with ExitStack() as stack:
         stack.callback(world.close)
         folder = _folder(cfg, world)
-        traces, dropped = collect_demonstrations(
-            world,
-            int(cfg.demos),
-            int(cfg.seed),
-            int(cfg.hold),
-            demonstrator=_demonstrator(cfg, world, stack),
-            noise=float(cfg.noise),
-            recording=Recording(**cfg.recording),
-            on_episode=_tell,
-        )
-        write_dataset(traces, folder, images=bool(cfg.images), hold=bool(traces[0].frames) and cfg.recording.every > 1)
+        kept: list[Trace] = []
+
+        def heard(trace: Trace | None) -> None:
+            _tell(trace)
+            kept.extend([] if trace is None else [trace])
+
+        try:
+            _, dropped = collect_demonstrations(
+                world,
+                int(cfg.demos),
+                int(cfg.seed),
+                int(cfg.hold),
+                demonstrator=_demonstrator(cfg, world, stack),
+                noise=float(cfg.noise),
+                recording=Recording(**cfg.recording),
+                on_episode=heard,
+            )
+        except BaseException:
+            if cfg.teleop is not None and kept:  # nobody should have to demonstrate again what was done by hand
+                _write(cfg, kept, folder)
+            raise
+        _write(cfg, kept, folder, dropped)
         if cfg.scenes:
             _scenes(cfg, world, folder)
-    steps = sum(len(trace) for trace in traces)
+
+
+def _write(cfg: DictConfig, traces: list[Trace], folder: Path, dropped: int = 0) -> None:
+    """The dataset, and a line that says what is in it."""
+    from robo_reward.data.datasets import write_dataset
+
+    write_dataset(traces, folder, images=bool(cfg.images), hold=bool(traces[0].frames) and cfg.recording.every > 1)
     views = ", ".join(traces[0].frames) or "no views"
     lost = f", {dropped} failed attempt{'' if dropped == 1 else 's'} dropped" if dropped else ""
     tasks = list(dict.fromkeys(trace.task for trace in traces))
     of = f"'{tasks[0]}'" if len(tasks) == 1 else f"{len(tasks)} tasks"
-    print(f"{folder}: {len(traces)} demonstrations of {of}, {steps} steps, {views}{lost}")
+    count = f"{len(traces)} demonstration{'' if len(traces) == 1 else 's'}"
+    print(f"{folder}: {count} of {of}, {sum(map(len, traces))} steps, {views}{lost}")
 
 
 def _scenes(cfg: DictConfig, world: World, beside: Path) -> None:

@@ -204,6 +204,24 @@ def test_a_person_collects(paper: Any, hands: Hands, tmp_path: Path) -> None:
     assert trace.success_step == 5
 
 
+def test_a_person_who_stops_early_keeps_what_was_demonstrated(
+    paper: Any, hands: Hands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import pygame
+
+    hands.held, hands.events = {pygame.K_d}, [*[[]] * 8, [pygame.K_ESCAPE]]
+    by_hand = {"demos": 3, "hold": 1, "teleop": "keyboard", "latch": False}
+    with pytest.raises(Interrupted, match="stopped"):
+        collect.run(settings(tmp_path / "hand", **by_hand))
+    (trace,) = read_dataset(tmp_path / "hand")
+    assert trace.success_step == 5
+    assert f"{tmp_path / 'hand'}: 1 demonstration of " in capsys.readouterr().out
+    hands.events = [[pygame.K_ESCAPE]]
+    with pytest.raises(Interrupted):
+        collect.run(settings(tmp_path / "none", **by_hand))
+    assert not (tmp_path / "none").exists()
+
+
 def test_teleop_without_device(monkeypatch: pytest.MonkeyPatch, hands: Hands) -> None:
     one = np.ones(1, np.float32)
     with pytest.raises(UserError, match="gamepad"), teleop.Teleop("gamepad", "front", 10, one, one):
