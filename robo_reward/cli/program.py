@@ -8,7 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from robo_reward.cli import help_pages
 from robo_reward.cli.joined_chains import joined
@@ -103,8 +103,11 @@ def _hydra_words(verb: str, rest: list[str]) -> list[str]:
     """The words for hydra's parser, which wants flags before overrides; ours may come in any order."""
     from hydra._internal.utils import get_args_parser
 
+    def refuse(message: str) -> NoReturn:
+        raise UserError(f"{message}. Settings have no dashes (seed=1); robo-reward {verb} --help lists them")
+
     parser = get_args_parser()
-    parser.prog = f"robo-reward {verb}"
+    parser.error = refuse
     rest = [readable(word) for word in rest]
     read = parser.parse_intermixed_args(rest)
     overrides: list[str] = read.overrides

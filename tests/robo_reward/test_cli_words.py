@@ -33,6 +33,15 @@ def test_values_that_hydra_cannot_read_are_quoted(word: str, read: str, monkeypa
     assert quoting.readable(word) == read
 
 
+@pytest.mark.parametrize("words", [["--rollouts=3"], ["--hlep"], ["--config-dir"], ["seed=1", "-q"]])
+def test_flags_that_do_not_exist_are_told_in_our_words(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["train", *words]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("robo-reward: ")
+    assert words[-1] in told
+    assert told.endswith("Settings have no dashes (seed=1); robo-reward train --help lists them\n")
+
+
 def test_a_path_with_any_characters_reaches_the_verb(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["evaluate", "run=runs/grün (2)=x"]) == 2
     assert "run='runs/grün (2)=x' is not the folder" in capsys.readouterr().err
