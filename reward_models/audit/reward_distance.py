@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+ROUNDING = 1e-12
+"""What cancelled down to this share of the numbers it was computed from is rounding, and no direction to compare."""
 
 
 def epic_canonical(reward: ArrayLike, states: ArrayLike, actions: ArrayLike, gamma: float) -> Array:
@@ -22,7 +24,7 @@ def epic_canonical(reward: ArrayLike, states: ArrayLike, actions: ArrayLike, gam
     d_s, d_a = (np.asarray(d, float) / np.sum(np.asarray(d, float)) for d in (states, actions))
     mean = np.einsum("a,t,sat->s", d_a, d_s, r)
     canonical: Array = r + gamma * mean[None, None, :] - mean[:, None, None] - gamma * float(d_s @ mean)
-    return canonical
+    return _unless_rounding(canonical, r)
 
 
 def epic_distance(
@@ -45,12 +47,12 @@ def epic_distance(
 
 def pearson_distance(one: ArrayLike, other: ArrayLike, weights: ArrayLike | None = None) -> float:
     """sqrt((1 - Pearson) / 2); of a constant and something else sqrt(1/2), of two constants 0."""
-    a, b = np.asarray(one, float), np.asarray(other, float)
+    a, b = _scaled(np.asarray(one, float)), _scaled(np.asarray(other, float))
     w = np.ones(len(a)) if weights is None else np.asarray(weights, float)
     w = w / w.sum()
     a, b = a - w @ a, b - w @ b
     size_a, size_b = math.sqrt(w @ a**2), math.sqrt(w @ b**2)
-    flat = [size < 1e-12 * max(1.0, float(np.abs(v).max(initial=0))) for size, v in ((size_a, one), (size_b, other))]
+    flat = [size <= ROUNDING for size in (size_a, size_b)]
     if all(flat):
         return 0.0
     correlation = 0.0 if any(flat) else float(w @ (a * b)) / (size_a * size_b)
@@ -69,7 +71,7 @@ def levelled(reward: ArrayLike, transition: ArrayLike, gamma: float, policy: Arr
     walk = np.einsum("sa,sat->st", pi, tau)
     value = np.linalg.solve(np.eye(count) - gamma * walk, (pi * expected).sum(1))
     residual: Array = expected + gamma * tau @ value - value[:, None]
-    return residual
+    return _unless_rounding(residual, r, value)
 
 
 def starc_distance(
@@ -117,10 +119,23 @@ def sampled_starc(one: ArrayLike, other: ArrayLike, before: ArrayLike, after: Ar
 
 def _residual(reward: Array, basis: Array) -> Array:
     left: Array = reward - basis @ np.linalg.lstsq(basis, reward, rcond=None)[0]
-    # what rounding leaves of a pure potential is no direction to compare
-    return np.zeros_like(left) if np.linalg.norm(left) <= 1e-9 * max(1e-30, float(np.linalg.norm(reward))) else left
+    # a least-squares fit loses more than sums do
+    return _unless_rounding(left, reward, share=1e-9)
+
+
+def _unless_rounding(left: Array, *sources: Array, share: float = ROUNDING) -> Array:
+    """``left``, or zeros where it is nothing beside the ``sources`` that it is a difference of."""
+    size = max(float(np.abs(source).max(initial=0)) for source in sources)
+    return np.zeros_like(left) if float(np.abs(left).max(initial=0)) <= share * size else left
+
+
+def _scaled(vector: Array) -> Array:
+    """Divided by its largest entry, so that squares neither vanish nor overflow; a zero vector stays zero."""
+    most = float(np.abs(vector).max(initial=0))
+    return vector / most if most > 0 else vector
 
 
 def _unit(vector: Array) -> Array:
-    size = float(np.linalg.norm(vector))
-    return vector / size if size > 1e-12 else np.zeros_like(vector)
+    scaled = _scaled(vector)
+    size = float(np.linalg.norm(scaled))
+    return scaled / size if size > 0 else scaled

@@ -73,6 +73,38 @@ def test_scale_and_shaping_leave_no_distance(seed: int, scale: float, offset: fl
     assert starc_distance(reward, same, tau, GAMMA) == pytest.approx(0, abs=1e-9)
 
 
+@settings(max_examples=50, deadline=None)
+@given(SEEDS, st.floats(-12, 12), st.sampled_from([0.5, 0.9, 0.99, 0.999]))
+def test_no_size_of_a_reward_is_too_small_or_too_large(seed: int, power: float, gamma: float) -> None:
+    reward, tau, potential = drawn(seed)
+    size = 10.0**power
+    shaping = size * (gamma * potential[None, None, :] - potential[:, None, None]) + np.zeros_like(reward)
+
+    def both(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
+        return epic_distance(one, other, np.ones(4), np.ones(2), gamma), starc_distance(one, other, tau, gamma)
+
+    assert both(size * reward, reward) == pytest.approx((0, 0), abs=1e-6)
+    assert both(-size * reward, reward) == pytest.approx((1, 1), abs=1e-6)
+    for nothing in (shaping, np.full_like(reward, size)):
+        assert both(nothing, reward) == pytest.approx((math.sqrt(0.5), 0.5), abs=1e-9)
+        assert both(nothing, np.zeros_like(reward)) == (0, 0)
+    if size <= 1e6:  # beyond, doubles no longer hold the reward beside it
+        assert both(reward + shaping, reward) == pytest.approx((0, 0), abs=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, st.floats(-12, 12))
+def test_no_size_of_a_sampled_reward_is_too_small_or_too_large(seed: int, power: float) -> None:
+    rng = np.random.default_rng(seed)
+    before = rng.normal(size=(50, 3))
+    after = before + 0.3 * rng.normal(size=(50, 3))
+    truth, size = np.tanh(after[:, 0]), 10.0**power
+    assert sampled_epic(size * truth, -truth) == pytest.approx(1)
+    assert sampled_epic(size * truth, truth) == pytest.approx(0, abs=1e-6)
+    assert sampled_starc(size * truth, -truth, before, after, 0.99) == pytest.approx(1)
+    assert sampled_starc(np.full(50, size), truth, before, after, 0.99) == pytest.approx(0.5)
+
+
 @settings(max_examples=25, deadline=None)
 @given(SEEDS)
 def test_redistribution_over_next_states_is_nothing_to_starc(seed: int) -> None:
