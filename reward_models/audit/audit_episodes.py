@@ -23,6 +23,8 @@ MIXES = {"expert": 0.0, "expert_70": 0.3, "expert_40": 0.6, "random": 1.0}
 """Policies of known quality: the share of random actions that is blended into the expert's."""
 TAKEN_STEPS = 6
 ATTEMPTS = 5
+FLAT = 0.05
+"""Of the rise of a success's reward: where it moves by less before the success itself, it tells nothing of the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +173,18 @@ def near_misses(successes: Sequence[Trace], seed: int) -> list[AuditEpisode]:
 
 
 def _way(trace: Trace, share: float) -> float:
-    """What share of the way is done after a share of the time: by the simulator's reward, without one the same."""
+    """What share of the way is done after a share of the time: by the simulator's reward; the same without one, and
+    where it pays for nothing but the success.
+    """
     done = trace.success_step
     if trace.env_reward is None or done is None or done < 2:
         return share
     paid = trace.env_reward[:done]
     start, best = float(paid[0]), float(paid.max())
+    if best <= start or float(np.ptp(paid[:-1])) <= FLAT * (best - start):
+        return share
     at = float(paid[max(0, int(share * done) - 1)])
-    return share if best <= start else float(np.clip((at - start) / (best - start), 0, 1))
+    return float(np.clip((at - start) / (best - start), 0, 1))
 
 
 class _Record:

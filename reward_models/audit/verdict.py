@@ -104,26 +104,27 @@ def judge(
     """Verdict and reasons, the worst first. A figure that is None was not measured and counts for nothing.
 
     ``broken_probes``: probe -> (its severity, the bounds it found broken); those of severity ``pass`` are told and
-    change nothing. Refuse: one bound for refusal is missed, or five for care are, those of ``APART`` aside.
+    change nothing. Refuse: one bound for refusal is missed, or five reasons are found for care, those of ``APART`` aside.
     """
     found: list[tuple[Audit, str]] = []
-    apart = 0
+    counted = 0
     for name, bound in bounds.items():
         value = values.get(name)
         if value is not None and (miss := bound.miss(value)) != "pass":
             limit, way = getattr(bound, miss), "at least" if bound.least else "at most"
             found.append((miss, f"{bound.words}: {value:.2f}, {way} {limit:g} is sound ({name})"))
-            apart += name in APART
+            counted += miss == "care" and name not in APART
     for name, (severity, words) in broken_probes.items():
         if words:
             told = " (told, not judged)" if severity == "pass" else ""
             found.append((severity, f"probe {name}{told}: {'; '.join(words)}"))
-            apart += name in APART or severity == "pass"
+            counted += severity == "care" and name not in APART
     if values.get("auroc") is None:
         found.append(("care", "there were no failures: nothing says how this reward treats them"))
+        counted += 1
     elif "success_auroc" in values and values["success_auroc"] is None:
         found.append(("pass", "it calls nothing a success: transforms that pay for success pay nothing with it"))
     found.sort(key=lambda row: RANK.index(row[0]))
-    refused = any(row[0] == "refuse" for row in found) or len(found) - apart >= MANY
+    refused = any(row[0] == "refuse" for row in found) or counted >= MANY
     worst = found[0][0] if found else "pass"
     return "refuse" if refused else worst, [words for _, words in found]

@@ -216,3 +216,20 @@ def test_no_opinion_is_nothing_to_audit(episodes: AuditEpisodes) -> None:
 def test_a_sound_reward_of_another_shape_is_not(episodes: AuditEpisodes) -> None:
     report = audited(Bent(), episodes)
     assert report["verdict"] == "pass", report["reasons"]
+
+
+class SparseWorld(BoxWorld):
+    """Pays for success alone, and a little for being there."""
+
+    def step(self, action: Floats) -> Transition:
+        step = super().step(action)
+        paid = (step.after.state[:, 1] >= GOAL) - 0.02 * np.abs(action).mean(1)
+        return replace(step, env_reward=paid.astype(np.float32))
+
+
+def test_the_truth_passes_where_the_simulator_pays_for_success_alone() -> None:
+    found = ReportCard().collect(SparseWorld(), 4, SimulatorProgress(), 0)
+    for near in found.of("near_miss"):
+        assert near.progress == pytest.approx(float(near.trace.state[-1, 1]), abs=0.1)
+    report = ReportCard().run(SimulatorProgress(), found, 0)
+    assert report["verdict"] == "pass", report["reasons"]

@@ -37,6 +37,15 @@ def test_five_reasons_for_care_refuse_and_those_apart_are_told_but_not_counted()
     assert judge(SOUND, apart, BOUNDS)[0] == "care"
 
 
+def test_what_is_told_and_not_judged_is_no_fifth_reason() -> None:
+    four = SOUND | {k: v for k, v in CARE.items() if k != "epic"}
+    silent = four | {"success_auroc": None, "calibration_error": None}
+    verdict, reasons = judge(silent, {"sensor_noise": ("pass", ["it shakes"])}, BOUNDS)  # type: ignore[dict-item]
+    assert (verdict, len(reasons)) == ("care", 6)
+    assert any("calls nothing a success" in reason for reason in reasons)
+    assert judge(silent | {"epic": 0.65}, {}, BOUNDS)[0] == "refuse"
+
+
 @pytest.mark.parametrize(
     ("pair", "said"),
     [
