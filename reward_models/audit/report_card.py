@@ -20,6 +20,7 @@ from robo_reward.reward_models.audit.consistency import repeated_difference, ste
 from robo_reward.reward_models.audit.cost import measure_cost
 from robo_reward.reward_models.audit.figures import GAMMA, end_score, figures
 from robo_reward.reward_models.audit.metrics import success_threshold, value_order_correlation
+from robo_reward.reward_models.audit.own_probes import check_probe, tried
 from robo_reward.reward_models.audit.probe import LEAST_WAY, Finding, Material, Probe, Severity, success_frame
 from robo_reward.reward_models.audit.probe_list import PROBES
 from robo_reward.reward_models.audit.probes import shown
@@ -48,7 +49,10 @@ class ReportCard:
         bounds: Mapping[str, Sequence[float]] | None = None,
         attack: Attack | None = None,
     ) -> None:
+        for key, probe in (more_probes or {}).items():
+            check_probe(key, probe)
         added = tuple((more_probes or {}).values())
+        self._own = frozenset(p.name for p in added)
         self.probes = tuple(p for p in (*PROBES, *added) if p.name not in without)
         self._without = tuple(without)
         known = {p.name for p in (*PROBES, *added)}
@@ -110,7 +114,7 @@ class ReportCard:
         own = {trace.task for trace in episodes.successes}
         known = [t for t in other_tasks or OTHER_TASKS if t not in own]
         material = Material(model, thin, episodes.taken[: self._count], known[:3], seed, other_tasks is not None)
-        found = {probe.name: probe.try_on(material) for probe in self.probes}
+        found, slips = self._tried(material)
         attack = self._attacked(
             model, world, episodes, [end_score(a, e) for a, e in priced if a.kind == "success"], seed
         )
@@ -126,7 +130,7 @@ class ReportCard:
         )
         judged = {name: value for name, value in values.items() if name not in spared}
         verdict, reasons = judge(judged, _severe(broken), self._bounds)
-        unknown = _unknown(episodes, material)
+        unknown = [*_unknown(episodes, material), *slips]
         verdict, reasons = "care" if unknown and verdict == "pass" else verdict, reasons + unknown
         report: dict[str, Any] = _plain(
             {
@@ -167,6 +171,17 @@ class ReportCard:
     def _told_bounds(self) -> dict[str, Any]:
         """Figure -> [care, refuse, whether it must be at least that]."""
         return {name: [b.care, b.refuse, b.least] for name, b in self._bounds.items()}
+
+    def _tried(self, material: Material) -> tuple[dict[str, Finding | None], list[str]]:
+        """Findings by probe, and what is wrong with probes of one's own; a fault in ours is raised."""
+        found, slips = dict[str, Finding | None](), list[str]()
+        for probe in self.probes:
+            if probe.name not in self._own:
+                found[probe.name] = probe.try_on(material)
+                continue
+            found[probe.name], slip = tried(probe, material)
+            slips += [slip] if slip else []
+        return found, slips
 
     def _reversed(self, model: RewardModel, trace: Trace) -> float:
         index = np.arange(success_frame(trace) + 1)[::-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,12 +15,16 @@ import pytest
 from robo_reward.contract_tests import moving_square
 from robo_reward.contracts import Estimate, Flags, Needs, Observation, Transition
 from robo_reward.errors import UserError
-from robo_reward.reward_models.audit.probe import Material
-from robo_reward.reward_models.audit.probe_list import TakenObject
+from robo_reward.report.audit_page import audit_page
+from robo_reward.reward_models.audit.audit_episodes import collect
+from robo_reward.reward_models.audit.probe import Finding, Material
+from robo_reward.reward_models.audit.probe_list import PROBES, TakenObject
 from robo_reward.reward_models.audit.report_card import ReportCard
 from robo_reward.reward_models.audit.verdict import BOUNDS, adjusted, judge
 from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
+
+from .audit_world import BoxWorld, SimulatorProgress
 
 SOUND = {name: bound.care for name, bound in BOUNDS.items()}
 CARE = {"voc": 0.8, "auroc": 0.9, "epic": 0.65, "mae_macro": 0.9, "policy_ranking": 0.3}
@@ -109,3 +115,64 @@ def test_a_taken_object_that_only_the_detector_overlooks_is_a_reason_for_care(
 def test_two_probes_may_not_share_a_name() -> None:
     with pytest.raises(UserError, match="called as another is"):
         ReportCard(more_probes={"mine": TakenObject()})
+
+
+class Own:
+    """A probe of one's own, as given."""
+
+    def __init__(self, severity: Any = "care", values: Any = None, broken: Any = ("bad",), said: Any = None) -> None:
+        self.name, self.claim, self.severity = "spin", "turning is no progress", severity
+        self._found = Finding({"a": 1.0} if values is None else values, broken, said)
+
+    def try_on(self, material: Material) -> Finding:
+        if self._found.broken == ("none",):
+            raise ZeroDivisionError("nothing turns")
+        return self._found
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (Own(severity="warn"), r"card\.more_probes\.spin \(Own\): severity='warn' must be one of told, care, refuse"),
+        (Own(severity=None), "severity=None must be"),
+        (object(), r"card\.more_probes\.spin \(object\): name=None must be words"),
+    ],
+)
+def test_a_probe_that_is_none_is_told_before_any_work(wrong: Any, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        ReportCard(more_probes={"spin": wrong})
+
+
+@pytest.mark.parametrize(
+    ("own", "said"),
+    [
+        (Own(values={"a": "text"}), r"values\['a'\]='text' must be one number"),
+        (Own(values={"a": np.array([1.0, 2.0])}), "must be one number"),
+        (Own(values=[1.0]), "must be numbers by name"),
+        (Own(broken="bad"), "must be a tuple of sentences"),
+        (Own(said="warn"), "severity='warn' must be None or one of told, care, refuse"),
+        (Own(broken=("none",)), "it raised ZeroDivisionError: nothing turns"),
+    ],
+)
+def test_a_slip_in_a_probe_of_ones_own_costs_that_probe_alone(own: Any, said: str) -> None:
+    report = carded(own)
+    assert report["verdict"] == "care"
+    assert [bool(re.search(f"probe spin of card.more_probes.*{said}", r)) for r in report["reasons"]] == [True]
+    assert report["probes"]["spin"]["passed"] is None
+    assert "probe spin" in report["not_measured"]
+    assert report["figures"]["voc"] > 0.9
+    assert "could not be judged" in audit_page(report | {"weights_sha256": "x"}, "mine")
+
+
+@pytest.mark.parametrize("value", [1, np.float32(2), np.nan, True])
+def test_any_number_is_a_value_of_a_probe(value: Any) -> None:
+    report = carded(Own(values={"a": value}))
+    assert report["reasons"] == ["probe spin: bad"]
+    json.dumps(report, allow_nan=False)
+    audit_page(report | {"weights_sha256": "x"}, "mine")
+
+
+def carded(own: Any) -> dict[str, Any]:
+    episodes = collect(BoxWorld(), 2, 0, (), 1, taken=0)
+    without = [p.name for p in PROBES]
+    return ReportCard(more_probes={"spin": own}, without=without).run(SimulatorProgress(), episodes, 0)
