@@ -31,7 +31,8 @@ FLAT = 0.05
 class AuditEpisode:
     """``succeeded``: what the simulator or the dataset says. ``progress``: the true final one in [0, 1], NaN: unknown.
 
-    ``policy``: which of the policies of known quality acted, empty for none.
+    ``policy``: which of the policies of known quality acted, empty for none. ``stopped``: the share of the time to
+    success at which a near miss stops, NaN for all others.
     """
 
     trace: Trace
@@ -39,6 +40,7 @@ class AuditEpisode:
     succeeded: bool
     progress: float = float("nan")
     policy: str = ""
+    stopped: float = float("nan")
 
 
 @dataclass(slots=True)
@@ -169,7 +171,10 @@ def near_misses(successes: Sequence[Trace], seed: int) -> list[AuditEpisode]:
     rng = derive_rng(seed, "near misses")
     shares = [float(rng.uniform(0.5, 0.95)) for _ in successes]
     pairs = zip(successes, shares, strict=True)
-    return [AuditEpisode(stopped(trace, share), "near_miss", False, _way(trace, share)) for trace, share in pairs]
+    return [
+        AuditEpisode(stopped(trace, share), "near_miss", False, _way(trace, share), stopped=share)
+        for trace, share in pairs
+    ]
 
 
 def _way(trace: Trace, share: float) -> float:

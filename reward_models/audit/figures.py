@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from robo_reward.contracts import Estimate, Floats
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisode
+from robo_reward.reward_models.audit.early import early_figures
 from robo_reward.reward_models.audit.metrics import (
     auroc,
     concordance,
@@ -55,6 +56,7 @@ def figures(priced: Sequence[Priced], reversed_orders: Sequence[float]) -> dict[
         "success_progress": mean_or_none(final["won"]),
         "failure_progress": mean_or_none(final["idle"]),
         "near_miss_error": mean_or_none([abs(f - a.progress) for f, (a, _) in zip(final["near"], near, strict=True)]),
+        **early_figures(won, near),
         **_rated(priced),
         **_success_figures(priced),
         "policy_ranking": _ranking(priced),

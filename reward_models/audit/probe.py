@@ -20,6 +20,8 @@ CALLED = 0.5
 """From this probability on a frame is called a success."""
 LEAST_WAY = 4
 """Priced frames before success that an episode must have to be shown in another order."""
+HALT = 0.4
+"""Of the way: where the robot stays that came in and no further."""
 GRAVE = 0.6
 """Of an idle robot before a broken camera: the gain of progress, or the share of frames called successes."""
 
@@ -89,8 +91,8 @@ class ReplayProbe:
     it, whichever is more. ``final``: progress of the last third. ``below_goal``: how far it stays below the
     demonstration's end. ``called``: the share of frames before success that are called successes. ``match``: the mean
     match of the whole as a share of the demonstration's, of models that match episodes. ``driven``: shown a second time
-    with the demonstration's actions in place of none, as by a robot that is commanded and stuck; the worse of both
-    counts. None: no bound.
+    with the largest commands of the demonstration in place of none, as by a robot that is commanded and stuck; the
+    worse of both counts. None: no bound.
     ``drift``, net gain beyond the change of progress, is measured and judged as a figure: not every reward pays gains.
     """
 
@@ -119,10 +121,11 @@ class ReplayProbe:
         still = model.estimate_episode(edited)
         values = self._values(still, index, seen, done)
         if self.driven:
-            said = model.estimate_episode(replace(edited, action=np.resize(trace.action, edited.action.shape)))
+            most = np.abs(trace.action).max(0, initial=0)
+            said = model.estimate_episode(replace(edited, action=np.broadcast_to(most, edited.action.shape).copy()))
             other = self._values(said, index, seen, done)
             # the demonstration itself may be paid for its commands
-            other["excess"] = max(other["excess"], _tail(said.progress - still.progress))
+            other["excess"] = max(other["excess"], tail(said.progress - still.progress))
             values = {k: min(v, other[k]) if k == "below_goal" else max(v, other[k]) for k, v in values.items()}
         return values
 
@@ -131,9 +134,9 @@ class ReplayProbe:
         early = index < done
         matched = {} if said.match is None or seen.match is None else {"match": _share(said.match, seen.match)}
         return matched | {
-            "excess": _tail(said.progress - due),
-            "final": _tail(said.progress),
-            "below_goal": float(seen.progress[done:].mean()) - _tail(said.progress),
+            "excess": tail(said.progress - due),
+            "final": tail(said.progress),
+            "below_goal": float(seen.progress[done:].mean()) - tail(said.progress),
             "called": float((said.success[early] >= CALLED).mean()),
             "drift": abs(float(said.gain[1:].sum()) - float(said.progress[-1] - said.progress[0])),
         }
@@ -158,7 +161,8 @@ class CameraProbe:
 
     ``idle``: how much a robot may gain by it that does nothing, or stays where it came in two fifths of the way;
     ``change``: the mean change along a demonstration (None: no bound, since a blind reward need not see success);
-    ``called``: frames of the robot that stays called successes.
+    ``called``: frames of the robot that stays called successes. ``told``: disturbances that are measured on the robot
+    two fifths of the way on, and judged by nothing.
     """
 
     name: str
@@ -169,6 +173,7 @@ class CameraProbe:
     change: float | None = None
     called: float = 0.1
     own_doing: bool = True
+    told: Callable[[Trace, np.random.Generator], Sequence[Paint]] | None = None
 
     def try_on(self, material: Material) -> Finding | None:
         """The worst disturbance, mean over the demonstrations; None without pictures or disturbances."""
@@ -186,12 +191,27 @@ class CameraProbe:
             if b is not None and not values[k] <= b
         ]
         grave = self.own_doing and max(values["idle"], values["called"]) > GRAVE
-        return Finding(values, tuple(broken), "refuse" if grave else None)
+        return Finding(values | self._told(material), tuple(broken), "refuse" if grave else None)
+
+    def _told(self, material: Material) -> dict[str, float]:
+        if self.told is None:
+            return {}
+        rows = []
+        for trace, _, done in material.pairs():
+            place = round(HALT * done)
+            halt = shown(trace, np.minimum(np.arange(len(trace.frame_steps)), place))
+            calm = material.model.estimate_episode(halt)
+            paints = self.told(halt, np.random.default_rng(material.seed))
+            rows.append([_idle(material.model, halt, place, calm, paint) for paint in paints])
+        return {
+            f"{key}_in_part": max(float(np.mean([row[i][key] for row in rows])) for i in range(len(rows[0])))
+            for key in ("idle", "called")
+        }
 
     def _measure(self, material: Material, trace: Trace, seen: Estimate, done: int) -> list[dict[str, float]]:
         """One row for each disturbance."""
         model, order = material.model, np.arange(len(trace.frame_steps))
-        halts = [(shown(trace, np.minimum(order, place)), place) for place in (0, round(0.4 * done))]
+        halts = [(shown(trace, np.minimum(order, place)), place) for place in (0, round(HALT * done))]
         rows = []
         for paint in self._paints(material, trace):
             moved = model.estimate_episode(painted(trace, paint))
@@ -221,8 +241,8 @@ def _idle(model: RewardModel, halt: Trace, place: int, calm: Estimate, paint: Pa
     }
 
 
-def _tail(values: NDArray[np.floating[Any]]) -> float:
-    """The mean of the last third."""
+def tail(values: NDArray[Any]) -> float:
+    """The mean of the last third of values (F,)."""
     return float(values[-max(1, len(values) // 3) :].mean())
 
 

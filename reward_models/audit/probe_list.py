@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robo_reward.reward_models.audit.cameras import covers, grain, half_covers, shifts, swaps
 from robo_reward.reward_models.audit.probe import (
     CALLED,
     CameraProbe,
@@ -18,8 +18,6 @@ from robo_reward.reward_models.audit.probe import (
     Severity,
     success_frame,
 )
-from robo_reward.reward_models.audit.probes import Paint
-from robo_reward.trace import Trace
 
 Order = NDArray[np.int64]
 
@@ -134,80 +132,23 @@ def again(frames: int, done: int) -> Order:
     return np.concatenate([*[part for _ in range(3) for part in (up, down)], up, np.full(half, half)])
 
 
-def covers(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
-    """Something before the lens: each view, then all, dark, grey or dazzled."""
-    groups = [(view,) for view in trace.frames] + [tuple(trace.frames)] * (len(trace.frames) > 1)
-    return [_cover(group, value) for group in groups for value in (8, 127, 255)]
-
-
-def swaps(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
-    """Cables exchanged: every view shows the next one; nothing with a single view or with sizes that differ."""
-    views = list(trace.frames)
-    if len(views) < 2 or len({frames.shape[1:] for frames in trace.frames.values()}) > 1:
-        return []
-    return [_exchange(trace, dict(zip(views, views[1:] + views[:1], strict=True)))]
-
-
-def grain(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
-    """Gaussian sensor noise with a standard deviation of 12 of 255, drawn anew for each pixel."""
-
-    def paint(view: str, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        noise = np.random.default_rng(seed).normal(0, 12, frames.shape)
-        return np.clip(np.round(frames + noise), 0, 255).astype(np.uint8)
-
-    seed = int(rng.integers(2**31))
-    return [paint]
-
-
-def shifts(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
-    """A camera that was knocked: the picture 5% to the left, and 5% to the right; the border is repeated."""
-    return [_shift(0.05), _shift(-0.05)]
-
-
 HOVER_GAP, HOVER_CALLED = 0.02, 0.35
 HOVERING = ReplayProbe(
-    "hovering", "nearly done is not done", hover, excess=None, below_goal=HOVER_GAP, called=HOVER_CALLED
+    "hovering", "nearly done is not done", hover, excess=None, below_goal=HOVER_GAP, called=HOVER_CALLED, driven=True
 )
 """Asked by the short audit too: it needs neither a simulator nor a second task."""
 PROBES: tuple[Probe, ...] = (
     ReplayProbe("frozen_robot", "a robot that does not move makes no progress", stay, match=0.5, driven=True),
-    ReplayProbe("oscillation", "trembling on the spot earns nothing", tremble),
+    ReplayProbe("oscillation", "trembling on the spot earns nothing", tremble, driven=True),
     ReplayProbe("clock", "time alone is no progress", loiter, excess=0.1, match=0.5),
     ReplayProbe("reversed_video", "undoing the task undoes the progress", backwards, excess=0.3, called=1.0, final=0.6),
     WrongInstruction(),
-    CameraProbe("occluded_view", "a covered camera shows no progress", covers),
+    CameraProbe("occluded_view", "a covered camera shows no progress", covers, told=half_covers),
     CameraProbe("swapped_views", "exchanged cameras show no progress", swaps, own_doing=False),
     CameraProbe("sensor_noise", "noise changes little", grain, change=0.15, own_doing=False),
     HOVERING,
     TakenObject(),
     CameraProbe("camera_shift", "a slightly moved camera changes little", shifts, change=0.15),
-    ReplayProbe("repetition", "doing half the task again and again does not do the task", again),
+    ReplayProbe("repetition", "doing half the task again and again does not do the task", again, driven=True),
 )
 """In the order of the report card."""
-
-
-def _cover(group: Sequence[str], value: int) -> Paint:
-    return lambda view, frames: np.full_like(frames, value) if view in group else frames
-
-
-def _exchange(trace: Trace, source: dict[str, str]) -> Paint:
-    first = {view: frames[:1] for view, frames in trace.frames.items()}
-    moving = trace.frames
-
-    def paint(view: str, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        other = moving[source[view]]
-        # an idle episode shows the other camera's first frame, a demonstration its frame of the same moment
-        still = (frames == first[view]).all()
-        return np.broadcast_to(first[source[view]], frames.shape).copy() if still else other.copy()
-
-    return paint
-
-
-def _shift(share: float) -> Paint:
-    def paint(view: str, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        width = frames.shape[2]
-        pixels = max(1, round(abs(share) * width))
-        columns = np.clip(np.arange(width) + (pixels if share < 0 else -pixels), 0, width - 1)
-        return frames[:, :, columns]
-
-    return paint

@@ -15,7 +15,10 @@ APART = ("gain_drift", "net_gain", "wrong_instruction")
 """Not counted among the many: what matters for one transform alone, and what no reward of a single task can keep."""
 RANK: tuple[Audit, ...] = ("refuse", "care", "pass")
 """The worst first."""
-ORDER = ("voc", "concordance", "voc_reversed", "auroc_near_misses", "mae_macro", "policy_ranking", "epic", "net_gain")
+ORDER = (
+    *("voc", "concordance", "voc_reversed", "auroc_near_misses", "mae_macro", "policy_ranking", "epic", "net_gain"),
+    *("early_gap", "largest_fall"),
+)
 """Not judged of a model that says of itself that it knows success alone (``knows_progress = False``)."""
 
 SUCCESS = ("success_auroc", "calibration_error")
@@ -48,16 +51,17 @@ BOUNDS: Mapping[str, Bound] = {
     "auroc": Bound(0.95, 0.8, True, "separation of successes and failures (AUROC)"),
     "auroc_near_misses": Bound(0.8, 0.65, True, "separation of successes and near misses (AUROC)"),
     "success_auroc": Bound(0.9, 0.7, True, "separation of successes and all others by the success probability (AUROC)"),
+    "early_success": Bound(0.05, 0.2, False, "share of frames well before success that are called successes"),
+    "early_gap": Bound(0.1, 0.03, True, "how far progress well before success stays below progress at success"),
+    "largest_fall": Bound(0.3, 0.6, False, "largest fall of progress on the way to success"),
     "false_positive_rate": Bound(0.1, 0.3, False, "failures above the calibrated threshold"),
     "failure_progress": Bound(0.3, 0.5, False, "final progress of failures that did nothing useful"),
     "success_progress": Bound(0.7, 0.4, True, "final progress of successes"),
     "mae_macro": Bound(0.8, math.inf, False, "macro error on labels 1 to 5"),
     "calibration_error": Bound(0.2, 0.5, False, "calibration error of the success probability"),
     "policy_ranking": Bound(0.6, 0.0, True, "ranking of policies of known quality (Kendall)"),
-    "gain_drift": Bound(
-        1.0, math.inf, False, "net gain over a closed loop, which a reward of gains (transform=gain) pays"
-    ),
-    "net_gain": Bound(0.3, -math.inf, True, "sum of the gains along a success (transform=gain pays them)"),
+    "gain_drift": Bound(1.0, math.inf, False, "net gain over a closed loop, which transform=accumulated pays"),
+    "net_gain": Bound(0.3, -math.inf, True, "sum of the gains along a success (transform=accumulated pays them)"),
     "stepped_difference": Bound(
         0.02, 0.1, False, "difference between pricing step by step, as PPO and SAC do, and whole episodes, as audited"
     ),
@@ -104,7 +108,7 @@ def judge(
     """Verdict and reasons, the worst first. A figure that is None was not measured and counts for nothing.
 
     ``broken_probes``: probe -> (its severity, the bounds it found broken); those of severity ``pass`` are told and
-    change nothing. Refuse: one bound for refusal is missed, or five reasons are found for care, those of ``APART`` aside.
+    change nothing. Refuse: one bound for refusal is missed, or there are five reasons for care, ``APART`` aside.
     """
     found: list[tuple[Audit, str]] = []
     counted = 0
