@@ -16,7 +16,7 @@ from robo_reward.reward_stack import RewardStack
 from robo_reward.runs import atomic
 from robo_reward.runs.hub import fetch_model, is_hub_id
 from robo_reward.session import Saveable
-from robo_reward.trust import check_recipe, module_of
+from robo_reward.trust import OURS, check_recipe, module_of, powers_in
 
 MODEL_YAML = "model.yaml"
 RECIPE_LIMIT = 1 << 20
@@ -83,8 +83,7 @@ def build_reward_model(config: Any) -> RewardModel:
     config = config if OmegaConf.is_config(config) else OmegaConf.create(config)
     path = OmegaConf.select(config, "path")
     if path is not None:
-        # who names a class in a yaml of his own trusts it
-        return load_reward_model(Path(path), trusted_modules(config))
+        return load_reward_model(Path(path), trusted_by(config))
     plain = {k: v for k, v in OmegaConf.to_container(config, resolve=True).items() if k not in _OURS}  # type: ignore[union-attr]
     if plain.get("views", ()) is None:
         raise UserError("env.views names no cameras: say which the reward reads, reward_model.views=[...]")
@@ -115,7 +114,8 @@ def save_reward_model(model: RewardModel | Saveable, config: Any, folder: Path) 
 def load_reward_model(folder: Path, trust: Sequence[str] = ()) -> RewardModel:
     """A saved reward model.
 
-    ``trust``: modules outside this package whose classes its yaml may name, as in ROBO_REWARD_TRUST.
+    ``trust``: modules outside this package whose classes its yaml may name, and settings KEY=VALUE that it may make, as
+    in ROBO_REWARD_TRUST.
 
     Raises:
         UserError: if the folder holds none, names what is not trusted, or holds weights that do not fit.
@@ -136,11 +136,18 @@ _OURS = ("path", "trust")
 """Keys of a reward model's group that say where it comes from; its class never sees them."""
 
 
-def trusted_modules(config: Any) -> list[str]:
-    """The modules that a reward model's group trusts: those named by ``trust``, and that of its own class."""
-    modules = list(config.get("trust") or [])
-    target = config.get("_target_")
-    return [*modules, module_of(target)] if target else modules
+def trusted_by(config: Any) -> list[str]:
+    """What a reward model's group trusts: the modules in ``trust``, that of its own class, addresses that it names too.
+
+    Who names a class in a yaml of his own trusts it. Our own classes need no trust to be built, and naming one says
+    nothing about where a downloaded recipe of it may send pictures.
+    """
+    from omegaconf import OmegaConf
+
+    said: Any = OmegaConf.to_container(config, resolve=True)
+    trusted = [*(said.get("trust") or []), *powers_in(said)]
+    target = said.get("_target_")
+    return [*trusted, module_of(target)] if target and not target.startswith(f"{OURS}.") else trusted
 
 
 def _portable(config: Any) -> Any:

@@ -21,17 +21,24 @@ POWERS = {
     "python": "wants to start the program",
     "trust": "wants to trust, in your name,",
     "trust_remote_code": "wants to run the code of the network that it names:",
+    "url": "wants to send your pictures, and an API key with them, to",
+    "address": "wants to send your pictures to",
+    "api_key_env": "wants to send what you keep in the environment variable",
 }
-"""Settings of our own classes that hand control on: only the user may make them."""
+"""Settings of our own classes that hand control, pictures or keys on: only the user may make them."""
 VARIABLE = "ROBO_REWARD_TRUST"
-"""Environment variable: further modules, separated by commas, whose classes recipes may build."""
+"""Environment variable: further modules, separated by commas, whose classes recipes may build, and single settings of
+the kind above that recipes may make, as KEY=VALUE."""
+
+LONGEST = 200
+"""Letters of a value that a message shows."""
 
 
 def check_recipe(recipe: Any, file: Path, wing: str, trust: Sequence[str] = ()) -> None:
     """Refuses a resolved recipe (nested dicts, lists) that names anything but classes of ``wing`` and trusted modules.
 
     ``wing``: the package of ours that it may build from, e.g. ``robo_reward.reward_models``. Nothing outside it is even
-    imported.
+    imported. ``trust``: as in ``VARIABLE``, which is read too.
 
     Raises:
         UserError: that names the file, the target and how to trust it.
@@ -39,10 +46,18 @@ def check_recipe(recipe: Any, file: Path, wing: str, trust: Sequence[str] = ()) 
     trusted = (*trust, *filter(None, os.environ.get(VARIABLE, "").split(",")))
     if not isinstance(recipe, dict) or not isinstance(recipe.get("_target_"), str):
         raise UserError(f"'{file}' says nothing that can be built (no _target_): it is damaged, or not of robo-reward")
-    _check_nodes(recipe, file, wing, trusted)
     hidden = next((text for text in _texts(recipe) if "${" in text), None)
     if hidden is not None:  # hydra would resolve it after this check, into whatever it likes
         raise UserError(f"'{file}' holds an interpolation, which no saved recipe has: {hidden[:80]!r}")
+    _check_nodes(recipe, file, wing, trusted)
+
+
+def powers_in(config: Any) -> list[str]:
+    """What the user's own settings (nested dicts, lists) hand on, as KEY=VALUE: a saved recipe may do the same."""
+    if isinstance(config, dict):
+        said = [f"{key}={config[key]}" for key in POWERS if config.get(key)]
+        return said + [one for value in config.values() for one in powers_in(value)]
+    return [one for value in config for one in powers_in(value)] if isinstance(config, list) else []
 
 
 def module_of(target: str) -> str:
@@ -60,15 +75,26 @@ def _check_nodes(node: Any, file: Path, wing: str, trusted: Sequence[str], owner
     if "_target_" in node:
         owner = node["_target_"]
         _check_target(owner, file, wing, trusted)
-    claimed = [] if _made_in(owner, trusted) else [key for key in POWERS if node.get(key)]
-    if claimed:
-        raise UserError(
-            f"'{file}' {POWERS[claimed[0]]} '{node[claimed[0]]}' ({claimed[0]}): refused; if you trust it, give it "
-            f"yourself in place of this recipe (reward_model=NAME ...{claimed[0]}=...), or set "
-            f"{VARIABLE}={module_of(owner)}"
-        )
+    if not _made_in(owner, trusted):
+        _check_powers(node, file, owner, trusted)
     for value in node.values():
         _check_nodes(value, file, wing, trusted, owner)
+
+
+def _check_powers(node: dict[str, Any], file: Path, owner: str, trusted: Sequence[str]) -> None:
+    if "_args_" in node:
+        raise UserError(f"'{file}' gives '{owner}' values without names (_args_), which no saved recipe does: refused")
+    claimed = [key for key in POWERS if node.get(key) and f"{key}={node[key]}" not in trusted]
+    if claimed:
+        wants = ", and ".join(f"{POWERS[key]} '{str(node[key])[:LONGEST]}' ({key})" for key in claimed)
+        ways = " ".join(f"...{key}=..." for key in claimed)
+        words = ",".join(
+            dict.fromkeys(f"{k}={node[k]}" if isinstance(node[k], str) else module_of(owner) for k in claimed)
+        )
+        raise UserError(
+            f"'{file}' {wants}: refused; if you trust it, say the same yourself (reward_model=NAME {ways}), or set "
+            f"{VARIABLE}='{words}'"
+        )
 
 
 def _texts(node: Any) -> Iterator[str]:

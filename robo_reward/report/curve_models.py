@@ -25,7 +25,7 @@ def models_of(cfg: DictConfig) -> dict[str, RewardModel]:
         UserError: without a model, for the same one twice, for the simulator's own signal, and for one by name that is
             yet to be fitted.
     """
-    from robo_reward.build import load_reward_model, trusted_modules
+    from robo_reward.build import load_reward_model, trusted_by
 
     models = {}
     if _by_name(cfg):
@@ -34,7 +34,7 @@ def models_of(cfg: DictConfig) -> dict[str, RewardModel]:
     for name, path in _named_paths(cfg).items():
         if name in models:
             raise UserError(f"two reward models are called '{name}': name them, reward_models='{{other: {path}}}'")
-        models[name] = load_reward_model(path, trusted_modules(cfg.reward_model))
+        models[name] = load_reward_model(path, trusted_by(cfg.reward_model))
     for name, model in models.items():
         if not getattr(model, "prices", True):
             raise UserError(f"the reward model '{name}' has no opinion: there is no curve to draw")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
-from robo_reward.build import load_policy, load_reward_model
+from robo_reward.build import build_reward_model, load_policy, load_reward_model
 from robo_reward.errors import UserError
 from robo_reward.trust import check_recipe
 
@@ -19,6 +20,9 @@ REMOTE = f"{WING}.remote.client.connect_remote"
 ENSEMBLE = f"{WING}.ensemble.make_ensemble"
 LEROBOT = f"{WING}.lerobot_bridge.lerobot_reward.LeRobotReward"
 LINE = "robo_reward.line_world.LineReward"
+JUDGE = f"{WING}.judges.vlm_judge.VlmJudge"
+SERVER = f"{WING}.judges.openai_server.OpenAIServer"
+ELSEWHERE = "http://elsewhere.test/v1"
 
 
 def folder_of(said: Any, path: Path) -> Path:
@@ -41,13 +45,23 @@ def folder_of(said: Any, path: Path) -> Path:
             "wants to run the code of the",
         ),
         ({"_target_": REMOTE, "spawn": {"_target_": REMOTE, "spawn": {}, "python": "/bin/x"}}, "start the program"),
+        (
+            {"_target_": JUDGE, "views": ["front"], "backend": {"_target_": SERVER, "url": ELSEWHERE}},
+            rf"send your pictures, and an API key with them, to '{ELSEWHERE}' \(url\)",
+        ),
+        ({"_target_": REMOTE, "address": "tcp:elsewhere.test:80"}, "send your pictures to 'tcp:elsewhere.test:80'"),
+        (  # what names a class of ours says nothing about where its recipe may send things
+            {"_target_": ENSEMBLE, "_recursive_": False, "models": {"a": {"_target_": REMOTE, "path": "{far}"}}},
+            "send your pictures to",
+        ),
     ],
 )
 def test_trust_is_not_given_by_what_wants_it(said: dict[str, Any], what: str, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     mark.mkdir()
     inner = folder_of({"_target_": "shutil.rmtree", "path": str(mark)}, tmp_path / "inner")
-    told = json.dumps(said).replace("{inner}", str(inner))
+    far = folder_of({"_target_": REMOTE, "address": "tcp:elsewhere.test:80"}, tmp_path / "far")
+    told = json.dumps(said).replace("{inner}", str(inner)).replace("{far}", str(far))
     with pytest.raises(UserError, match=rf"model.yaml' .*{what}.*ROBO_REWARD_TRUST="):
         load_reward_model(folder_of(told, tmp_path / "outer"))
     assert mark.is_dir()
@@ -63,6 +77,37 @@ def test_a_trusted_class_may_take_such_a_setting_and_ours_may_leave_it_off(monke
     check_recipe(mine, file, WING, ("robo_reward.line_world",))
     with pytest.raises(UserError, match="in your name"):  # who trusts the inner one has not trusted the outer one
         check_recipe({"_target_": ENSEMBLE, "models": [mine], "trust": ["x"]}, file, WING, ("robo_reward.line_world",))
+
+
+def judge_folder(path: Path, **more: Any) -> Path:
+    backend = {"_target_": SERVER, "url": ELSEWHERE, **more}
+    return folder_of({"_target_": JUDGE, "views": ["front"], "backend": backend}, path)
+
+
+def test_one_may_trust_an_address_alone_and_what_is_said_at_hand_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = judge_folder(tmp_path / "judge", api_key_env="OTHER_API_KEY")
+    both = f"url={ELSEWHERE},api_key_env=OTHER_API_KEY"
+    with pytest.raises(UserError, match=f"ROBO_REWARD_TRUST='{both}'"):
+        load_reward_model(folder)
+    monkeypatch.setenv("ROBO_REWARD_TRUST", f"url={ELSEWHERE}")
+    with pytest.raises(UserError, match=r"environment variable 'OTHER_API_KEY' \(api_key_env\)"):
+        load_reward_model(folder)
+    monkeypatch.setenv("ROBO_REWARD_TRUST", both)
+    assert type(load_reward_model(folder)).__name__ == "VlmJudge"
+    monkeypatch.delenv("ROBO_REWARD_TRUST")
+    own = {"_target_": JUDGE, "path": str(folder), "backend": {"_target_": SERVER, "url": "http://mine.test/v1"}}
+    with pytest.raises(UserError, match=ELSEWHERE):
+        build_reward_model(own)  # the class is the user's, the address is not
+    own["backend"] = {"_target_": SERVER, "url": ELSEWHERE, "api_key_env": "OTHER_API_KEY"}
+    assert type(build_reward_model(OmegaConf.create(own))).__name__ == "VlmJudge"
+
+
+def test_values_without_names_cannot_hide_an_address(tmp_path: Path) -> None:
+    backend = {"_target_": SERVER, "_args_": [ELSEWHERE]}
+    with pytest.raises(UserError, match=r"values without names \(_args_\)"):
+        load_reward_model(folder_of({"_target_": JUDGE, "views": ["front"], "backend": backend}, tmp_path / "judge"))
 
 
 def laughs() -> str:
