@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 Frames = NDArray[np.uint8]
+Outcome = Literal["success", "lost", "failure", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,8 @@ class PricedEpisode:
 
     ``views``: camera name -> (F, H, W, 3) uint8 at ``steps`` (F,); empty where nothing was seen. ``curves``: model name
     -> curve, each at its own steps. ``index``: the number in its dataset, None for a video. ``success_step``: the first
-    step annotated as success. ``fps``: steps per second.
+    step annotated as success; ``lost_step``: the first one after the last success, where the episode ends without it,
+    None where it lasts. ``fps``: steps per second.
     """
 
     name: str
@@ -51,6 +54,19 @@ class PricedEpisode:
     index: int | None = None
     success: bool | None = None
     success_step: int | None = None
+    lost_step: int | None = None
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it really went: ``lost`` is a success that was there and is gone at the end."""
+        if self.success is None:
+            return "unknown"
+        return "failure" if not self.success else "success" if self.lost_step is None else "lost"
+
+    @property
+    def success_at_end(self) -> bool | None:
+        """Whether the last state is a success; None where nobody knows."""
+        return None if self.success is None else self.outcome == "success"
 
     @property
     def final(self) -> float:
@@ -71,8 +87,8 @@ class PricedEpisode:
 
     @property
     def miss(self) -> float | None:
-        """Distance of the final progress from the truth (1 success, 0 failure); None where nobody knows it."""
-        return None if self.success is None else abs(float(self.success) - self.final)
+        """Distance of the final progress from the truth at the end (1 success, 0 none); None where nobody knows it."""
+        return None if self.success_at_end is None else abs(float(self.success_at_end) - self.final)
 
     @property
     def shown_fps(self) -> float:

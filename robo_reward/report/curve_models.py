@@ -28,7 +28,7 @@ def models_of(cfg: DictConfig) -> dict[str, RewardModel]:
     from robo_reward.build import load_reward_model, trusted_by
 
     models = {}
-    if _by_name(cfg):
+    if by_name(cfg):
         model = _built(cfg)
         models[reward_name(model)] = model
     for name, path in _named_paths(cfg).items():
@@ -43,7 +43,8 @@ def models_of(cfg: DictConfig) -> dict[str, RewardModel]:
     return models
 
 
-def _by_name(cfg: DictConfig) -> bool:
+def by_name(cfg: DictConfig) -> bool:
+    """Whether ``reward_model=NAME`` says which one, not a folder."""
     return cfg.reward_model.get("path") is None and cfg.reward_model.get("_target_") is not None
 
 
@@ -97,7 +98,7 @@ def _named_paths(cfg: DictConfig) -> dict[str, Path]:
     if isinstance(several, Mapping):
         return _named(paths) | {str(name): Path(str(path)) for name, path in several.items()}
     paths += [Path(str(path)) for path in several] if isinstance(several, list) else [Path(str(several))]
-    if paths or _by_name(cfg):
+    if paths or by_name(cfg):
         return _named(paths)
     if cfg.run is None:
         raise UserError(

@@ -59,14 +59,19 @@ def common_stride(models: Iterable[RewardModel]) -> int:
 
 
 def dataset_traces(
-    path: str, views: Sequence[str] | None, episodes: Sequence[int] | None, stride: int
+    path: str, views: Sequence[str] | None, episodes: Sequence[int] | None, stride: int, task: str | None = None
 ) -> dict[int, Trace]:
     """The episodes of a LeRobotDataset v3 by number, with pictures of ``views`` (None: of all).
+
+    ``task``: the instruction that they are shown with, in place of their own; nobody knows whether an episode that was
+    recorded under another one succeeded at it.
 
     Raises:
         UserError: as ``read_dataset``; in particular where a view is missing.
     """
     traces = read_dataset(path, views, episodes, stride, assume_success_at_end=False, source="dataset")
+    if task is not None:
+        traces = [trace if trace.task == task else replace(trace, task=task, success=None) for trace in traces]
     return dict(zip(range(len(traces)) if episodes is None else episodes, traces, strict=True))
 
 
@@ -135,8 +140,24 @@ def price_episode(
             shown[view] = frames
     success = None if trace.success is None else bool(trace.success.any())
     return PricedEpisode(
-        name, trace.task, trace.fps, trace.frame_steps, shown, curves, index, success, trace.success_step
+        name,
+        trace.task,
+        trace.fps,
+        trace.frame_steps,
+        shown,
+        curves,
+        index,
+        success,
+        trace.success_step,
+        lost_step(trace),
     )
+
+
+def lost_step(trace: Trace) -> int | None:
+    """The first step after the last annotated success; None where it lasts to the end or never was."""
+    if trace.success is None or not trace.success.any() or trace.success[-1]:
+        return None
+    return int(np.flatnonzero(trace.success)[-1]) + 1
 
 
 def price(model: RewardModel, trace: Trace, size: tuple[int, int] | None = None, name: str = "") -> Curve:

@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from robo_reward.report.curve import Curve, PricedEpisode
 
 COLUMNS = (
-    "episode", "episode_index", "task", "success", "model", "frame", "step", "seconds", "progress", "gain",
-    "claimed_success", "uncertainty", "milestone",
+    "episode", "episode_index", "task", "success", "success_at_end", "model", "frame", "step", "seconds", "progress",
+    "gain", "claimed_success", "uncertainty", "milestone",
 )  # fmt: skip
-"""``success`` is the truth, ``claimed_success`` the model's probability; null where nobody knows."""
+"""``success``: at any step, truly; ``success_at_end``: in the last one; ``claimed_success``: the model's probability.
+
+Null where nobody knows."""
 
 
 def curve_table(episodes: Sequence[PricedEpisode]) -> Any:
@@ -71,6 +73,7 @@ def _rows(episode: PricedEpisode, model: str, curve: Curve) -> Any:
         same(episode.index, pa.int64()),
         same(episode.task, pa.string()),
         same(episode.success, pa.bool_()),
+        same(episode.success_at_end, pa.bool_()),
         same(model, pa.string()),
         pa.array(np.arange(count, dtype=np.int64)),
         pa.array(curve.steps.astype(np.int64)),

@@ -43,10 +43,15 @@ def player_script() -> str:
 
 
 def _header(title: str, subtitle: str, episodes: Sequence[PricedEpisode]) -> str:
-    known = [episode.success for episode in episodes if episode.success is not None]
+    known: list[str] = [episode.outcome for episode in episodes if episode.outcome != "unknown"]
     badges = [report_page.badge(f"{len(episodes)} episode{'' if len(episodes) == 1 else 's'}")]
     if known:
-        counts = ((sum(known), "succeed", "good"), (len(known) - sum(known), "fail", "bad"))
+        words = (
+            ("success", "succeed", "good"),
+            ("lost", "succeed and lose it again", "care"),
+            ("failure", "fail", "bad"),
+        )
+        counts = [(known.count(outcome), word, kind) for outcome, word, kind in words]
         badges += [report_page.badge(f"{count} {word}", kind) for count, word, kind in counts if count]
     if len(known) < len(episodes):
         badges.append(report_page.badge(f"{len(episodes) - len(known)} of unknown outcome"))
@@ -63,6 +68,7 @@ def _episode(episode: PricedEpisode, models: Sequence[str], fps: float) -> dict[
         "task": episode.task,
         "success": episode.success,
         "successStep": episode.success_step,
+        "lostStep": episode.lost_step,
         "fps": episode.fps,
         "steps": episode.steps.tolist(),
         "videoFps": fps,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 4
-TRUTH = {True: "good", False: "bad", None: "muted"}
+TRUTH = {"success": "good", "lost": "gold", "failure": "bad", "unknown": "muted"}
 
 
 def episodes_figure(episodes: Sequence[PricedEpisode]) -> Figure:
@@ -43,7 +43,7 @@ def episodes_figure(episodes: Sequence[PricedEpisode]) -> Figure:
 
 
 def _draw(axes: Axes, episode: PricedEpisode) -> None:
-    truth = COLORS[TRUTH[episode.success]]
+    truth = COLORS[TRUTH[episode.outcome]]
     axes.set_title(episode.name, color=truth, fontsize=9, loc="left")
     axes.margins(x=0.03)
     if episode.success_step is not None:

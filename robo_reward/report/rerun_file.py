@@ -43,8 +43,8 @@ def write_rerun(path: Path, episode: PricedEpisode) -> None:
 
 
 def _words(episode: PricedEpisode) -> str:
-    truth = {True: "success", False: "failure", None: "unknown"}[episode.success]
-    return f"{episode.task} (truth: {truth})"
+    lost = f", lost again at step {episode.lost_step}" if episode.outcome == "lost" else ""
+    return f"{episode.task} (truth: {'success' if lost else episode.outcome}{lost})"
 
 
 def _log_video(recording: Any, entity: str, frames: Frames, episode: PricedEpisode) -> None:

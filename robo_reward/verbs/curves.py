@@ -10,7 +10,7 @@ from robo_reward.answer_counts import note_counts
 from robo_reward.bounds import check_bounds
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name
-from robo_reward.report.curve_models import data_of, keeps_every_frame, models_of
+from robo_reward.report.curve_models import by_name, data_of, keeps_every_frame, models_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 SOURCES = ("run", "data", "video")
 LEAST = {"seed": 0, "max_episodes": 1, "max_frames": 2}
 """The least that a number may be."""
+MOST_FRAMES = 600
+"""Of a video; longer ones are thinned evenly."""
 AT_ONCE = 8
 """Episodes of a dataset that are in memory together while its RA-BC file is made."""
 
@@ -32,7 +34,7 @@ def run(cfg: DictConfig) -> None:
         UserError: not exactly one of run, data and video; no reward model; an unknown format; a number or list that
             makes no sense; or what the readers say.
     """
-    from robo_reward.report.curve_outputs import check_formats, write_outputs
+    from robo_reward.report.curve_outputs import check_formats, no_pictures, write_outputs
     from robo_reward.runs.folder import RunFolder
 
     check_bounds(cfg, LEAST)
@@ -43,6 +45,9 @@ def run(cfg: DictConfig) -> None:
         raise UserError(f"curves needs exactly one of run=, data= and video=, got {', '.join(given) or 'none'}")
     if "rabc" in formats and cfg.video is not None:
         raise UserError("format=rabc weighs the frames of a dataset: give data=DATASET (or run=), not video=")
+    _check_meant(cfg, given[0])
+    if "mp4" in formats and cfg.video is None and not _has_cameras(cfg):
+        raise no_pictures()
     models = models_of(cfg)
     name = Path(str(cfg[given[0]])).name
     drawn = [kind for kind in formats if kind != "rabc"]
@@ -73,6 +78,27 @@ def _check_lists(cfg: DictConfig) -> None:
         raise UserError(f"size={cfg.size} must be [height,width]")
 
 
+def _check_meant(cfg: DictConfig, source: str) -> None:
+    """Refuses settings that would say nothing here."""
+    if cfg.views is not None and not by_name(cfg):
+        raise UserError(
+            f"views={cfg.views} is for reward_model=NAME; a fitted reward looks at its own cameras: leave it out"
+        )
+    if source == "video":
+        if cfg.episodes is not None:
+            raise UserError(f"episodes={cfg.episodes} chooses of a dataset, a video is one episode: leave it out")
+        return
+    for key in ("view", "max_frames"):
+        if cfg[key] is not None:
+            raise UserError(f"{key}={cfg[key]} is for video=FILE, not for {source}=: leave it out")
+
+
+def _has_cameras(cfg: DictConfig) -> bool:
+    from robo_reward.data.dataset_source import open_dataset
+
+    return bool(open_dataset(data_of(cfg)).image_keys())
+
+
 # --- episodes ------------------------------------------------------------------------------------------------------
 
 
@@ -81,7 +107,7 @@ def _priced(cfg: DictConfig, models: Mapping[str, RewardModel]) -> list[PricedEp
 
     if cfg.video is not None:
         path = Path(cfg.video)
-        trace = video_trace(path, str(cfg.task), cfg.view, models, int(cfg.max_frames))
+        trace = video_trace(path, str(cfg.task), cfg.view, models, cfg.max_frames or MOST_FRAMES)
         return [price_episode(path.stem, trace, models, _size(cfg), thin=False)]
     numbers = _episodes(cfg)
     return _read_and_price(cfg, models, numbers if cfg.episodes is not None else numbers[: int(cfg.max_episodes)])
@@ -93,7 +119,7 @@ def _read_and_price(cfg: DictConfig, models: Mapping[str, RewardModel], numbers:
     thin = keeps_every_frame(cfg)
     stride = common_stride(models.values()) if thin else 1
     # where no model reads pictures, all are shown
-    traces = dataset_traces(data_of(cfg), views_of(models.values()) or None, numbers, stride)
+    traces = dataset_traces(data_of(cfg), views_of(models.values()) or None, numbers, stride, cfg.task.strip() or None)
     size = _size(cfg)
     return [price_episode(f"episode {n}", trace, models, size, thin=thin, index=n) for n, trace in traces.items()]
 
@@ -117,7 +143,7 @@ def _write_rabc(cfg: DictConfig, folder: Path, models: Mapping[str, RewardModel]
     """One progress file per model, over every episode: a frame without a row would count as a good one."""
     from robo_reward.data.dataset_source import open_dataset
     from robo_reward.report.curve import Curve
-    from robo_reward.report.curve_outputs import stem
+    from robo_reward.report.curve_outputs import stems
     from robo_reward.report.rabc_file import NAME, rabc_parquet
     from robo_reward.runs import atomic
 
@@ -128,8 +154,8 @@ def _write_rabc(cfg: DictConfig, folder: Path, models: Mapping[str, RewardModel]
             for model, curve in episode.curves.items():
                 curves.setdefault(model, {})[number] = curve
     written = []
-    for model, priced in curves.items():
-        path = folder / (NAME if len(models) == 1 else f"{stem(model)}-{NAME}")
+    for model, name in zip(curves, stems(list(curves)), strict=True):
+        priced, path = curves[model], folder / (NAME if len(models) == 1 else f"{name}-{NAME}")
         atomic.write_bytes(path, rabc_parquet(open_dataset(data_of(cfg)), priced.items(), model))
-        written.append(f"{len(priced)} episode(s) for lerobot-train --sample_weighting.progress_path={path}")
+        written.append(f"{len(priced)} episode(s) by {model} for lerobot-train --sample_weighting.progress_path={path}")
     return written

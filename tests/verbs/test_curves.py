@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from robo_reward.data.datasets import write_dataset
 from robo_reward.data.demonstrations import collect_demonstrations
 from robo_reward.data.video import write_video
 from robo_reward.errors import UserError
-from robo_reward.report.curve_sources import price
+from robo_reward.report.curve_sources import price, price_episode
+from robo_reward.report.curves_page import write_curves_page
 from robo_reward.verbs import curves
 
 
@@ -111,6 +113,52 @@ def test_rabc_holds_every_frame_of_every_episode(paper: Any, data: Path, tmp_pat
     assert not (tmp_path / "out" / "index.html").exists()
 
 
+def test_rewards_whose_names_differ_in_signs_keep_a_file_each(paper: Any, data: Path, tmp_path: Path) -> None:
+    several = [model(tmp_path / name / "reward_model", ["top"]) for name in ("v1.0", "v1-0", "V1-0")]
+    curves.run(settings(tmp_path, data=str(data), reward_models=[str(one) for one in several], format="rabc"))
+    files = sorted((tmp_path / "out").glob("*sarm_progress.parquet"))
+    names = {path.name.removesuffix("-sarm_progress.parquet") for path in files}
+    assert names == {"v1-0", "v1-0-2", "V1-0-3"}
+    told = {pq.read_schema(path).metadata[b"reward_model_path"] for path in files}
+    assert told == {b"v1.0", b"v1-0", b"V1-0"}
+
+
+def test_a_dataset_may_be_priced_under_another_instruction(paper: Any, data: Path, tmp_path: Path) -> None:
+    path = {"path": str(model(tmp_path / "model", ["top"]))}
+    curves.run(settings(tmp_path, data=str(data), reward_model=path, format="parquet", task="go left"))
+    assert {(row["task"], row["success"]) for row in rows(tmp_path)} == {("go left", None)}
+    own = settings(tmp_path, data=str(data), reward_model=path, format="parquet", task="go right")
+    own.run_dir = str(tmp_path / "own")
+    curves.run(own)
+    assert {(row["task"], row["success"]) for row in rows(tmp_path, "own")} == {("go right", True)}
+
+
+def test_no_video_without_pictures(paper: Any, tmp_path: Path) -> None:
+    traces, _ = collect_demonstrations(paper.PaperWorld(), 2, seed=0, hold=3)
+    write_dataset([replace(trace, frames={}) for trace in traces], tmp_path / "blind")
+    path = {"path": str(model(tmp_path / "model", []))}
+    with pytest.raises(UserError, match="format=mp4 shows pictures"):
+        curves.run(settings(tmp_path, data=str(tmp_path / "blind"), reward_model=path, format=["csv", "mp4"]))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_success_that_is_lost_again_is_told(paper: Any, tmp_path: Path) -> None:
+    (trace, _), _ = collect_demonstrations(paper.PaperWorld(), 2, seed=0, hold=3)
+    success = np.zeros(len(trace) + 1, bool)
+    success[4:6] = True
+    shown = price_episode("e", replace(trace, success=success), {"m": paper.PaperReward(["front"])}, thin=False)
+    assert (shown.success, shown.outcome, shown.success_step, shown.lost_step) == (True, "lost", 4, 6)
+    assert shown.success_at_end is False
+    assert shown.miss == pytest.approx(shown.final)
+    for truth, outcome in ((success | True, "success"), (success & False, "failure"), (None, "unknown")):
+        seen = price_episode("e", replace(trace, success=truth), {"m": paper.PaperReward(["front"])}, thin=False)
+        assert (seen.outcome, seen.lost_step) == (outcome, None)
+    write_curves_page(tmp_path, "t", "s", [shown])
+    text = (tmp_path / "index.html").read_text()
+    assert "1 succeed and lose it again" in text
+    assert content(tmp_path / "index.html")["episodes"][0]["lostStep"] == 6
+
+
 def test_a_run_has_its_own_episodes_and_model(paper: Any, data: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     model(run / "reward_model", ["front"])
@@ -171,6 +219,10 @@ def test_what_cannot_be_priced(paper: Any, data: Path, tmp_path: Path) -> None:
         ({"data": str(data), "episodes": [0, 0]}, "names an episode twice"),
         ({"data": str(data), "size": [0, 5]}, "must list whole numbers of 1 or more"),
         ({"data": str(data), "size": [5]}, r"must be \[height,width\]"),
+        ({"data": str(data), "view": "top"}, "view=top is for video=FILE, not for data="),
+        ({"data": str(data), "max_frames": 2}, "max_frames=2 is for video=FILE"),
+        ({"data": str(data), "views": ["top"]}, r"views=\['top'\] is for reward_model=NAME"),
+        ({"video": "x.mp4", "episodes": [0]}, r"episodes=\[0\] chooses of a dataset"),
     ):
         with pytest.raises(UserError, match=said):
             curves.run(settings(tmp_path, **changes))

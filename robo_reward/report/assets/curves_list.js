@@ -58,7 +58,9 @@ function open(index) {
   const episode = now();
   $("name").textContent = episode.name;
   $("task").textContent = episode.task;
-  $("truth").textContent = { success: "success", failure: "failure", unknown: "outcome unknown" }[truth(episode)];
+  $("truth").textContent = {
+    success: "success", lost: `success, lost again at step ${episode.lostStep}`, failure: "failure", unknown: "outcome unknown",
+  }[truth(episode)];
   document.querySelector(".stage").dataset.truth = truth(episode);
   $("scrub").max = episode.steps.length - 1;
   const data = $(`video-${index}`);

@@ -53,8 +53,9 @@ function reached() {
   const step = now().successStep;
   if (step === null) return [];
   const x = frame.x(step), late = x > frame.right - 90;
+  const until = now().lostStep === null ? frame.right : frame.x(now().lostStep);
   return [
-    element("rect", { class: "reached", x, y: frame.top, width: Math.max(frame.right - x, 0), height: frame.bottom - frame.top }),
+    element("rect", { class: "reached", x, y: frame.top, width: Math.max(until - x, 0), height: frame.bottom - frame.top }),
     element("line", { class: "reached-line", x1: x, x2: x, y1: frame.top, y2: frame.bottom }),
     element("text", { class: "reached-text", x: late ? x - 6 : x + 6, y: frame.bottom - 8, "text-anchor": late ? "end" : "start" }, "true success"),
   ];

@@ -5,7 +5,7 @@ const { models, episodes } = content;
 const video = $("video");
 const COLORS = ["blue", "gold", "violet", "teal", "pink", "muted"];
 const color = (model) => `var(--${COLORS[model % COLORS.length]})`;
-const truth = (episode) => (episode.success === null ? "unknown" : episode.success ? "success" : "failure");
+const truth = (episode) => (episode.success === null ? "unknown" : !episode.success ? "failure" : episode.lostStep === null ? "success" : "lost");
 const SVG = "http://www.w3.org/2000/svg";
 const state = { episode: -1, frame: 0, playing: false, order: [], down: false, shown: models.map(() => true), front: 0 };
 const now = () => episodes[state.episode];
