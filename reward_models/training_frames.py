@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from robo_reward.reward_models.frames import artificial_set, negative_set, own_set, positive_set, task_vector
+from robo_reward.reward_models.instruction import different_instructions
 from robo_reward.reward_models.progress_fit import FrameSet, join
 from robo_reward.seeding import derive_rng
 from robo_reward.trace import Trace
@@ -30,7 +31,7 @@ def training_frames(
     positive += [part for part in (artificial, own_set(own, views) if own else None) if part is not None]
     first = min(step for d in demonstrations if (step := d.success_step) is not None)
     negative = negative_set(negatives, views, hard_after=int(0.35 * first))
-    tasks = torch.stack([task_vector(text) for text in sorted({d.task for d in demonstrations})])
+    tasks = torch.stack([task_vector(text) for text in different_instructions(d.task for d in demonstrations)])
     return join(positive), negative if negative is not None else empty_like(positive[0]), tasks
 
 

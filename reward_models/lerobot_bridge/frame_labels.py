@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robo_reward.errors import UserError
 from robo_reward.reward_models.frames import task_vector
+from robo_reward.reward_models.instruction import different_instructions
 from robo_reward.reward_models.progress_fit import FrameSet
 
 UNDONE = 0.5
@@ -27,13 +28,13 @@ class FrameLabels:
 
     @classmethod
     def of(cls, meta: Any) -> FrameLabels:
-        """From LeRobot's dataset metadata."""
+        """From LeRobot's dataset metadata. UserError for two instructions that cannot be told apart."""
         first = torch.as_tensor(list(meta.episodes["dataset_from_index"]))
         last = torch.as_tensor(list(meta.episodes["dataset_to_index"])) - 1
         if (last <= first).any():
             short = int(torch.nonzero(last <= first)[0])
             raise UserError(f"episode {short} of the dataset has one frame: progress needs two or more; delete it")
-        return cls(first, last, torch.stack([task_vector(text) for text in sorted(meta.tasks.index)]))
+        return cls(first, last, torch.stack([task_vector(text) for text in different_instructions(meta.tasks.index)]))
 
     def label(self, batch: Mapping[str, Any], inputs: Tensor, mismatch: float) -> tuple[FrameSet, Tensor]:
         """The batch followed by its partners, labelled, (2B, ...), and which frame of the batch each partner is, (B,).

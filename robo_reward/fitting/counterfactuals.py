@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from robo_reward.errors import UserError
 from robo_reward.fitting.episodes import Episode
+from robo_reward.wording import words
 
 Propose = Callable[[str, Sequence[str]], Sequence[str]]
 """(the video's instruction, all instructions) -> instructions that the video does not fulfil."""
@@ -89,11 +89,6 @@ def counterfactuals(
 def perturbations(demonstrations: Sequence[Episode], count: int, rng: np.random.Generator) -> list[Episode]:
     """``count`` demonstrations under random instructions."""
     return [_under(e, perturbed(e.trace.task, rng), "perturbed") for e in _cycle(demonstrations, count)]
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words without punctuation."""
-    return re.findall(r"[a-z0-9]+", text.lower())
 
 
 def _opposites(own: Sequence[str]) -> list[list[str]]:

@@ -140,6 +140,15 @@ def test_a_wrong_instruction_is_worth_nothing() -> None:
     assert (wrong.task != right.task).any(1).all()
 
 
+def test_instructions_of_a_dataset_must_differ_in_more_than_the_order_of_words() -> None:
+    batch = {"index": torch.tensor([4, 3]), "episode_index": torch.tensor([0, 0]), "task": ["打开抽屉"] * 2}
+    spoken = meta(tasks=SimpleNamespace(index=["打开抽屉", "关上抽屉"]))
+    wrong, _ = FrameLabels.of(spoken).label(batch, torch.zeros(2, 2), 1.0)
+    assert not wrong.progress.any()
+    with pytest.raises(UserError, match="'left of right' and 'right of left' cannot be told apart"):
+        FrameLabels.of(meta(tasks=SimpleNamespace(index=["left of right", "right of left"])))
+
+
 def test_what_the_plugin_refuses() -> None:
     with pytest.raises(UserError, match="no view"):
         ProgressRewardModel(ProgressConfig(views=["wrist"], device="cpu"), dataset_meta=meta())

@@ -1,5 +1,6 @@
 """The progress, transport and guard models on a small world of our own: a bright square that moves to a corner."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,16 @@ def test_the_audit_passes_a_good_reward_and_refuses_a_clock(fitted: TransportMod
     untrained = TransportModel(["front"], stride=1, members=1, fit=FitSettings(steps=1, batch=8))
     untrained.fit([demonstration()], [wandering(0)], seed=3)
     assert ShortAudit().run(untrained, [demonstration()], held_out).verdict == "refuse"
+
+
+# --- several instructions ---------------------------------------------------------------------------------------------
+
+
+def test_instructions_that_cannot_be_told_apart_are_refused_and_spellings_are_one() -> None:
+    model = ProgressModel([], stride=1, members=1, encoder="state", refit_steps=1, fit=QUICK)
+    pairs = ["left bowl on right bowl", "right bowl on left bowl"], ["Push!", "push"], ["打开抽屉", "关上抽屉"]
+    shown = [[replace(demonstration(), task=task) for task in pair] for pair in pairs]
+    with pytest.raises(UserError, match="'left bowl on right bowl' and 'right bowl on left bowl' cannot be told apart"):
+        model.fit(shown[0], [wandering(0)], seed=0)
+    for fine in shown[1:]:
+        assert model.fit(fine, [wandering(0)], seed=0)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from robo_reward.contract_tests import moving_square
 from robo_reward.errors import UserError
 from robo_reward.fitting.copied_negatives import copies, score
-from robo_reward.fitting.counterfactuals import counterfactuals, different, perturbed, proposals, words
+from robo_reward.fitting.counterfactuals import counterfactuals, different, perturbed, proposals
 from robo_reward.fitting.episodes import Episode
+from robo_reward.wording import words
 
 STEPS = 40  # success from 80% of the way on: 32 frames before it, of which a copy shows 28
 
@@ -105,3 +106,7 @@ def test_perturbed_instructions_share_no_word() -> None:
     for seed in range(20):
         drawn = perturbed("push the cup", np.random.default_rng(seed))
         assert not {"push", "cup"} & set(words(drawn))
+
+
+def test_instructions_of_any_script_have_counterfactuals() -> None:
+    assert proposals("打开抽屉", ["打开抽屉", "关上抽屉"]) == ["关上抽屉"]
