@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import Tensor
 
 from robo_reward.reward_models.frames import inputs_of, settled_step
 from robo_reward.reward_models.image_encoder import augment
+from robo_reward.reward_models.instruction import KnownInstructions
 from robo_reward.reward_models.progress_net import EMBEDDING
 from robo_reward.trace import Trace
 
@@ -22,7 +23,8 @@ class DemonstrationMemory:
     """``mean``, ``std`` and ``goal`` (64,): scale of the embeddings, and the mean of the demonstrations' last ones.
 
     ``final`` (P, 64) settled successes and ``early`` (Q, 64) frames before success, both normalised, from the
-    demonstrations and shifted copies of them.
+    demonstrations and shifted copies of them. ``final_task`` (P,), ``early_task`` (Q,) int64: which instruction they
+    show; None where a single one was fitted.
     """
 
     mean: Tensor
@@ -30,6 +32,15 @@ class DemonstrationMemory:
     final: Tensor
     early: Tensor
     goal: Tensor
+    final_task: Tensor | None = None
+    early_task: Tensor | None = None
+
+    def of(self, instruction: int) -> DemonstrationMemory:
+        """What one instruction's demonstrations showed."""
+        if self.final_task is None or self.early_task is None:
+            return self
+        final, early = self.final[self.final_task == instruction], self.early[self.early_task == instruction]
+        return replace(self, final=final, early=early, final_task=None, early_task=None)
 
     def normalise(self, z: Tensor) -> Tensor:
         """Embeddings (B, 64) in units of the demonstrations' spread, clipped to [-5, 5]."""
@@ -37,7 +48,7 @@ class DemonstrationMemory:
 
     def state(self) -> dict[str, Tensor]:
         """For saving."""
-        return asdict(self)
+        return {name: held for name, held in asdict(self).items() if held is not None}
 
 
 def blank_memory() -> DemonstrationMemory:
@@ -48,7 +59,12 @@ def blank_memory() -> DemonstrationMemory:
 
 @torch.no_grad()
 def remember(
-    encode: Encode, demonstrations: Sequence[Trace], views: Sequence[str], settle: int, shift: int
+    encode: Encode,
+    demonstrations: Sequence[Trace],
+    views: Sequence[str],
+    settle: int,
+    shift: int,
+    known: KnownInstructions,
 ) -> DemonstrationMemory:
     """Encodes the demonstrations once, with ``COPIES`` randomly shifted copies of their pictures."""
     inputs = [inputs_of(d, views) for d in demonstrations]
@@ -56,6 +72,7 @@ def remember(
     mean, std = raw.mean(0), raw.std(0).clamp(min=0.05)
     scale = DemonstrationMemory(mean, std, raw[:0], raw[:0], mean)
     final, early, goals = [], [], []
+    tasks: tuple[list[Tensor], list[Tensor]] = ([], [])
     for demonstration, x in zip(demonstrations, inputs, strict=True):
         first = demonstration.success_step or 0
         settled = settled_step(demonstration, settle)
@@ -65,5 +82,8 @@ def remember(
             z = scale.normalise(encode(copy))
             final.append(z[steps >= settled])
             early.append(z[steps < max(first, 1)])
+            for kept, named in zip((final, early), tasks, strict=True):
+                named.append(torch.full((len(kept[-1]),), known.of(demonstration.task)))
         goals.append(encode(x)[-1])
-    return DemonstrationMemory(mean, std, torch.cat(final), torch.cat(early), torch.stack(goals).mean(0))
+    which = [torch.cat(named) for named in tasks] if len(known) > 1 else [None, None]
+    return DemonstrationMemory(mean, std, torch.cat(final), torch.cat(early), torch.stack(goals).mean(0), *which)

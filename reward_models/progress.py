@@ -19,11 +19,12 @@ from robo_reward.reward_models.frames import check_demonstrations, inputs_of, ta
 from robo_reward.reward_models.frozen_weights import load_trained, trained_weights
 from robo_reward.reward_models.hops import Rule, fuse
 from robo_reward.reward_models.image_encoder import stack_views
+from robo_reward.reward_models.instruction import different_instructions
 from robo_reward.reward_models.milestones import MilestoneTracker, check_threshold, held_above, milestone_progress
 from robo_reward.reward_models.progress_fit import FitSettings, fit_progress
 from robo_reward.reward_models.progress_net import EMBEDDING, ProgressNet, StateEncoder, make_encoder
 from robo_reward.reward_models.progress_settings import Head, check_settings
-from robo_reward.reward_models.success_detector import SuccessDetector
+from robo_reward.reward_models.task_success import TaskSuccess
 from robo_reward.reward_models.training_frames import training_frames
 from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.seeding import seed_everything
@@ -73,8 +74,8 @@ class ProgressModel:
         self._settings = fit or FitSettings()
         self._net: ProgressNet | None = None
         self._shape: dict[str, int] = {}
-        self._memory: DemonstrationMemory = blank_memory()
-        self.detector = SuccessDetector(EMBEDDING)
+        self._memory = blank_memory()
+        self.success = TaskSuccess(EMBEDDING)
         self._cache: WeakKeyDictionary[Trace, Tensor] = WeakKeyDictionary()
         self._first = self._before = torch.zeros(0, EMBEDDING)
         self._threshold, self._consecutive = threshold, consecutive
@@ -89,7 +90,7 @@ class ProgressModel:
         seed: int,
         own: Sequence[Trace] = (),
     ) -> Mapping[str, float]:
-        """Trains everything anew: the network on demonstrations and negatives, then the success detector.
+        """Trains everything anew: the network on demonstrations and negatives, then the success detectors.
 
         ``own``: episodes of a policy that were judged successful, annotated where. They teach progress in scenes that
         the demonstrations do not show; what success looks like is learned from the demonstrations alone, since a
@@ -109,24 +110,26 @@ class ProgressModel:
         settings = replace(self._settings, steps=2 * self._settings.steps) if own else self._settings
         losses = fit_progress(net, positive, negative, settings, tasks)
         self._cache.clear()
-        self._memory = remember(net.encoder, demonstrations, views, self._settle, self._settings.shift)
-        blind = [n for n in negatives if n.source != "counterfactual"]  # the detector does not read instructions
-        losses |= self.refit(blind, seed, steps=3 * self._refit_steps)
-        return losses
+        self._remember_demonstrations(demonstrations, self._settings.shift)
+        return losses | self._fit_success(negatives, seed)
 
     def refit(self, episodes: Sequence[Trace], seed: int, steps: int | None = None) -> Mapping[str, float]:
-        """Refits the success detector: demonstrated settled frames against all frames of ``episodes``.
+        """Refits success: settled frames of an instruction's demonstrations against all frames of its ``episodes``.
 
-        The network stays as it is: refitted against the policy's frames it stopped being hacked and started to starve
-        the policy in trials. With the detector refitted, a picture that fools it pays only until the next refit.
+        An unknown instruction counts as the nearest known one. The network stays as it is: refitted against the
+        policy's frames it stopped being hacked and started to starve the policy in trials. With success refitted, a
+        picture that fools it pays only until the next refit.
         """
-        if not episodes:
-            return {}
-        seed_everything(seed, "refit")
-        others = torch.cat([self.matched(trace) for trace in episodes])
-        memory = self._memory
-        loss = self.detector.fit(memory.final, others, memory.early, steps or self._refit_steps)
-        return {"refit/detector": loss}
+        return self.success.refit(episodes, self.matched, self._memory, seed, steps or self._refit_steps)
+
+    def _remember_demonstrations(self, demonstrations: Sequence[Trace], shift: int) -> None:
+        if self.reads_instructions:
+            self.success.tell_apart(different_instructions(d.task for d in demonstrations))
+        told = (self.needs.views, self._settle, shift, self.success.known)
+        self._memory = remember(self.net.encoder, demonstrations, *told)
+
+    def _fit_success(self, negatives: Sequence[Trace], seed: int) -> dict[str, float]:
+        return self.success.fit(negatives, self.matched, self._memory, seed, 3 * self._refit_steps)
 
     # --- estimates ---------------------------------------------------------------------------------------------------
 
@@ -226,7 +229,7 @@ class ProgressModel:
         progress = members.mean(0).numpy() if walked is None else walked
         moved = (before != z).any(1).float()
         gain = (self.net.hop(before, z, task).mean(0) * moved).numpy()
-        success = self.detector.probability(self._memory.normalise(z)) if held is None else held
+        success = self.success.probability(self._memory.normalise(z), task) if held is None else held
         return Estimate(progress, gain, success, members.std(0, correction=0).numpy())
 
     def _walk(self, frames: list[Tensor], task: Tensor) -> Floats:
@@ -246,7 +249,7 @@ class ProgressModel:
     def _make_net(self) -> None:
         encoder = make_encoder(self._encoder_name, len(self.needs.views), **self._shape)
         self._net = ProgressNet(encoder, self._members).eval()
-        self.detector = SuccessDetector(EMBEDDING)
+        self.success = TaskSuccess(EMBEDDING)
 
     def _see(self, observation: Observation, look: Flags) -> Tensor:
         """Embeddings of the worlds where ``look`` is True."""
@@ -262,13 +265,8 @@ class ProgressModel:
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed run or a saved model needs, as nested dicts of tensors and numbers."""
-        return {
-            "shape": self._shape,
-            "views": list(self.needs.views),
-            **trained_weights(self.net),
-            "detector": self.detector.state(),
-            "memory": self._memory.state(),
-        }
+        known = {"detector": self.success.state(), "memory": self._memory.state()}
+        return {"shape": self._shape, "views": list(self.needs.views), **trained_weights(self.net), **known}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Takes back what ``state`` gave.
@@ -286,7 +284,7 @@ class ProgressModel:
         self._shape = dict(state["shape"])
         self._make_net()
         load_trained(self.net, state["net"], state.get("frozen", {}))
-        self.detector.load(state["detector"])
+        self.success.load_state(state["detector"])
         self._memory = DemonstrationMemory(**state["memory"])
         self._cache.clear()
 

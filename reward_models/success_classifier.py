@@ -26,6 +26,12 @@ from robo_reward.trace import Trace
 SETTINGS = FitSettings(steps=150, hop_weight=0.0, order_weight=0.0)
 
 
+class _OneForAll(ProgressModel):
+    """Whose success does not read the instruction, as the classifier's does not."""
+
+    reads_instructions = False
+
+
 class SuccessClassifier:
     """p(success) of single frames, from an image encoder trained once and a detector on it that can be refitted.
 
@@ -58,7 +64,7 @@ class SuccessClassifier:
             raise UserError(f"held_out={held_out} must be above 0 and at most 0.5: a share of the episodes")
         if not 0 <= false_positive_rate < 1:
             raise UserError(f"false_positive_rate={false_positive_rate} must be at least 0 and below 1")
-        self._model = ProgressModel(
+        self._model = _OneForAll(
             views, stride, members=1, encoder=encoder, settle=settle, refit_steps=refit_steps, fit=fit or SETTINGS
         )
         self.needs: Needs = self._model.needs
@@ -70,7 +76,7 @@ class SuccessClassifier:
     @property
     def threshold(self) -> float:
         """The probability from which on a frame counts as a success, in [0, 1]."""
-        return self._model.detector.calibration.threshold
+        return self._model.success.detectors[0].calibration.threshold
 
     @property
     def frame_size(self) -> tuple[int, int] | None:
@@ -128,11 +134,13 @@ class SuccessClassifier:
         seed_everything(seed, "refit")
         positive = torch.cat([memory.final, self._examples.positive])
         negative = self._examples.negative if len(self._examples.negative) else memory.early
-        loss = self._model.detector.fit(positive, negative, memory.early, steps or self._refit_steps, success_share=0.0)
+        loss = self._model.success.detectors[0].fit(
+            positive, negative, memory.early, steps or self._refit_steps, success_share=0.0
+        )
         return {"refit/detector": loss} | self._calibrate()
 
     def _calibrate(self) -> dict[str, float]:
-        detector, examples = self._model.detector, self._examples
+        detector, examples = self._model.success.detectors[0], self._examples
         success, failure = detector.logit(examples.held_positive), detector.logit(examples.held_negative)
         detector.calibration = found = calibrate(success, failure, self._rate)
         recall = float((found.probability(success) >= found.threshold).mean())

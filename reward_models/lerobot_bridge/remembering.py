@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 from robo_reward.build import save_reward_model
 from robo_reward.data.datasets import read_dataset
 from robo_reward.fitting.episodes import Episode, stopped_copies
-from robo_reward.reward_models.demonstration_memory import remember
 from robo_reward.reward_models.frames import check_demonstrations
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.reward_models.progress_net import ProgressNet
@@ -30,8 +29,8 @@ class TrainedElsewhere(ProgressModel):
         check_demonstrations(demonstrations, self.needs.stride)
         self._build(demonstrations[0])
         self.net.load_state_dict(net.state_dict())
-        self._memory = remember(self.net.encoder, demonstrations, self.needs.views, self._settle, shift)
-        self.refit(negatives, seed=0, steps=3 * self._refit_steps)
+        self._remember_demonstrations(demonstrations, shift)
+        self._fit_success(negatives, seed=0)
 
 
 def save_for_robo_reward(net: ProgressNet, config: Any, meta: Any, folder: Path) -> None:

@@ -87,7 +87,7 @@ def test_saved_and_loaded_it_says_the_same(model: VerifiedProgress, tmp_path: Pa
 def test_a_refitted_detector_changes_nothing_that_it_says_of_success(model: VerifiedProgress) -> None:
     trace = carried(8, False, "policy")
     before = model.estimate_episode(trace)
-    detected = model.detector.probability(model.matched(trace))
+    detected = model.success.detectors[0].probability(model.matched(trace))
     model.refit([carried(60 + k, False, "policy") for k in range(3)], 1)
-    assert not np.allclose(model.detector.probability(model.matched(trace)), detected)
+    assert not np.allclose(model.success.detectors[0].probability(model.matched(trace)), detected)
     np.testing.assert_array_equal(model.estimate_episode(trace).success, before.success)
