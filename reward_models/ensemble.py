@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,10 +21,12 @@ from robo_reward.contracts import (
     Transition,
 )
 from robo_reward.errors import UserError, unknown_name
+from robo_reward.gains import with_hops
 from robo_reward.seeding import derive_seed
 from robo_reward.separate_looks import SeparateLooks
 from robo_reward.session import Saveable
 from robo_reward.trace import Trace
+from robo_reward.traits import Traits, joined_traits, traits_of
 
 Rule = Literal["mean", "worst", "uncertainty_weighted", "precision_weighted"]
 RULES: tuple[Rule, ...] = ("mean", "worst", "uncertainty_weighted", "precision_weighted")
@@ -41,8 +43,14 @@ class Ensemble:
     ``match`` is combined over those members that give one.
     """
 
-    def __init__(self, members: Mapping[str, RewardModel], rule: Rule = "mean", caution: float = 0.5) -> None:
-        """``members``: their names, which folders and errors show, and the models.
+    def __init__(
+        self,
+        members: Mapping[str, RewardModel],
+        rule: Rule = "mean",
+        caution: float = 0.5,
+        kept: Collection[str] = (),
+    ) -> None:
+        """``members``: their names, which folders and errors show, and the models; ``kept``: those fitted already.
 
         Raises:
             UserError: no member, an unknown rule, a negative caution, or members whose needs do not go together.
@@ -51,7 +59,7 @@ class Ensemble:
             raise unknown_name("rule of an ensemble", rule, RULES)
         if caution < 0:
             raise UserError(f"caution={caution:g} must be 0 or more: it weighs the members' disagreement")
-        self.members, self._caution = dict(members), caution
+        self.members, self._caution, self._kept = dict(members), caution, frozenset(kept)
         self.rule: Rule = rule
         self.needs = merge_needs({name: member.needs for name, member in self.members.items()})
         self._looks = [SeparateLooks(member) for member in self.members.values()]
@@ -74,11 +82,51 @@ class Ensemble:
         """Estimates (F,)."""
         return self._combine([member.estimate_episode(trace) for member in self.members.values()])
 
+    # --- what it says of itself, from what its members say -----------------------------------------------------------
+
+    @property
+    def prices(self) -> bool:
+        """Whether any member does."""
+        return self._traits.prices
+
+    @property
+    def knows_progress(self) -> bool:
+        """Whether any member does: the audit spares it the question only where no member could answer."""
+        return self._traits.knows_progress
+
+    @property
+    def knows_success(self) -> bool:
+        """Whether any member does, as ``knows_progress``."""
+        return self._traits.knows_success
+
+    @property
+    def reads_instructions(self) -> bool:
+        """Whether any member does; failures by instruction alone are fitted on by those members only."""
+        return self._traits.reads_instructions
+
     @property
     def gives_match(self) -> bool | None:
         """Whether a member gives one; None where a member does not say."""
-        said = [getattr(member, "gives_match", None) for member in self.members.values()]
-        return True if True in said else (None if None in said else False)
+        return self._traits.gives_match
+
+    @property
+    def threshold(self) -> float | None:
+        """The greatest of the members', if all have one: what reaches it by any rule, some member is sure of."""
+        return self._traits.threshold
+
+    @property
+    def gives_hops(self) -> bool:
+        """Whether any member does; the others' gains are then made hops before they are combined."""
+        return self._traits.gives_hops
+
+    @property
+    def takes_fewer_views(self) -> bool:
+        """Whether all members do."""
+        return self._traits.takes_fewer_views
+
+    @property
+    def _traits(self) -> Traits:
+        return joined_traits(traits_of(member) for member in self.members.values())
 
     @property
     def frame_size(self) -> tuple[int, int] | None:
@@ -101,8 +149,23 @@ class Ensemble:
     def fit(
         self, demonstrations: Sequence[Trace], negatives: Sequence[Trace], seed: int, own: Sequence[Trace] = ()
     ) -> Mapping[str, float]:
-        """Fits the learned members, each with a seed of its own; losses as ``<member>/<name>``."""
-        return self._each(lambda name, m: m.fit(demonstrations, negatives, derive_seed(seed, "member", name), own))
+        """Fits the learned members, each with a seed of its own; losses as ``<member>/<name>``.
+
+        Those that were fitted already (``kept``) stay as they are; ``refit`` refits them like the others.
+        Members that do not read instructions are shown no demonstration as a failure of another instruction.
+        """
+        plain = [trace for trace in negatives if trace.source != "counterfactual"]
+
+        def fit(name: str, member: LearnedRewardModel) -> Mapping[str, float]:
+            shown = negatives if traits_of(member).reads_instructions else plain
+            return member.fit(demonstrations, shown, derive_seed(seed, "member", name), own)
+
+        return self._each(fit, self._kept)
+
+    @property
+    def fitted(self) -> bool:
+        """Whether ``fit`` would change nothing: no member is learned, but for those fitted already."""
+        return all(getattr(member, "fitted", False) for member in self._learned(self._kept).values())
 
     def refit(self, episodes: Sequence[Trace], seed: int) -> Mapping[str, float]:
         """Refits the learned members."""
@@ -127,9 +190,14 @@ class Ensemble:
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
-    def _each(self, do: Callable[[str, LearnedRewardModel], Mapping[str, float]]) -> dict[str, float]:
-        learned = {n: m for n, m in self.members.items() if isinstance(m, LearnedRewardModel)}
+    def _each(
+        self, do: Callable[[str, LearnedRewardModel], Mapping[str, float]], spared: Collection[str] = ()
+    ) -> dict[str, float]:
+        learned = self._learned(spared)
         return {f"{name}/{key}": value for name, m in learned.items() for key, value in do(name, m).items()}
+
+    def _learned(self, spared: Collection[str]) -> dict[str, LearnedRewardModel]:
+        return {n: m for n, m in self.members.items() if isinstance(m, LearnedRewardModel) and n not in spared}
 
     def _steps_allowed(self) -> None:
         if self.needs.episode:
@@ -144,6 +212,9 @@ class Ensemble:
             return np.clip(value, low, high).astype(np.float32)
 
         spread = np.stack([e.progress for e in said]).astype(np.float64).var(0)
+        if self.gives_hops:  # differences and hops are not one unit
+            told = zip(said, self.members.values(), strict=True)
+            said = [with_hops(estimate, traits_of(member).gives_hops) for estimate, member in told]
         matching = [k for k, e in enumerate(said) if e.match is not None]
         matches = [m for e in said if (m := e.match) is not None]
         return Estimate(
@@ -190,7 +261,9 @@ def merge_needs(needs: Mapping[str, Needs]) -> Needs:
 
 
 def make_ensemble(models: Mapping[str, Any], rule: Rule = "mean", caution: float = 0.5) -> Ensemble:
-    """An ensemble of members given as reward models' groups, fitted ones by their ``path``."""
+    """An ensemble of members given as reward models' groups; ``fit`` leaves those that came from a ``path``."""
     from robo_reward.build import build_reward_model
 
-    return Ensemble({name: build_reward_model(m) for name, m in models.items() if m is not None}, rule, caution)
+    given = {name: model for name, model in models.items() if model is not None}
+    kept = [name for name, model in given.items() if model.get("path") is not None]
+    return Ensemble({name: build_reward_model(model) for name, model in given.items()}, rule, caution, kept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,7 @@ from robo_reward.build import load_reward_model
 from robo_reward.contracts import Flags, Needs, Observation, RewardModel, Transition
 from robo_reward.errors import UserError
 from robo_reward.separate_looks import SeparateLooks
-
-
-@runtime_checkable
-class Thresholded(Protocol):
-    """A reward model that knows from which probability on it calls a frame a success."""
-
-    threshold: float
+from robo_reward.traits import traits_of
 
 
 class SuccessStop:
@@ -86,7 +79,7 @@ def load_success_stop(path: str | None, threshold: float | None = None, consecut
         )
     model = load_reward_model(Path(path))
     if threshold is None:
-        if not isinstance(model, Thresholded):
+        threshold = traits_of(model).threshold
+        if threshold is None:
             raise UserError(f"the {type(model).__name__} in '{path}' has no threshold of its own: give threshold=0.5")
-        threshold = model.threshold
     return SuccessStop(model, threshold, consecutive)

@@ -17,6 +17,7 @@ from robo_reward.errors import UserError
 from robo_reward.playground import Playground
 from robo_reward.sealed_log import SealedError
 from robo_reward.trace import Trace
+from robo_reward.traits import traits_of
 
 SEEN = "adaptation must not see the simulator's reward or success: it learns from the reward model alone"
 
@@ -127,7 +128,8 @@ class ClassifierCheck:
 
     def __init__(self, model: Any, threshold: float | None = None) -> None:
         self.model, self.needs = model, model.needs
-        self._threshold = float(getattr(model, "threshold", 0.5)) if threshold is None else threshold
+        own = traits_of(model).threshold
+        self._threshold = (0.5 if own is None else own) if threshold is None else threshold
 
     def judge(self, trace: Trace) -> float:
         """1 or 0."""

@@ -120,6 +120,8 @@ class LineReward:
     Causal: pricing step by step and pricing the whole episode agree at every frame.
     """
 
+    gives_hops = False
+
     def __init__(self, stride: int = 1, episode: bool = False) -> None:
         self.needs = Needs(views=(VIEW,), stride=stride, episode=episode)
         self._before: Floats = np.zeros(0, np.float32)

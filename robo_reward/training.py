@@ -26,6 +26,7 @@ from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.session import Saveable, Session
 from robo_reward.stopping import build_disturber, build_stopper
 from robo_reward.trace import Source, Trace
+from robo_reward.traits import is_unfitted
 
 GROWN = 30
 """How many of the policy's judged successes the kept reward is fitted on."""
@@ -76,7 +77,7 @@ class Job:
             raise UserError(f"{self.ranks.count} processes were started, but only learner=sft trains in several")
         self.oracle: Oracle = self.stack.model.needs.oracle
         self.learned = isinstance(self.stack.model, LearnedRewardModel)
-        self.fitted = config.reward_model.get("path") is not None
+        self.unfitted = is_unfitted(self.stack.model, config.reward_model)
         # a judge is fitted on demonstrations, which plain RL and a fitted reward do without
         judged = config.judge.get("_target_") and self.wants_demonstrations
         self.judge = build(config.judge) if judged else None
@@ -96,13 +97,13 @@ class Job:
         if self.wants_demonstrations:
             gathered = gather_demonstrations(self.config, self.views(), self.oracle, self.learner)
             self.demonstrations, self.dropped = gathered
-            if self.learned and not self.fitted:
+            if self.unfitted:
                 check_lengths(self.demonstrations, self.stack.model.needs.stride)
 
     @property
     def wants_demonstrations(self) -> bool:
         """Whether the learner or a reward that is yet to be fitted asks for any."""
-        return bool(getattr(self.learner, "needs_demonstrations", True)) or (self.learned and not self.fitted)
+        return bool(getattr(self.learner, "needs_demonstrations", True)) or self.unfitted
 
     def horizon(self) -> int | None:
         """The training horizon in simulator steps: as configured, else 150, or what the demonstrations need."""
@@ -178,7 +179,7 @@ class Job:
         if isinstance(self.judge, Fittable) and self.demonstrations:
             session.log(dict(self.judge.fit(self.demonstrations, fitted_on, self.config.seed)))
         missed = self._audit(session, unseen)
-        if session.verdict == "refuse" and self.learned and not self.fitted:
+        if session.verdict == "refuse" and self.unfitted:
             print(f"the audit refuses the reward ({', '.join(missed)}): it is fitted once more", flush=True)
             self._fit_reward(session, fitted_on, derive_seed(self.config.seed, "second fit"))
             missed = self._audit(session, unseen)
@@ -186,7 +187,7 @@ class Job:
         check_accepted(session.verdict, missed, accepted, "the reward that was just fitted", self.run.path)
 
     def _fit_reward(self, session: Session, negatives: Sequence[Trace], seed: int) -> None:
-        if self.learned and not self.fitted:
+        if self.unfitted:
             assert isinstance(self.stack.model, LearnedRewardModel)
             session.log(dict(self.stack.model.fit(self.demonstrations, negatives, seed)))
             save_reward_model(self.stack.model, self.config.reward_model, self.run.path / "reward_model_first")
@@ -207,8 +208,8 @@ class Job:
         Raises:
             UserError: if the audit refuses the reward and ``accept_refused_reward`` is off.
         """
-        if not self.fitted:
-            if not self.learned and self.oracle == "none" and getattr(self.stack.model, "prices", True):
+        if self.config.reward_model.get("path") is None:
+            if not self.unfitted and self.oracle == "none" and getattr(self.stack.model, "prices", True):
                 print("this reward was never audited: robo-reward audit reward_model=NAME says what it is worth")
                 session.notes["audit_of_reward"] = "none"
             return
@@ -250,7 +251,7 @@ class Job:
         Training is over by now, so the reward that trained the policy is the one that was audited; the grown one is for
         the next run and for curves.
         """
-        if not isinstance(self.stack.model, LearnedRewardModel) or self.judge is None or self.fitted:
+        if not isinstance(self.stack.model, LearnedRewardModel) or self.judge is None or not self.unfitted:
             return
         judged = [(row[0], self.judge.moment(row[0])) for row in session.played]
         successes = [annotated(t, step, self.config.hold) for t, step in judged if step is not None and step > 0]

@@ -22,12 +22,17 @@ class RemoteReward:
 
     A lost connection is made anew where nothing is lost by it (whole episodes, and steps where all worlds begin); in
     the midst of stepped episodes it is an error, since the server's memory of them is gone. ``parse_failures`` and
-    ``fallbacks`` count what the served model counted for this client. The served model is not trained from here.
+    ``fallbacks`` count what the served model counted for this client. What the served model says of itself
+    (``traits.py``) holds here too. It is not trained from here.
     """
 
     def __init__(self, link: Link, greeting: Greeting) -> None:
         self.needs, self.frame_size = greeting.needs, greeting.frame_size
-        self.served_model, self.gives_match = greeting.model, greeting.gives_match
+        self.served_model, said = greeting.model, greeting.traits
+        self.prices, self.knows_progress, self.knows_success = said.prices, said.knows_progress, said.knows_success
+        self.reads_instructions, self.gives_match = said.reads_instructions, said.gives_match
+        self.threshold, self.gives_hops = said.threshold, said.gives_hops
+        self.takes_fewer_views = said.takes_fewer_views
         self.parse_failures = self.fallbacks = 0
         self._link, self._greeting = link, greeting
         self._begun = -1
@@ -41,7 +46,9 @@ class RemoteReward:
         self._steps_allowed()
         if not fresh.all():
             self._same_server()
-        answer = self._ask(messages.pack_begin(first, fresh, self.needs.views), again=bool(fresh.all()))
+        answer = self._ask(
+            messages.pack_begin(first, fresh, self.needs.views, self.takes_fewer_views), again=bool(fresh.all())
+        )
         self._begun = self._link.opened
         return self._estimate(answer, len(fresh))
 
@@ -53,12 +60,12 @@ class RemoteReward:
         """As ``LooksApart``; errors as ``begin``."""
         self._steps_allowed()
         self._same_server()
-        answer = self._ask(messages.pack_step(transition, look, self.needs.views), again=False)
+        answer = self._ask(messages.pack_step(transition, look, self.needs.views, self.takes_fewer_views), again=False)
         return self._estimate(answer, len(transition.terminated))
 
     def estimate_episode(self, trace: Trace) -> Estimate:
         """Estimates (F,), in one message."""
-        answer = self._ask(messages.pack_trace(trace, self.needs.views), again=True)
+        answer = self._ask(messages.pack_trace(trace, self.needs.views, self.takes_fewer_views), again=True)
         return self._estimate(answer, len(trace.frame_steps))
 
     def close(self) -> None:
@@ -96,8 +103,9 @@ class RemoteReward:
         if found != self._greeting:
             self._link.close()
             raise UserError(
-                f"the server at {self._link.address} now serves {found.model} with {found.needs}, this run began with "
-                f"{self._greeting.model} with {self._greeting.needs}: serve the same model again"
+                f"the server at {self._link.address} now serves {found.model} with {found.needs} and {found.traits}, "
+                f"this run began with {self._greeting.model} with {self._greeting.needs} and {self._greeting.traits}: "
+                "serve the same model again"
             )
 
     def _estimate(self, answer: Message, count: int) -> Estimate:

@@ -14,6 +14,7 @@ from robo_reward.reward_models.remote import messages, wire
 from robo_reward.reward_models.remote.address import Address, connect
 from robo_reward.reward_models.remote.spawn import ServerProcess
 from robo_reward.reward_models.remote.wire import Message
+from robo_reward.traits import Traits, read_traits
 
 
 class ServerLost(UserError):
@@ -27,7 +28,8 @@ class Greeting:
     model: str
     needs: Needs
     frame_size: tuple[int, int] | None
-    gives_match: bool | None = None
+    traits: Traits = field(default_factory=Traits)
+    """Of a server that tells none, those of a model that does not say."""
 
 
 @dataclass(slots=True)
@@ -58,12 +60,11 @@ class Link:
         said = self._exchange(Message("hello")).fields
         self.opened += 1
         size = said.get("frame_size")
-        matches = said.get("gives_match")
         return Greeting(
             str(said.get("model")),
             messages.unpack_needs(said.get("needs")),
             tuple(size) if size else None,
-            matches if isinstance(matches, bool) else None,
+            read_traits(said.get("traits") or said),  # before they were one field gives_match stood alone
         )
 
     @property

@@ -29,9 +29,12 @@ class Unsent(Mapping[str, Frames]):
         return 0
 
 
-def pack_begin(first: Observation, fresh: Flags, views: Sequence[str]) -> Message:
-    """``RewardModel.begin`` as a message; only the views that the model reads are read and sent."""
-    arrays = {**_views(first.views, views), "state": first.state, "fresh": np.asarray(fresh, bool)}
+def pack_begin(first: Observation, fresh: Flags, views: Sequence[str], fewer: bool = False) -> Message:
+    """``RewardModel.begin`` as a message; only the views that the model reads are read and sent.
+
+    ``fewer``: it does without some of them, here and in the other messages. UserError for one that is missing.
+    """
+    arrays = {**_views(first.views, views, fewer), "state": first.state, "fresh": np.asarray(fresh, bool)}
     return Message("begin", {"task": list(first.task)}, arrays)
 
 
@@ -41,11 +44,11 @@ def unpack_begin(message: Message) -> tuple[Observation, Flags]:
     return Observation(_frames(message), arrays["state"], _task(message)), arrays["fresh"].astype(bool)
 
 
-def pack_step(transition: Transition, look: Flags, views: Sequence[str]) -> Message:
+def pack_step(transition: Transition, look: Flags, views: Sequence[str], fewer: bool = False) -> Message:
     """``LooksApart.estimate_where`` as a message, without the frames before the step."""
     arrays = {
         "look": np.asarray(look, bool),
-        **_views(transition.after.views, views),
+        **_views(transition.after.views, views, fewer),
         "before": transition.before.state,
         "after": transition.after.state,
         "action": transition.action,
@@ -65,9 +68,9 @@ def unpack_step(message: Message) -> tuple[Transition, Flags]:
     return Transition(before, a["action"], after, a["env_reward"], *ends), a["look"].astype(bool)
 
 
-def pack_trace(trace: Trace, views: Sequence[str]) -> Message:
+def pack_trace(trace: Trace, views: Sequence[str], fewer: bool = False) -> Message:
     """``RewardModel.estimate_episode`` as a message."""
-    arrays = {**_views(trace.frames, views), "state": trace.state, "action": trace.action}
+    arrays = {**_views(trace.frames, views, fewer), "state": trace.state, "action": trace.action}
     arrays["frame_steps"] = trace.frame_steps
     for name in ("success", "env_reward"):
         value = getattr(trace, name)
@@ -130,14 +133,14 @@ def unpack_needs(told: Any) -> Needs:
         raise WireError(f"the server does not say what it needs: {error!r}") from error
 
 
-def _views(views: Mapping[str, Frames], names: Sequence[str]) -> Arrays:
+def _views(views: Mapping[str, Frames], names: Sequence[str], fewer: bool) -> Arrays:
     missing = [name for name in names if name not in views]
-    if missing:
+    if missing and (not fewer or len(missing) == len(names)):
         raise UserError(
             f"the served reward model reads the view '{missing[0]}', these pictures are of {sorted(views)}: "
             f"set env.views={list(names)}"
         )
-    return {VIEW + name: views[name] for name in names}
+    return {VIEW + name: views[name] for name in names if name in views}
 
 
 def _frames(message: Message) -> dict[str, Frames]:

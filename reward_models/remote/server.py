@@ -21,6 +21,7 @@ from robo_reward.reward_models.remote.address import listen, parse_address, remo
 from robo_reward.reward_models.remote.replica import replicate
 from robo_reward.reward_models.remote.wire import Head, Message
 from robo_reward.separate_looks import SeparateLooks
+from robo_reward.traits import traits_of
 
 COUNTS = ("parse_failures", "fallbacks")
 """Counters of a model that answers carry to the client."""
@@ -176,11 +177,14 @@ class RewardServer:
 
 def _introduce(model: RewardModel) -> dict[str, Any]:
     size = getattr(model, "frame_size", None)
-    told = {"model": type(model).__name__, "needs": messages.pack_needs(model.needs), "pid": os.getpid()}
+    traits = traits_of(model)
     return {
-        **told,
+        "model": type(model).__name__,
+        "needs": messages.pack_needs(model.needs),
+        "pid": os.getpid(),
         "frame_size": None if size is None else list(size),
-        "gives_match": getattr(model, "gives_match", None),
+        "gives_match": traits.gives_match,  # what older clients ask for
+        "traits": traits.as_json(),
     }
 
 

@@ -53,12 +53,12 @@ def _built(cfg: DictConfig) -> RewardModel:
     from omegaconf import open_dict
 
     from robo_reward.build import build_reward_model
-    from robo_reward.contracts import LearnedRewardModel
+    from robo_reward.traits import is_unfitted
 
     with open_dict(cfg):
         cfg.views = list(cfg.views) if cfg.views else _cameras(cfg)
     model = build_reward_model(cfg.reward_model)
-    if isinstance(model, LearnedRewardModel):
+    if is_unfitted(model, cfg.reward_model):
         raise UserError(
             f"reward_model={reward_name(model)} is not fitted yet, so it has nothing to say: run robo-reward fit, and "
             "give reward_model.path=FOLDER"

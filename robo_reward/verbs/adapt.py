@@ -99,12 +99,12 @@ def _check_world(cfg: DictConfig, folder: Path) -> None:
 def _stack(cfg: DictConfig) -> RewardStack:
     from robo_reward.audit_record import check_accepted, read_record
     from robo_reward.build import build_stack, model_folder
-    from robo_reward.contracts import LearnedRewardModel
+    from robo_reward.traits import is_unfitted
 
     stack = build_stack(cfg)
     if stack.model.needs.oracle != "none":
         raise UserError("adapt asks no simulator, and this reward is the simulator's own: use learner=grpo for that")
-    if isinstance(stack.model, LearnedRewardModel) and cfg.reward_model.get("path") is None:
+    if is_unfitted(stack.model, cfg.reward_model):
         raise UserError(
             "adapt needs a fitted reward, and the run holds none: robo-reward fit reward_model=progress "
             "reward_model.head=milestones env=..., then reward_model.path=FOLDER"

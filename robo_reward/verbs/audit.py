@@ -86,13 +86,13 @@ def _model(cfg: DictConfig, folder: Path | None) -> RewardModel:
     from omegaconf import open_dict
 
     from robo_reward.build import build_reward_model
-    from robo_reward.contracts import LearnedRewardModel
+    from robo_reward.traits import is_unfitted
 
     with open_dict(cfg.reward_model):
         cfg.reward_model.path = None if folder is None else str(folder)
     name_views(cfg, [] if cfg.data is None else [str(cfg.data)])
     model = build_reward_model(cfg.reward_model)
-    if folder is None and isinstance(model, LearnedRewardModel):
+    if is_unfitted(model, cfg.reward_model):
         raise UserError(
             f"{type(model).__name__} is not fitted, so there is nothing to audit yet: give reward_model.path=FOLDER, "
             "as robo-reward fit wrote it, or run=RUN"

@@ -21,6 +21,7 @@ from robo_reward.line_world import LineReward
 from robo_reward.reward_models.ensemble import RULES, Ensemble, Rule, combine, merge_needs
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.trace import Trace
+from robo_reward.traits import is_unfitted, traits_of
 
 
 class Says:
@@ -145,14 +146,29 @@ def test_a_fitted_member_by_its_path_is_saved_with_the_whole(tmp_path: Path) -> 
     ensemble = build_reward_model(whole)
     assert isinstance(ensemble, Ensemble)
     before = fitted.estimate_episode(moving_square(5)).progress.copy()
-    losses = ensemble.members["new"].fit(demonstrations, negatives, 1)  # type: ignore[attr-defined]
+    assert not ensemble.fitted
+    losses = ensemble.fit([moving_square(7)], negatives, 1)
     assert losses
+    assert {name.split("/")[0] for name in losses} == {"new"}, "what came from a path stays as it is"
+    assert {name.split("/")[0] for name in ensemble.refit(negatives, 1)} == {"old", "new"}, "as a fitted one alone is"
     save_reward_model(ensemble, whole, tmp_path / "whole")
     (tmp_path / "member").rename(tmp_path / "moved")
     back = load_reward_model(tmp_path / "whole")
     assert isinstance(back, Ensemble)
     np.testing.assert_allclose(back.members["old"].estimate_episode(moving_square(5)).progress, before, atol=1e-6)
     check_saved(ensemble, back, moving_square(6, source="policy"))
+
+
+def test_who_has_nothing_left_to_fit_says_so() -> None:
+    learned, fixed = Reads(0.1), Says(0.5)
+    assert Ensemble({"a": learned, "b": fixed}, kept=["a"]).fitted
+    assert Ensemble({"b": fixed}).fitted
+    inner = Ensemble({"a": learned}, kept=["a"])
+    assert Ensemble({"c": inner}).fitted
+    assert not Ensemble({"c": inner, "d": Reads(0.1)}).fitted
+    assert is_unfitted(Ensemble({"a": learned}), {})
+    assert not is_unfitted(inner, {})
+    assert not is_unfitted(Ensemble({"a": learned}), {"path": "FOLDER"})
 
 
 def test_members_are_fitted_with_seeds_of_their_own() -> None:
@@ -174,3 +190,39 @@ def test_members_answers_are_counted_together() -> None:
     assert counts_of(Ensemble({"a": plain})) == {}, "nobody counts: null, never 0"
     assert two.gives_match is None
     assert Ensemble({"a": Counting()}).gives_match is False
+
+
+class Reads(Says):
+    """Notes which failures it was fitted on."""
+
+    reads_instructions, knows_progress, threshold = True, False, 0.7
+
+    def fit(self, demonstrations: Any, negatives: Any, seed: int, own: Any = ()) -> dict[str, float]:
+        self.shown = [t.source for t in negatives]
+        return {}
+
+    def refit(self, episodes: Any, seed: int) -> dict[str, float]:
+        return {}
+
+    def save(self, folder: Path) -> None: ...
+
+    def load(self, folder: Path) -> None: ...
+
+
+class Blind(Reads):
+    reads_instructions, threshold = False, 0.9
+
+
+def test_it_says_of_itself_what_its_members_do() -> None:
+    one, two = Ensemble({"a": Reads(0.1)}), Ensemble({"a": Reads(0.1), "b": Blind(0.1)})
+    assert traits_of(one) == traits_of(Reads(0.1))
+    assert (two.reads_instructions, two.knows_progress, two.knows_success, two.threshold) == (True, False, True, 0.9)
+    assert traits_of(Ensemble({"a": Reads(0.1), "b": Says(0.1)})).threshold is None, "not all have one"
+
+
+def test_counterfactuals_are_shown_to_members_that_read() -> None:
+    reads, blind = Reads(0.1), Blind(0.1)
+    negatives = [moving_square(1, source="random"), moving_square(0, source="counterfactual")]
+    Ensemble({"a": reads, "b": blind}).fit([moving_square(0)], negatives, 0)
+    assert reads.shown == ["random", "counterfactual"]
+    assert blind.shown == ["random"]

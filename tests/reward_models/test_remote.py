@@ -24,10 +24,12 @@ from robo_reward.errors import UserError
 from robo_reward.line_world import LineReward, LineWorld
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.reward_models.progress_fit import FitSettings
+from robo_reward.reward_models.remote import server as remote_server
 from robo_reward.reward_models.remote.client import connect_remote
 from robo_reward.reward_models.transforms.level import Level
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rewarded_env import RewardedEnv
+from robo_reward.traits import Traits, traits_of
 
 sys.path.append(str(Path(__file__).parent))
 from reward_server import Slow, serving
@@ -117,6 +119,20 @@ def test_a_network_priced_remotely_says_what_it_says_here(fitted: ProgressModel,
             same(here, there)
         check_steps_agree(remote, seen)
         check_reset_isolation(remote, *[moving_square(k, source="policy") for k in (30, 31, 32)])
+
+
+def test_what_the_model_says_of_itself_holds_remotely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Judge(LineReward):
+        knows_progress, reads_instructions, gives_match, threshold = False, True, False, 0.75
+
+    with serving(Judge(), str(tmp_path / "s")) as (address, _):
+        assert traits_of(connect_remote(address)) == traits_of(Judge())
+    with serving(LineReward(), str(tmp_path / "p")) as (address, _):
+        assert traits_of(connect_remote(address)) == Traits(gives_hops=False)
+    told = remote_server._introduce(Judge())
+    monkeypatch.setattr(remote_server, "_introduce", lambda model: {k: v for k, v in told.items() if k != "traits"})
+    with serving(Judge(), str(tmp_path / "old")) as (address, _):  # a server of before tells gives_match alone
+        assert traits_of(connect_remote(address)) == Traits(gives_match=False)
 
 
 def test_tcp_works_as_a_unix_socket_does() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from robo_reward.contracts import Floats
 from robo_reward.estimate_check import ContractBroken
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes, collect
 from robo_reward.reward_models.audit.short_audit import AuditReport, ShortAudit
+from robo_reward.reward_models.ensemble import Ensemble
+from robo_reward.reward_models.remote.client import connect_remote
 from robo_reward.trace import Trace
 
 from .audit_world import VIEWS, BoxWorld, Decoder, EasilyPleased, SimulatorProgress
+from .reward_server import serving
 
 HOVERING = {"audit/hovering_gap", "audit/hovering_called"}
 
@@ -94,6 +98,14 @@ def test_the_gap_is_not_asked_of_a_model_that_knows_success_alone(episodes: Audi
     assert report.values["audit/hovering_gap"] is None
     assert report.values["audit/voc_demonstrations"] is None
     assert report.values["audit/hovering_called"] == 0.0
+
+
+def test_through_a_server_or_an_ensemble_of_one_it_is_the_same_report(episodes: AuditEpisodes, tmp_path: Path) -> None:
+    here = audited(KnowsSuccessAlone(), episodes)
+    assert audited(Ensemble({"only": KnowsSuccessAlone()}), episodes).values == here.values
+    with serving(KnowsSuccessAlone(), str(tmp_path / "s")) as (address, _):
+        there = audited(connect_remote(address), episodes)
+    assert (there.verdict, there.values) == (here.verdict, here.values)
 
 
 def test_what_breaks_the_contract_is_no_figure(episodes: AuditEpisodes) -> None:
