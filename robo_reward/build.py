@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def build_reward_model(config: Any) -> RewardModel:
     config = config if OmegaConf.is_config(config) else OmegaConf.create(config)
     path = OmegaConf.select(config, "path")
     if path is not None:
-        return load_reward_model(Path(path), trusted_by(config))
+        return load_reward_model(Path(path), trusted_by(config), config.get("changes"))
     plain = {k: v for k, v in OmegaConf.to_container(config, resolve=True).items() if k not in _OURS}  # type: ignore[union-attr]
     if plain.get("views", ()) is None:
         raise UserError("env.views names no cameras: say which the reward reads, reward_model.views=[...]")
@@ -105,23 +105,24 @@ def save_reward_model(model: RewardModel | Saveable, config: Any, folder: Path) 
         model.save(folder)
     source = OmegaConf.select(config, "path")
     if source is not None:  # a model that was loaded is what its own yaml says, not what the group's default says
-        config = OmegaConf.load(model_folder(Path(source)) / MODEL_YAML)
+        changes = OmegaConf.select(config, "changes")
+        config = OmegaConf.create(changed(OmegaConf.load(model_folder(Path(source)) / MODEL_YAML), changes))
     held: Any = OmegaConf.to_container(config, resolve=True)
     plain = {key: _portable(value) for key, value in held.items() if key not in _OURS}
     atomic.write_text(folder / MODEL_YAML, OmegaConf.to_yaml(OmegaConf.create(plain)))
 
 
-def load_reward_model(folder: Path, trust: Sequence[str] = ()) -> RewardModel:
+def load_reward_model(folder: Path, trust: Sequence[str] = (), changes: Mapping[str, Any] | None = None) -> RewardModel:
     """A saved reward model.
 
     ``trust``: modules outside this package whose classes its yaml may name, and settings KEY=VALUE that it may make, as
-    in ROBO_REWARD_TRUST.
+    in ROBO_REWARD_TRUST. ``changes``: settings that differ from its own yaml's, by their dotted keys.
 
     Raises:
         UserError: if the folder holds none, names what is not trusted, or holds weights that do not fit.
     """
     folder = model_folder(Path(folder))
-    recipe = read_recipe(folder / MODEL_YAML)
+    recipe = changed(read_recipe(folder / MODEL_YAML), changes)
     check_recipe(recipe, folder / MODEL_YAML, "robo_reward.reward_models", trust)
     with _fitting(folder):
         model = build(recipe)
@@ -132,8 +133,20 @@ def load_reward_model(folder: Path, trust: Sequence[str] = ()) -> RewardModel:
     return model
 
 
-_OURS = ("path", "trust")
+_OURS = ("path", "trust", "changes")
 """Keys of a reward model's group that say where it comes from; its class never sees them."""
+
+
+def changed(recipe: Any, changes: Mapping[str, Any] | None) -> Any:
+    """The recipe with ``changes`` (dotted key -> value) in it, as plain dicts."""
+    from omegaconf import OmegaConf
+
+    if not changes:
+        return recipe
+    config = OmegaConf.create(recipe)
+    for key, value in changes.items():
+        OmegaConf.update(config, key, value, force_add=True)
+    return OmegaConf.to_container(config, resolve=False)
 
 
 def trusted_by(config: Any) -> list[str]:

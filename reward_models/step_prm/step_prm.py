@@ -49,6 +49,9 @@ class StepPrm:
 
     reads_instructions = True
     gives_match = False
+    takes_fewer_views = True
+    adaptable_settings = ("stride", "perspective", "consistency", "keyframes", "settle", "refit_steps", "fit")
+    """What ``fit adapt_from`` may change of a saved one; all else is what its weights and goals were made for."""
 
     def __init__(
         self,
@@ -125,9 +128,11 @@ class StepPrm:
         ``rehearse``: demonstrations of earlier tasks that join them, so that those are not forgotten.
 
         Raises:
-            UserError: as ``fit``, and without a fitted model.
+            UserError: as ``fit``, without a fitted model, and where nothing is trained that could be rehearsed.
         """
         self._check(demonstrations)
+        if rehearse and self._learning is None:
+            raise UserError("a released checkpoint is not trained here, it keeps its goals: leave out rehearse=")
         self.goals.remember(demonstrations, self.needs.views)
         self._judged.clear()
         if self._learning is None:
@@ -174,7 +179,7 @@ class StepPrm:
         return self._estimate(judged, np.concatenate(rows[1:]), np.concatenate(spreads))
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
-        """Remembers the first frames of fresh episodes; estimates (N,)."""
+        """Remembers the first frames of fresh episodes; estimates (N,), of which only theirs are judged, others 0."""
         now = self._see(first)
         if len(self._progress) != len(fresh) or now.keys() != self._start.keys():
             self._start, self._last = {v: f.copy() for v, f in now.items()}, {v: f.copy() for v, f in now.items()}
@@ -182,7 +187,7 @@ class StepPrm:
         for view, frames in now.items():
             self._start[view][fresh], self._last[view][fresh] = frames[fresh], frames[fresh]
         self._progress[fresh] = 0.0
-        seen = self._step(now, first.task, np.ones(len(fresh), bool))
+        seen = self._step(now, first.task, np.asarray(fresh, bool))
         self._progress = np.where(fresh, seen.progress, self._progress)
         return seen
 

@@ -25,7 +25,11 @@ HOLLOW_NOISE = 0.05
 
 @runtime_checkable
 class AdaptableRewardModel(LearnedRewardModel, Protocol):
-    """A fitted reward model that can go on training on the demonstrations of a new task, even on one."""
+    """A fitted reward model that can go on training on the demonstrations of a new task, even on one.
+
+    Its class may name ``adaptable_settings``: those of its settings that may differ from the saved model's meanwhile
+    and afterwards. ``rehearse``: demonstrations of old tasks, which it goes on seeing.
+    """
 
     def adapt(
         self,

@@ -41,12 +41,13 @@ def run(cfg: DictConfig) -> None:
         UserError: neither env nor data, a reward model that is not learned, unknown views, unusable demonstrations.
     """
     check_bounds(cfg, LEAST)
+    from robo_reward.fitting.adapting import rehearsed, take_up
     from robo_reward.fitting.card import pushes_only
 
     if pushes_only(cfg):
         return
     sources = _sources(cfg)
-    _take_up(cfg)
+    take_up(cfg)
     import torch
 
     from robo_reward.audit_record import write_short_record
@@ -57,9 +58,10 @@ def run(cfg: DictConfig) -> None:
     name = Path(sources[0]).name if sources else world_name(cfg.env)
     with RunFolder.create("fit", name, cfg, cfg.run_dir, tensorboard=False) as folder:
         demonstrations = _demonstrations(cfg, model, sources)
+        old = rehearsed(cfg, model.needs.views, demonstrations)
         print(f"run folder: {folder.path}\n{len(demonstrations)} demonstration(s)", flush=True)
         positive, negative = _splits(cfg, model, demonstrations, folder)
-        _fit(cfg, model, positive, negative, folder)
+        _fit(cfg, model, positive, negative, old, folder)
         report = _audit(cfg, model, positive, negative, folder)
         _save(cfg, model, positive, negative, folder)
         if report is not None:
@@ -84,16 +86,6 @@ def _sources(cfg: DictConfig) -> list[str]:
     return sources
 
 
-def _take_up(cfg: DictConfig) -> None:
-    """With ``adapt_from`` the model is the saved one: its own yaml says what it is."""
-    if cfg.adapt_from is None:
-        return
-    from omegaconf import OmegaConf, open_dict
-
-    with open_dict(cfg):
-        cfg.reward_model = OmegaConf.create({"path": str(cfg.adapt_from)})
-
-
 def _stepped(cfg: DictConfig) -> bool:
     return bool(cfg.env["_target_"] != NO_WORLD)
 
@@ -102,11 +94,17 @@ def _model(cfg: DictConfig, sources: Sequence[str]) -> LearnedRewardModel:
     from robo_reward.build import build_reward_model
     from robo_reward.contracts import LearnedRewardModel
     from robo_reward.fitting.episodes import AdaptableRewardModel
+    from robo_reward.traits import is_unfitted
 
     name_views(cfg, sources)
     model = build_reward_model(cfg.reward_model)
     if not isinstance(model, LearnedRewardModel):
         raise UserError(f"{type(model).__name__} is not learned, so there is nothing to fit: use reward_model=progress")
+    if cfg.adapt_from is None and not is_unfitted(model, cfg.reward_model):
+        raise UserError(
+            f"nothing in this {type(model).__name__} is left to fit: what is learned in it came from its path already. "
+            "Leave out the path of what is to be fitted anew, or use it as it is with audit, train or curves"
+        )
     if cfg.adapt_from is not None and not isinstance(model, AdaptableRewardModel):
         raise UserError(
             f"adapt_from={cfg.adapt_from}: {type(model).__name__} cannot be adapted; only step_prm can so far. "
@@ -175,10 +173,11 @@ def _splits(
 def _copies(cfg: DictConfig, model: LearnedRewardModel, positive: Split) -> Split:
     from robo_reward.build import build
     from robo_reward.fitting.all_copies import INSTRUCTED, choose_counts, make_copies
+    from robo_reward.traits import traits_of
 
     asked = {kind: count for kind, count in cfg.negatives.items() if kind != "proposals"}
     tasks = len({e.trace.task for e in positive.fitted})
-    reads = bool(getattr(model, "reads_instructions", False))
+    reads = traits_of(model).reads_instructions
     for kind in INSTRUCTED:
         if asked[kind] and not reads:
             raise UserError(f"negatives.{kind}={asked[kind]}: {type(model).__name__} does not read instructions, set 0")
@@ -209,13 +208,21 @@ def _stepped_negatives(
     return negatives
 
 
-def _fit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
+def _fit(
+    cfg: DictConfig,
+    model: LearnedRewardModel,
+    positive: Split,
+    negative: Split,
+    old: Sequence[Episode],
+    folder: RunFolder,
+) -> None:
     from robo_reward.fitting.episodes import AdaptableRewardModel
 
     shown, failures = [e.trace for e in positive.fitted], [e.trace for e in negative.fitted]
     try:
         if cfg.adapt_from is not None and isinstance(model, AdaptableRewardModel):
-            losses = model.adapt(shown, failures, cfg.seed)
+            losses = model.adapt(shown, failures, cfg.seed, [e.trace for e in old])
+            folder.summary.notes["rehearsed"] = len(old)
         else:
             losses = model.fit(shown, failures, cfg.seed)
     except UserError as error:

@@ -174,3 +174,5 @@ def test_a_checkpoint_prices_episodes_through_the_same_fusion() -> None:
     assert model.parse_failures == 1
     stepped = step_through(model, [episode])
     assert [float(e.progress[0]) for e in stepped] == pytest.approx(progress, abs=1e-3)
+    with pytest.raises(UserError, match="leave out rehearse="):
+        model.adapt([moving_square(1)], [], seed=0, rehearse=[moving_square(3)])

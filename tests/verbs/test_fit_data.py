@@ -150,3 +150,18 @@ def test_members_of_an_ensemble_read_all_views_of_the_data_unless_they_say_other
     model: Any = load_reward_model(tmp_path / "run")
     assert set(model.members["first"].needs.views) == {"front", "top"}
     assert model.members["third"].needs.views == ("front",)
+
+
+def test_an_ensemble_that_reads_instructions_is_given_counterfactuals(
+    right: Path, left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As many as its members would be given alone, unasked; and what is fitted is not fitted again."""
+    first = "reward_model.models.first"
+    words = [f"data=[{right},{left}]", "reward_model=ensemble", "reward_model.models.second=null", "audit=none"]
+    quick = [f"{first}.encoder=state", f"{first}.fit.steps=4", f"{first}.refit_steps=2"]
+    assert cli.run(["fit", *words, *quick, f"run_dir={tmp_path / 'run'}"]) == 0
+    stored = json.loads((tmp_path / "run" / "reward_model" / "split.json").read_text())
+    assert [r["source"] for r in stored["negatives"]["fitted"]].count("counterfactual") == 8
+    assert cli.run(["fit", *words, f"{first}.path={tmp_path / 'run'}", f"run_dir={tmp_path / 'again'}"]) == 2
+    assert "came from its path already" in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()

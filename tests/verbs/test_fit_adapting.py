@@ -1,0 +1,75 @@
+"""fit adapt_from=FOLDER: settings are taken or refused, never ignored, and old tasks can be rehearsed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robo_reward import cli
+from robo_reward.build import load_reward_model
+from robo_reward.reward_models.step_prm.step_prm import StepPrm
+
+
+@pytest.fixture(scope="module")
+def saved(right: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A step_prm of one task, hardly trained."""
+    folder = tmp_path_factory.mktemp("adapting") / "first"
+    words = ["reward_model=step_prm", "reward_model.fit.steps=4", "reward_model.refit_steps=2", "demos=2", "audit=none"]
+    assert cli.run(["fit", f"data={right}", *words, f"run_dir={folder}"]) == 0
+    return folder
+
+
+def test_what_can_be_changed_is_and_old_tasks_are_rehearsed(
+    saved: Path, right: Path, left: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def adapt(model: StepPrm, shown: Sequence[Any], negatives: Any, seed: int, rehearse: Sequence[Any] = ()) -> Any:
+        seen.update(model=model, new={t.task for t in shown}, old=[t.task for t in rehearse])
+        return {}
+
+    monkeypatch.setattr(StepPrm, "adapt", adapt)
+    words = ["reward_model=step_prm", "reward_model.stride=5", "reward_model.perspective=forward"]
+    more = ["reward_model.fit.steps=8", "+reward_model.fit.adapt_share=0.5", f"rehearse=[{right}]", "audit=none"]
+    fit = ["fit", f"data={left}", f"adapt_from={saved}", "demos=1", *words, *more, f"run_dir={tmp_path / 'on'}"]
+    assert cli.run(fit) == 0
+    assert seen["new"] == {"turn back"}
+    assert seen["old"] == ["go right"] * 4
+    back = load_reward_model(tmp_path / "on")
+    for model in (seen["model"], back):
+        assert (model.needs.stride, model.fusion.perspective) == (5, "forward")
+        assert (model._learning.settings.steps, model._learning.settings.adapt_share) == (8, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["reward_model.layers=3"], "reward_model.layers=3 would change nothing"),
+        (["reward_model=transport"], "holds a StepPrm of other parts than reward_model=transport"),
+        (["reward_model=step_prm", "reward_model.views=[top]"], "keeps its own reward_model.views"),
+        (["reward_model=step_prm", "reward_model.refrences=1"], "refrences"),
+        (["rehearse=DATA"], "an episode is either new or rehearsed"),
+        (["rehearse=nowhere/at/all"], "no dataset folder"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(
+    words: list[str], message: str, saved: Path, right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [word.replace("DATA", str(right)) for word in words]
+    group = (
+        []
+        if any(w.startswith("reward_model=") or w.startswith("rehearse") for w in words)
+        else ["reward_model=step_prm"]
+    )
+    fit = ["fit", f"data={right}", f"adapt_from={saved}", *group, *given, f"run_dir={tmp_path / 'run'}"]
+    assert cli.run(fit) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_rehearsing_goes_with_adapting(right: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["fit", f"data={right}", f"rehearse={right}"]) == 2
+    assert "goes with adapt_from=FOLDER" in capsys.readouterr().err
