@@ -1,4 +1,7 @@
-"""Gains of models that look at single frames: what progress has changed since the last look at the same episode."""
+"""Gains of models that look at single frames: what progress has changed since the last look at the same episode.
+
+They are differences, no hops: such a model says ``gives_hops = False``.
+"""
 
 from __future__ import annotations
 

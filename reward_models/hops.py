@@ -10,21 +10,21 @@ from typing import Literal
 import torch
 
 from robo_reward.errors import unknown_name
+from robo_reward.gains import LEAST_SHARE
 
 Rule = Literal["remaining_gap", "grm", "vlac_mix", "vlac_reciprocal"]
 RULES: tuple[Rule, ...] = ("remaining_gap", "grm", "vlac_mix", "vlac_reciprocal")
-_SMALL = 0.02
 
 
 def hop_label(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """The hop between two progress values in [0, 1], in [-1, 1], elementwise (Robo-Dopamine Eq. 2).
 
     Forward it is the share of the remaining distance that was covered, backward the share of the covered distance
-    that was lost. Denominators below 0.02 are raised to it: labels next to either end stay finite.
+    that was lost. Denominators below ``LEAST_SHARE`` are raised to it. ``gains.signed_hop`` is the same for arrays.
     """
     delta = after - before
-    forward = delta / (1 - before).clamp(min=_SMALL)
-    backward = delta / before.clamp(min=_SMALL)
+    forward = delta / (1 - before).clamp(min=LEAST_SHARE)
+    backward = delta / before.clamp(min=LEAST_SHARE)
     return torch.where(delta >= 0, forward, backward).clamp(-1, 1)
 
 

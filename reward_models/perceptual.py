@@ -44,6 +44,7 @@ class PerceptualModel:
     """
 
     gives_match = False
+    gives_hops = False
 
     def __init__(
         self,

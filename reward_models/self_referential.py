@@ -40,6 +40,7 @@ class SelfReferentialModel(ProgressModel):
     """
 
     knows_progress = False
+    gives_hops = False
 
     def __init__(
         self,

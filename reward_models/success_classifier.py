@@ -42,6 +42,7 @@ class SuccessClassifier:
 
     gives_match = False
     knows_progress = False
+    gives_hops = False
 
     def __init__(
         self,

@@ -63,9 +63,10 @@ class Transition:
 class Estimate:
     """What a reward model says, each (N,) float32.
 
-    ``progress`` in [0, 1]; ``gain`` (signed hop from the previous priced frame) in [-1, 1]; ``success`` probability in
-    [0, 1]; ``uncertainty`` >= 0 in units of progress. ``match`` in [-1, 1]: how well the frame fits the demonstrations
-    as part of its episode, 0 being a random episode; None from models that do not match episodes.
+    ``progress`` in [0, 1]; ``gain`` in [-1, 1]: the signed hop from the previous priced frame, or of models that say
+    ``gives_hops = False`` the plain difference of progress; transforms always see hops (``gains.with_hops``), reports
+    what was given. ``success`` probability in [0, 1]; ``uncertainty`` >= 0 in units of progress. ``match`` in [-1, 1]:
+    how well the frame fits the demonstrations as part of its episode, 0 a random one; None where models do not match.
     """
 
     progress: Floats

@@ -24,9 +24,11 @@ from robo_reward.contracts import (
 )
 from robo_reward.errors import UserError
 from robo_reward.estimate_check import checked
+from robo_reward.gains import with_hops
 from robo_reward.naming import reward_name
 from robo_reward.separate_looks import SeparateLooks
 from robo_reward.trace import Trace
+from robo_reward.traits import traits_of
 from robo_reward.transform_kinds import EpisodeTransform, EstimateFilter, Remembering, Transform, name_of, nature_of
 
 NO_MATCH = "transform=potential (detected success, shaped by progress), transform=success or transform=level"
@@ -64,6 +66,7 @@ class RewardStack:
         self.base_reward = " + ".join(names) or "none"
         self._level = pays_unbounded_level(self.transforms)
         self._looks = SeparateLooks(model)
+        self._hops = traits_of(model).gives_hops
         self._held: Estimate | None = None
         self._age: NDArray[np.int64] = np.zeros(0, np.int64)
 
@@ -86,7 +89,8 @@ class RewardStack:
             UserError: if a transform prices whole episodes only.
         """
         steps = self._step_transforms()
-        estimate = seen = checked(self._looks.begin(first, fresh), len(fresh), reward_name(self.model), "worlds")
+        estimate = checked(self._looks.begin(first, fresh), len(fresh), reward_name(self.model), "worlds")
+        seen = with_hops(estimate, self._hops)
         for transform in steps:
             if isinstance(transform, EstimateFilter):
                 seen = transform.filter(seen)
@@ -109,7 +113,7 @@ class RewardStack:
             held = _merge(look, seen, held)
         self._held = held
         self._check_end(transition.terminated, held)
-        reward, seen = self._base(transition.env_reward), held
+        reward, seen = self._base(transition.env_reward), with_hops(held, self._hops)
         for transform in self._step_transforms():
             if isinstance(transform, EstimateFilter):
                 seen = transform.filter(seen)
@@ -145,7 +149,8 @@ class RewardStack:
                 compares a group; for a level reward in an episode that success ended.
         """
         self._check_episodes(len(traces))
-        dense = [interpolate(e, t.frame_steps, len(t)) for t, e in zip(traces, estimates, strict=True)]
+        hops = [with_hops(estimate, self._hops) for estimate in estimates]
+        dense = [interpolate(e, t.frame_steps, len(t)) for t, e in zip(traces, hops, strict=True)]
         for trace, estimate in zip(traces, dense, strict=True):
             self._check_end(np.asarray([trace.terminated]), estimate.at(slice(-1, None)))
         rewards = [self._base_of(trace) for trace in traces]

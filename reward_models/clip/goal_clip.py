@@ -31,6 +31,7 @@ class GoalClip:
 
     name = "goal_clip"
     gives_match = False
+    gives_hops = False
 
     def __init__(
         self, views: Sequence[str], encoder: ClipEncoder, prompts: Prompts, scale: CosineScale | None, stride: int = 1

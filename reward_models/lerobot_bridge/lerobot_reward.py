@@ -29,6 +29,7 @@ class LeRobotReward:
 
     name = "lerobot"
     gives_match = False
+    gives_hops = False
 
     def __init__(
         self,

@@ -8,6 +8,8 @@ from robo_reward.contracts import Estimate, Needs
 class Redness:
     """Progress = how bright the red channel of one view is; success above ``enough``."""
 
+    gives_hops = False
+
     def __init__(self, view, enough=0.9):
         self.needs = Needs(views=(view,))
         self.enough = enough
