@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from robo_reward.audit_record import check_accepted, read_record
+from robo_reward.audit_record import check_accepted, known_numbers, read_record
 from robo_reward.bounds import check_unit_actions
 from robo_reward.build import build, build_stack, build_test_world, build_world, model_folder, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, Policy, World
@@ -198,8 +198,8 @@ class Job:
         if auditor is None or not self.learned or not self.demonstrations:
             return ()
         report = auditor.run(self.stack.model, self.demonstrations, held_out)
-        session.audit, session.verdict = report.values, report.verdict
-        session.log({**report.values, "audit/verdict": report.verdict})
+        session.audit, session.verdict = known_numbers(report.values), report.verdict
+        session.log({**session.audit, "audit/verdict": report.verdict})
         return tuple(f"{name.removeprefix('audit/')} {report.values[name]:.2f}" for name in report.failed)
 
     def read_audit(self, session: Session) -> None:
@@ -216,12 +216,12 @@ class Job:
         folder = model_folder(self.config.reward_model.path)
         record = read_record(folder)
         if record is None or not record.current:
-            why = "was never audited" if record is None else "has other weights than those its audit.json is about"
+            why = "was never audited" if record is None else "is not what its audit.json is about"
             print(f"the reward in '{folder}' {why}: robo-reward audit reward_model.path={folder} says what it is worth")
             session.notes["audit_of_reward"] = "none" if record is None else "of other weights"
             return
         session.verdict = record.verdict
-        print(f"{record.about()}: {record.verdict}" + "".join(f"\n  {reason}" for reason in record.reasons))
+        print(record.told())
         if record.env is not None and record.env != session.world.name:
             session.notes["audit_of_reward"] = f"on {record.env}"
             print(f"  that says nothing about {session.world.name}: robo-reward audit reward_model.path={folder} does")

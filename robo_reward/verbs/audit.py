@@ -140,7 +140,7 @@ def _name(cfg: DictConfig, folder: Path | None) -> str:
 def _audit(cfg: DictConfig, card: Any, model: RewardModel, folder: Path | None) -> dict[str, Any]:
     """The report, on recorded episodes or on episodes collected in the world."""
     known = 0
-    tasks = {} if cfg.tasks is None else {"other_tasks": [str(t) for t in cfg.tasks]}
+    tasks = {} if cfg.tasks is None else {"other_tasks": _other_tasks(cfg.tasks)}
     world = _world(cfg, model) if _stepped(cfg) else None
     attacked = world if getattr(world, "has_success_test", True) else None
     try:
@@ -170,6 +170,17 @@ def _audit(cfg: DictConfig, card: Any, model: RewardModel, folder: Path | None) 
         report["verdict"] = "care" if report["verdict"] == "pass" else report["verdict"]
     source = str(cfg.data) if cfg.data is not None else None
     return report | {"env": None if world is None else world.name, "data": source}
+
+
+def _other_tasks(said: Any) -> list[str]:
+    """The instructions of ``wrong_instruction``; one alone needs no list. UserError for none, or an empty one."""
+    tasks = [said] if isinstance(said, str) else list(said) if isinstance(said, Sequence) else []
+    if not tasks or not all(isinstance(task, str) and task.strip() for task in tasks):
+        raise UserError(
+            f"tasks={said} must list instructions that the episodes do not fulfil, e.g. tasks=['close the drawer']; "
+            "leave it out for instructions of our own, which are told and not judged"
+        )
+    return tasks
 
 
 def fitted_on(recorded: Sequence[Episode], folder: Path | None) -> int:
@@ -204,10 +215,12 @@ def _world(cfg: DictConfig, model: RewardModel) -> World:
 
 def _store(report: dict[str, Any], folder: Path, out: Path, cfg: DictConfig) -> None:
     from robo_reward.audit_record import PAGE, weights_sha256, write_record
+    from robo_reward.model_parts import parts_of
     from robo_reward.report.audit_page import audit_page
     from robo_reward.runs import atomic
     from robo_reward.runs.summary import installed_versions
 
+    report["no_hash"] = list(parts_of(folder).elsewhere)
     report |= {"weights_sha256": weights_sha256(folder), "task": cfg.env.get("task"), "versions": installed_versions()}
     page = audit_page(report, str(folder))
     for place in (folder, out):
@@ -231,4 +244,6 @@ def _say(report: dict[str, Any], folder: Path) -> None:
         print(f"  {reason}")
     if report["not_measured"]:
         print(f"  not measured: {', '.join(report['not_measured'])}")
+    if report["no_hash"]:
+        print(f"  no hash covers what answers at {', '.join(report['no_hash'])}: audit again when it changes")
     print(f"stored beside the weights: {folder / 'audit.json'}; page: {folder / 'audit.html'}")

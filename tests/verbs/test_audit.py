@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fit_episodes import demonstration
+from omegaconf import OmegaConf
 
 from robo_reward import cli
-from robo_reward.audit_record import check_accepted, read_record, weights_sha256
+from robo_reward.audit_record import (
+    check_accepted,
+    read_record,
+    weights_sha256,
+    write_record,
+    write_short_record,
+)
 from robo_reward.data.datasets import write_dataset
 from robo_reward.errors import UserError
 from robo_reward.fitting.episodes import Episode, Split
 from robo_reward.line_world import VIEW
+from robo_reward.reward_models.audit.short_audit import AuditReport
 from robo_reward.trace import Trace
-from robo_reward.verbs.audit import fitted_on
+from robo_reward.verbs.audit import _other_tasks, fitted_on
 
 MODEL = "_target_: robo_reward.line_world.LineReward\n"
 ENV = "_target_: robo_reward.line_world.LineWorld\nnum_worlds: 1\nhorizon: 20\noracle: none\n"
@@ -63,6 +73,73 @@ def test_the_page_asks_nobody_and_says_the_verdict(audited: Path) -> None:
     assert "Best of n" in page
     assert "wrong_instruction" in page
     assert page == (audited / "reward_model" / "audit.html").read_text("utf-8")
+
+
+SQUARE = """
+from robo_reward.line_world import LineReward
+class Mine(LineReward):
+    pass
+"""
+
+
+def test_an_audit_is_of_the_class_and_of_what_the_recipe_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package, weights, folder = tmp_path / "far_rewards", tmp_path / "weights", tmp_path / "model"
+    for place in (package, weights, folder):
+        place.mkdir()
+    (package / "__init__.py").write_text("from .mine import Mine\n")
+    (package / "mine.py").write_text(SQUARE)
+    (weights / "model.safetensors").write_bytes(b"1")
+    said = {"_target_": "far_rewards.Mine", "net": {"pretrained": str(weights)}, "from": {"url": "http://far.test/v1"}}
+    (folder / "model.yaml").write_text(json.dumps(said))
+    write_record(folder, {"verdict": "pass", "reasons": [], "weights_sha256": weights_sha256(folder)})
+
+    def current() -> bool:
+        record = read_record(folder)
+        assert record is not None
+        assert "http://far.test/v1 may have changed since" in record.told()
+        return record.current
+
+    assert current()
+    assert "far_rewards" not in sys.modules, "nothing is imported for it"
+    (weights / "audit.json").write_text("{}")
+    assert current(), "what is said about them is no part of them"
+    (package / "mine.py").write_text(SQUARE + "    stride = 2\n")
+    assert not current()
+    (package / "mine.py").write_text(SQUARE)
+    assert current()
+    (weights / "model.safetensors").write_bytes(b"2")
+    assert not current()
+
+
+def test_the_hash_of_our_own_classes_is_what_it_was(tmp_path: Path) -> None:
+    text = b"_target_: robo_reward.line_world.LineReward\n"
+    (tmp_path / "model.yaml").write_bytes(text)
+    assert weights_sha256(tmp_path) == hashlib.sha256(f"10:model.yaml:{len(text)}:".encode() + text).hexdigest()
+
+
+def test_a_figure_that_is_no_number_is_null_and_said(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_text("_target_: robo_reward.line_world.LineReward\n")
+    values = {"audit/success_auroc": float("nan"), "audit/rewind_drop": 0.5, "audit/hovering_gap": None}
+    write_short_record(tmp_path, AuditReport(values, ("audit/success_auroc",), "care"), 1)
+    held = json.loads((tmp_path / "audit.json").read_text())
+    assert held["figures"] == {"audit/success_auroc": None, "audit/rewind_drop": 0.5, "audit/hovering_gap": None}
+    assert held["not_measured"] == ["audit/success_auroc", "audit/hovering_gap"]
+    assert held["reasons"] == ["success_auroc could not be measured"]
+
+
+@pytest.mark.parametrize("said", ["[]", "['']", "[1]", "''"])
+def test_other_tasks_are_instructions(
+    said: str, configs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["env=line", "reward_model=line", f"run_dir={tmp_path / 'run'}", "--config-dir", str(configs)]
+    assert cli.run(["audit", *words, f"tasks={said}"]) == 2
+    assert "must list instructions" in capsys.readouterr().err
+
+
+def test_one_text_is_one_instruction() -> None:
+    assert _other_tasks("fold the towel") == ["fold the towel"]
+    assert _other_tasks(OmegaConf.create(["a b", "c"])) == ["a b", "c"]
 
 
 def test_other_weights_are_noticed(audited: Path, tmp_path: Path) -> None:
