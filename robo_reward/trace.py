@@ -82,8 +82,9 @@ class Trace:
         )
 
     def every(self, stride: int) -> Trace:
-        """The same episode with frames kept at multiples of ``stride`` and at the end."""
-        kept = (self.frame_steps % stride == 0) | (self.frame_steps == len(self))
+        """The same episode with frames kept at multiples of ``stride``, and the last one."""
+        kept = self.frame_steps % stride == 0
+        kept[-1:] = True
         return replace(
             self,
             frames={k: v[kept] for k, v in self.frames.items()},

@@ -54,7 +54,9 @@ def read_dataset(
     rows = _choose_episodes(dataset, episodes)
     _check_size(dataset, keys.values(), rows, stride)
     columns = _read_columns(dataset, rows, keys.values())
-    wanted = [_fresh(table, _frame_steps(table.num_rows, stride)) for table in columns]
+    wanted = [_frame_steps(table.num_rows, stride) for table in columns]
+    if keys:  # states are of their step, whatever age the pictures have
+        wanted = [_fresh(table, steps) for table, steps in zip(columns, wanted, strict=True)]
     frames = {view: _read_frames(dataset, key, rows, columns, wanted) for view, key in keys.items()}
     return [
         _trace(

@@ -162,7 +162,8 @@ def _attempt(
         env_rewards.append(float(transition.env_reward[0]))
         left -= int(any(success))
         success.append(who.succeeded(world))
-        film.look(len(actions), transition.after.views)
+        # what success looks like must be seen
+        film.look(len(actions), transition.after.views, now=success[-1] and not any(success[:-1]))
         places.append(places_of(world, disturb.recording))
         points.append(points_of(world, places[-1], views))
     if not any(success) or not actions:

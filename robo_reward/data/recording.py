@@ -85,16 +85,16 @@ class Pusher:
 
 
 class Film:
-    """The pictures of one episode of one world: at every n-th decision."""
+    """The pictures of one episode of one world: at every n-th decision, and wherever one is asked for."""
 
     def __init__(self, views: Sequence[str], every: int) -> None:
         self._views, self._every = tuple(views), every
         self._frames: dict[str, list[Frames]] = {view: [] for view in views}
         self._steps: list[int] = []
 
-    def look(self, step: int, views: Mapping[str, Frames]) -> None:
-        """Takes pictures if it is time."""
-        if step % self._every == 0:
+    def look(self, step: int, views: Mapping[str, Frames], now: bool = False) -> None:
+        """Takes pictures if it is time, or ``now``."""
+        if now or step % self._every == 0:
             self._steps.append(step)
             for view in self._views:
                 self._frames[view].append(np.array(views[view][0], np.uint8))

@@ -217,14 +217,35 @@ def check_demonstrations(episodes: Sequence[Episode]) -> None:
                 raise UserError(f"{name} has {what} that are not finite (frame {int(wrong.argmax())}): drop or mend it")
 
 
+def check_successes(episodes: Sequence[Episode]) -> None:
+    """Refuses demonstrations whose success nobody saw. UserError that names the episode, the step and the way out."""
+    for episode in episodes:
+        _check_seen(episode.trace, f"episode {episode.number} of {episode.origin}")
+
+
+def _check_seen(trace: Trace, name: str) -> None:
+    success, seen = trace.success_step, trace.frame_steps[-1:]
+    if success is not None and (seen < success).any():
+        raise UserError(
+            f"{name} succeeds at step {success}, and its last picture was taken at step {int(seen[0])}: no reward can "
+            "learn what success looks like. Record it anew with hold=1 or more or with recording.every=1, or drop it "
+            "(lerobot-edit-dataset)"
+        )
+
+
 def check_lengths(traces: Sequence[Trace], stride: int) -> None:
-    """Refuses demonstrations of which a reward would see too few moments. UserError for less than two strides."""
+    """Refuses demonstrations of which a reward would see too few moments.
+
+    Raises:
+        UserError: for less than two strides, and where the last picture was taken before success.
+    """
     for number, trace in enumerate(traces):
         if len(trace) < 2 * stride:
             raise UserError(
                 f"demonstration {number} has {len(trace)} steps, fewer than two strides of {stride}: "
                 "set reward_model.stride lower or record a longer one"
             )
+        _check_seen(trace, f"demonstration {number}")
 
 
 def check_pictures(episodes: Sequence[Episode], views: Sequence[str]) -> None:

@@ -149,10 +149,18 @@ def _splits(
     cfg: DictConfig, model: LearnedRewardModel, demonstrations: list[Episode], folder: RunFolder
 ) -> tuple[Split, Split]:
     """Demonstrations and negatives, each split by video; copies land where the demonstrations they are made of are."""
-    from robo_reward.fitting.episodes import Split, check_demonstrations, check_pictures, read_split, split
+    from robo_reward.fitting.episodes import (
+        Split,
+        check_demonstrations,
+        check_pictures,
+        check_successes,
+        read_split,
+        split,
+    )
     from robo_reward.seeding import derive_rng
 
     check_demonstrations(demonstrations)
+    check_successes(demonstrations)
     stored = None if cfg.split is None else read_split(Path(cfg.split))
     if stored is not None and not any(e.video in stored for e in demonstrations):
         raise UserError(f"split={cfg.split} knows none of these demonstrations: it is of other data, leave it out")
@@ -236,17 +244,19 @@ def _fit(
 
 
 def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> Any:
+    from robo_reward.audit_record import known_numbers
     from robo_reward.build import build
 
     if not cfg.audit.get("_target_"):
         return None
     report = build(cfg.audit).run(model, positive.audited(), [e.trace for e in negative.held_out])
-    folder.log(0, {**report.values, "audit/verdict": report.verdict})
+    values = known_numbers(report.values)
+    folder.log(0, {**values, "audit/verdict": report.verdict})
     folder.summary.reward_audit = report.verdict
-    folder.summary.notes |= report.values
+    folder.summary.notes |= values
     on = f"{len(positive.held_out)} held-out" if positive.held_out else "the fitted"
     print(f"audit on {on} demonstration(s), {len(negative.held_out)} held-out negative(s): {report.verdict}")
-    for name, value in report.values.items():
+    for name, value in values.items():
         shown = "not measured" if value is None else f"{value:.3f}"
         missed = "  missed" if name in report.failed else ""
         print(f"  {name.removeprefix('audit/'):<24} {shown}{missed}")

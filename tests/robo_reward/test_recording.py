@@ -16,6 +16,7 @@ from robo_reward.data.datasets import read_dataset, write_dataset
 from robo_reward.data.demonstrations import of_each_task
 from robo_reward.data.recording import LONGEST, SHORTEST, Film, Pusher, Recording
 from robo_reward.errors import UserError
+from robo_reward.fitting.episodes import Episode, check_lengths, check_successes
 from robo_reward.trace import Trace
 
 
@@ -61,6 +62,32 @@ def test_pictures_are_taken_now_and_then() -> None:
     frames, steps = film.developed()
     assert steps.tolist() == [0, 3, 6]
     assert frames["top"][:, 0, 0, 0].tolist() == [0, 3, 6]
+    film.look(8, {"top": np.full((1, 4, 4, 3), 8, np.uint8)}, now=True)
+    assert film.developed()[1].tolist() == [0, 3, 6, 8]
+
+
+def late(seed: int, every: int = 3) -> Trace:
+    """Succeeds in its last state, which no picture shows."""
+    trace = moving_square(seed, 14, ("front",), size=16)
+    return replace(trace, success=np.arange(15) == 14, **_now_and_then(trace, every))
+
+
+def test_a_success_that_nobody_saw_is_refused_by_name(tmp_path: Path) -> None:
+    write_dataset([late(1), late(2)], tmp_path / "held", images=True, hold=True)
+    read = read_dataset(tmp_path / "held")
+    assert (read[1].success_step, read[1].frame_steps.tolist()) == (13, [0, 3, 6, 9, 12])
+    told = "succeeds at step 13, and its last picture was taken at step 12.*recording.every=1"
+    with pytest.raises(UserError, match=f"episode 1 of DATA {told}"):
+        check_successes([Episode(read[1], "DATA", 1)])
+    with pytest.raises(UserError, match=f"demonstration 0 {told}"):
+        check_lengths(read, 1)
+    states = read_dataset(tmp_path / "held", views=())[0]
+    assert states.frame_steps.tolist() == list(range(14)), "states are of their step"
+    check_lengths([states], 3)
+
+
+def test_thinning_keeps_the_last_picture() -> None:
+    assert late(1).every(5).frame_steps.tolist() == [0, 12]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from robo_reward import cli
 from robo_reward.data import teleop
 from robo_reward.data.datasets import read_dataset
 from robo_reward.data.demonstrations import collect_demonstrations
+from robo_reward.data.recording import Recording
 from robo_reward.errors import Interrupted, UserError
 from robo_reward.verbs import collect
 
@@ -236,3 +237,10 @@ def test_a_place_that_cannot_be_written_is_told_before_anybody_demonstrates(
     with pytest.raises(UserError, match="cannot be written"):
         collect.run(settings(Path("/proc/nowhere/data")))
     assert "demonstration of" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("every", [3, 4])
+def test_a_success_between_two_pictures_is_seen(paper: Any, every: int) -> None:
+    traces, _ = collect_demonstrations(paper.PaperWorld(), 2, seed=0, hold=1, recording=Recording(every=every))
+    assert [trace.success_step for trace in traces] == [5, 5]
+    assert traces[0].frame_steps.tolist() == sorted({*range(0, 7, every), 5})
