@@ -69,8 +69,14 @@ class FeltSuccess:
         return float(np.mean(list(self._reach.values())))
 
     def windows(self, trace: Trace) -> Array:
-        """(F, W): at each kept frame what was felt at it and at the looks before it, newest first."""
-        steps = np.maximum(trace.frame_steps[:, None] - self.stride * np.arange(self.looks), 0)
+        """(F, W): at each kept frame what was felt at it and at the looks before it, newest first.
+
+        The last frame of an episode is looked at whenever it comes: the looks before it are where they were.
+        """
+        steps = trace.frame_steps[:, None] - self.stride * np.arange(self.looks)
+        early = -len(trace) % self.stride
+        steps[trace.frame_steps == len(trace), 1:] += early
+        steps = np.maximum(steps, 0)
         return np.asarray(trace.state[steps], np.float64).reshape(len(steps), -1)
 
     def probability(self, windows: Array, tasks: Sequence[str]) -> NDArray[np.float32]:

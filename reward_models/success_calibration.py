@@ -17,19 +17,27 @@ STEEP = 1e-3
 FLAT = 1e3
 """The greatest: scores that order the wrong way round say nothing, every probability is then about 0.5."""
 
+SUREST = np.nextafter(np.float32(1), np.float32(0))
+"""The greatest p(success)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """p(success) = sigmoid((score - offset) / temperature); ``threshold`` in [0, 1]: from there on it is a success."""
+    """p(success) = sigmoid((score - offset) / temperature); ``threshold`` in [0, 1]: from there on it is a success.
+
+    No score makes it certain: p stays below 1, so that threshold 1 is reached by none. That is what a failure as sure
+    as any success can be leads to where no failure may pass.
+    """
 
     temperature: float = 1.0
     offset: float = 0.0
     threshold: float = 0.5
 
     def probability(self, score: Scores) -> Floats:
-        """p(success), of the scores' shape, float32 in [0, 1]."""
+        """p(success), of the scores' shape, float32 in [0, 1)."""
         z = (np.asarray(score, np.float64) - self.offset) / self.temperature
-        return (1 / (1 + np.exp(-np.clip(z, -30, 30)))).astype(np.float32)
+        p = (1 / (1 + np.exp(-np.clip(z, -30, 30)))).astype(np.float32)
+        return np.asarray(np.minimum(p, SUREST), np.float32)
 
     def state(self) -> dict[str, float]:
         """For saving."""
@@ -69,8 +77,12 @@ def calibrate(
 
 
 def threshold_at(failures: Scores, rate: float) -> float:
-    """The least threshold that at most a share ``rate`` of ``failures`` (Q,) reach, a hair above one of them."""
-    ordered = np.sort(np.asarray(failures, np.float32))[::-1]
+    """The least threshold that at most a share ``rate`` of ``failures`` (Q,) reach, a hair above one of them.
+
+    In [0, 1] for probabilities, all of which are taken to be at most ``SUREST`` as a calibration's are: failures at it
+    leave threshold 1, which nothing reaches (``fit/recall`` is 0 then).
+    """
+    ordered = np.minimum(np.sort(np.asarray(failures, np.float32))[::-1], SUREST)
     allowed = int(np.floor(rate * len(ordered)))
     if allowed >= len(ordered):
         return float(ordered[-1])

@@ -191,7 +191,7 @@ def _introduce(model: RewardModel) -> dict[str, Any]:
 def _counted(*models: RewardModel | None) -> dict[str, int]:
     """The counters of one client's replica and the shared model together."""
     held = [m for m in models if m is not None]
-    return {name: sum(int(getattr(m, name, 0)) for m in held) for name in COUNTS}
+    return {name: sum(int(getattr(m, name, 0) or 0) for m in held) for name in COUNTS}
 
 
 def _tell(sock: socket.socket, message: Message) -> None:

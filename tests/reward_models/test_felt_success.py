@@ -106,6 +106,20 @@ def test_stepping_feels_what_the_episode_felt() -> None:
     np.testing.assert_allclose(feeling.windows(), np.stack([windows[5], windows[0]]))
 
 
+@pytest.mark.parametrize("end", [STEPS, STEPS - 1, STEPS - 3])
+def test_the_last_look_of_an_episode_is_felt_alike_wherever_it_ends(end: int) -> None:
+    """It is looked at when the episode ends, be that between two looks or not."""
+    trace, stride, feeling = moved(3, True).cut(end), 4, Feeling(3)
+    feeling.begin(trace.state[:1], np.ones(1, bool))
+    stepped = [feeling.windows()[0].copy()]
+    for k in range(1, end + 1):
+        if k % stride == 0 or k == end:
+            feeling.look(trace.state[k : k + 1], np.ones(1, bool))
+            stepped.append(feeling.windows()[0].copy())
+    np.testing.assert_allclose(FeltSuccess(3, stride).windows(trace.every(stride)), np.stack(stepped))
+    np.testing.assert_allclose(FeltSuccess(3, stride).windows(trace)[-1], stepped[-1])
+
+
 def test_an_unknown_task_is_judged_by_the_nearest_known_one() -> None:
     felt, trace = fitted(), moved(9, True, "policy")
     assert most(felt, replace(trace, task="lift it")) == pytest.approx(most(felt, trace))

@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from robo_reward.contract_tests import moving_square, step_through
+from robo_reward.contract_tests import moving_square, observe_frames, step_through
 from robo_reward.errors import UserError
 from robo_reward.reward_models.audit.metrics import value_order_correlation
+from robo_reward.reward_models.remote.client import connect_remote
 from robo_reward.reward_models.step_prm.fusion import Fusion
 from robo_reward.reward_models.step_prm.hop_training import HopFit, drop_inputs
 from robo_reward.reward_models.step_prm.step_prm import StepPrm
 from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.trace import Source, Trace
+
+from .reward_server import serving
 
 VIEWS = ("front", "wrist")
 QUICK = HopFit(steps=60, slots=8, pairs=2, samples=200, chunk=1)
@@ -88,6 +91,22 @@ def test_a_missing_view_still_works_and_no_view_is_refused(fitted: StepPrm) -> N
         fitted.estimate_episode(replace(whole, frames={"side": whole.frames["front"]}))
 
 
+def test_a_missing_view_works_through_a_server_as_it_does_here(fitted: StepPrm, tmp_path: Path) -> None:
+    whole = episode(30)
+    for view in VIEWS:
+        seen = replace(whole, frames={view: whole.frames[view]})
+        with serving(fitted, str(tmp_path / view)) as (address, _):
+            remote = connect_remote(address)
+            there, here = remote.estimate_episode(seen), fitted.estimate_episode(seen)
+            stepped = step_through(remote, [seen])
+        np.testing.assert_allclose(there.progress, here.progress, atol=1e-5)
+        np.testing.assert_allclose([e.progress[0] for e in stepped], here.progress, atol=1e-4)
+    with serving(fitted, str(tmp_path / "none")) as (address, _):
+        none = replace(whole, frames={"top": whole.frames["front"]})
+        with pytest.raises(UserError, match=r"reads the view 'front', these pictures are of \['top'\]"):
+            connect_remote(address).estimate_episode(none)
+
+
 def test_dropped_inputs_always_leave_a_view() -> None:
     given = drop_inputs(500, 3, HopFit(drop_view=0.9, drop_anchor=0.5), dropped=[1])
     assert given[:, 2:].any(1).all()
@@ -100,6 +119,21 @@ def test_an_instruction_without_a_goal_is_priced_from_the_start_and_counted(fitt
     seen = fitted.estimate_episode(replace(episode(35), task="fold the towel"))
     assert np.isfinite(seen.progress).all()
     assert fitted.fallbacks == before + 15
+
+
+def test_a_reset_judges_and_counts_only_the_worlds_that_begin_anew(fitted: StepPrm) -> None:
+    """Stepped side by side, one of them reset on the way: counted like three whole episodes and the part before."""
+    seen = [replace(episode(40 + k, source="policy", steps=4), task="do what nobody showed") for k in range(3)]
+    before = fitted.fallbacks
+    stepped = step_through(fitted, seen[:2], swap=(2, seen[2]))
+    counted = fitted.fallbacks - before
+    assert counted == 2 * 5 + 1, "five frames of each world, and the one that its reset showed"
+    whole = fitted.estimate_episode(seen[0])
+    assert fitted.fallbacks == before + counted + 5
+    np.testing.assert_allclose([e.progress[0] for e in stepped], whole.progress, atol=1e-5)
+    nobody = fitted.begin(observe_frames([(e, 0) for e in seen[:2]]), np.zeros(2, bool))
+    assert nobody.progress.tolist() == [0, 0]
+    assert fitted.fallbacks == before + counted + 5
 
 
 def test_one_demonstration_adapts_to_a_new_task() -> None:

@@ -20,7 +20,7 @@ from robo_reward.contracts import Flags, Floats, Observation, World
 from robo_reward.errors import UserError
 from robo_reward.line_world import VIEW, LineReward, LineWorld
 from robo_reward.reward_models.progress_fit import FitSettings
-from robo_reward.reward_models.success_calibration import calibrate, held, threshold_at
+from robo_reward.reward_models.success_calibration import SUREST, calibrate, held, threshold_at
 from robo_reward.reward_models.success_classifier import SuccessClassifier
 from robo_reward.reward_models.success_stop import SuccessStop, load_success_stop
 from robo_reward.rollout import rollout
@@ -60,15 +60,26 @@ def test_a_few_separable_scores_do_not_make_it_certain() -> None:
     found = calibrate(np.array([4.0, 5.0]), np.array([-4.0, -5.0]))
     p = found.probability(np.array([4.5, -4.5]))
     assert p.tolist() == pytest.approx([0.75, 0.25], abs=0.02)  # Platt's (P + 1) / (P + 2) for P = 2
-    assert found.probability(np.array([1e6, -1e6])).tolist() == pytest.approx([1, 0], abs=1e-9)
+    assert found.probability(np.array([1e6, -1e6])).tolist() == [SUREST, pytest.approx(0, abs=1e-9)]
 
 
-@given(st.lists(st.floats(0, 1, width=32), min_size=1, max_size=40), st.floats(0, 0.99))
+def test_a_failure_as_sure_as_can_be_leaves_a_threshold_that_nothing_reaches() -> None:
+    rng = np.random.default_rng(0)
+    won, lost = rng.normal(3, 1, 100), np.append(rng.normal(-3, 1, 3000), 300.0)
+    strict, roomy = calibrate(won, lost, 0.0), calibrate(won, lost, 0.01)
+    assert strict.probability(np.array([0.0, 1e9])).max() < strict.threshold == 1, "no failure passes, so nothing does"
+    assert (roomy.probability(lost) >= roomy.threshold).mean() <= 0.01
+    assert (roomy.probability(won) >= roomy.threshold).mean() > 0.9
+    assert SuccessStop(LineReward(), strict.threshold).threshold == 1
+
+
+@given(st.lists(st.floats(0, SUREST, width=32), min_size=1, max_size=40), st.floats(0, 0.99))
 @settings(max_examples=100, deadline=None)
 def test_no_more_failures_than_the_rate_reach_the_threshold(failures: list[float], rate: float) -> None:
     scores = np.asarray(failures, np.float32)
     threshold = threshold_at(scores, rate)
     assert (scores >= threshold).mean() <= rate
+    assert 0 <= threshold <= 1
     assert threshold == 0 or (scores >= np.nextafter(np.float32(threshold), np.float32(-1))).mean() > rate
 
 
