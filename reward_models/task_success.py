@@ -56,9 +56,7 @@ class TaskSuccess:
         self, episodes: Sequence[Trace], read: Read, memory: DemonstrationMemory, seed: int, steps: int
     ) -> Losses:
         """The same with a policy's own episodes; detectors of other instructions than theirs stay as they are."""
-        own: list[list[Tensor]] = [[] for _ in self.detectors]
-        for trace in episodes:
-            own[self.known.of(trace.task)].append(read(trace))
+        own = [[read(trace) for trace in mine] for mine in self.of_each(episodes)]
         return self._fit(own, memory, seed, steps) if episodes else {}
 
     def _fit(self, others: Sequence[Sequence[Tensor]], memory: DemonstrationMemory, seed: int, steps: int) -> Losses:
@@ -69,6 +67,11 @@ class TaskSuccess:
                 shown = memory.of(own)
                 losses.append(self.detectors[own].fit(shown.final, torch.cat(list(frames)), shown.early, steps))
         return {"refit/detector": sum(losses) / len(losses)}
+
+    def of_each(self, episodes: Sequence[Trace]) -> list[list[Trace]]:
+        """Episodes by the fitted instruction that theirs is, or is nearest to."""
+        which = [self.known.of(trace.task) for trace in episodes]
+        return [[t for t, k in zip(episodes, which, strict=True) if k == own] for own in range(len(self.known))]
 
     def probability(self, embeddings: Tensor, tasks: Tensor) -> Floats:
         """(N,) float32 in [0, 1] of embeddings (N, Z) under instruction vectors (N, 32)."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+LEAST_EPSILON = 0.033
+"""Costs reach 2: the kernel stays above exp(-2 / 0.033) = 5e-27, well above the 1e-30 that keeps divisions finite."""
+
 
 def cosine_cost(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 - cosine similarity of every pair, (n, m) in [0, 2]."""
@@ -16,7 +19,7 @@ def cosine_cost(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDAr
 def sinkhorn(cost: NDArray[np.float32], epsilon: float = 0.05, iterations: int = 60) -> NDArray[np.float64]:
     """The plan (n, m) with uniform marginals 1/n and 1/m that trades ``cost`` against entropy.
 
-    ``epsilon`` in units of cost; costs are bounded by 2, so the kernel stays above exp(-40) and needs no log domain.
+    ``epsilon`` in units of cost, ``LEAST_EPSILON`` or more: no log domain is needed then.
     """
     n, m = cost.shape
     kernel = np.exp(-cost.astype(np.float64) / epsilon)

@@ -12,6 +12,7 @@ import torch
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.reward_models.progress_fit import FitSettings
 from robo_reward.reward_models.task_success import TaskSuccess
+from robo_reward.reward_models.transport import TransportModel
 from robo_reward.trace import Source, Trace
 
 OPEN, CLOSE = "open the drawer", "close the drawer"
@@ -105,6 +106,28 @@ def test_what_each_detector_is_fitted_against() -> None:
     single.fit(names, number, Memory(), 0, 1)  # type: ignore[arg-type]
     assert heard == [[[0, 1], [2]], [[0], [-2]], [[0, 4], [4]], [[0, 1, 4]]]
     assert single.fit([], number, Memory(), 0, 1) == {}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("first", [OPEN, CLOSE])
+def test_episodes_are_matched_with_demonstrations_of_their_instruction(first: str, tmp_path: Path) -> None:
+    def transport() -> TransportModel:
+        return TransportModel([], stride=1, members=1, encoder="state", references=2, fit=FitSettings(steps=40))
+
+    shown = DEMONSTRATIONS if first == OPEN else DEMONSTRATIONS[::-1]
+    rests = [along(task, 70 + k, "random", k) for k, task in enumerate((OPEN, CLOSE, OPEN, CLOSE))]
+    model, again = transport(), transport()
+    model.fit(shown, rests, seed=0)
+    model.save(tmp_path)
+    again.load(tmp_path)
+    for task in (OPEN, CLOSE, "open a drawer", "close a drawer"):
+        played = along(OPEN if "open" in task else CLOSE, 80)
+        own = model.estimate_episode(replace(played, task=task)).match
+        resting = along(played.task, 81, stop=2)
+        assert own is not None
+        assert own.mean() > 0.5
+        assert model.estimate_episode(replace(resting, task=task)).match.mean() < 0.3  # type: ignore[union-attr]
+        assert np.array_equal(again.estimate_episode(replace(played, task=task)).match, own)  # type: ignore[arg-type]
+    assert [len(match.references) for match in model._matches] == [2, 2]
 
 
 def _seen(task: str):  # type: ignore[no-untyped-def]

@@ -1,12 +1,16 @@
 """Optimal transport between short sequences: marginals, the cost of oneself, and why resting does not pay."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from robo_reward.reward_models.transport_plan import cosine_cost, sinkhorn, transport_costs
+from robo_reward.errors import UserError
+from robo_reward.reward_models.transport import TransportModel
+from robo_reward.reward_models.transport_plan import LEAST_EPSILON, cosine_cost, sinkhorn, transport_costs
 
 
 def path(count: int = 12) -> NDArray[np.float32]:
@@ -60,3 +64,22 @@ def test_resting_at_the_end_costs_more_than_walking_there() -> None:
     # resting: every demonstrated frame must be covered, so the mean cost is that to all of them
     by_hand = (1 - demonstration @ demonstration[-1]).mean()
     assert transport_costs(resting, demonstration).mean() == pytest.approx(by_hand, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"epsilon": 0.0}, "epsilon=0.0 must be a finite number of 0.033 or more"),
+        ({"epsilon": 0.001}, "epsilon=0.001 must be"),
+        ({"iterations": 0}, "iterations=0 must be a whole number of 1 or more"),
+        ({"references": 0}, "references=0 must be a whole number of 1 or more"),
+    ],
+)
+def test_settings_that_match_nothing_are_refused(setting: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        TransportModel([], encoder="state", **setting)
+
+
+def test_the_least_epsilon_still_carries_everything() -> None:
+    cost = np.full((5, 7), 2, np.float32)
+    assert sinkhorn(cost, LEAST_EPSILON).sum() == pytest.approx(1, abs=1e-3)
