@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -83,12 +84,26 @@ class SelfReferentialModel(ProgressModel):
         seed: int,
         own: Sequence[Trace] = (),
     ) -> Mapping[str, float]:
-        """As the progress model's; then the demonstrations are the first known successes and ``negatives`` failures."""
+        """As the progress model's; then the demonstrations are the first known successes and ``negatives`` failures.
+
+        One failure of a task gives the distances of others no scale: a warning says so.
+        """
         self._known, self._failures = {}, {}
         losses = dict(super().fit(demonstrations, negatives, seed, own))
         self._remember(self._known, [d.cut(self._settled(d)) for d in (*demonstrations, *own)])
         self._remember(self._failures, negatives)
+        self._warn_without_scale()
         return losses
+
+    def _warn_without_scale(self) -> None:
+        for task in self._known:
+            if len(self._failures.get(task, ())) == 1:
+                warnings.warn(
+                    f"reward_model=self_referential knows 1 failure of {task!r}, which gives distances no scale: until "
+                    "refits bring more, all failures earn the same (min_max) or all or nothing (z_score); fit it on 2 "
+                    "or more (negatives.random=2)",
+                    stacklevel=3,
+                )
 
     def refit(self, episodes: Sequence[Trace], seed: int, steps: int | None = None) -> Mapping[str, float]:
         """Sorts ``episodes`` into known successes and failures by the detector as it is, then refits it."""

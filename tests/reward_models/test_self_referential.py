@@ -214,3 +214,8 @@ def test_what_cannot_be_is_refused(model: SelfReferentialModel) -> None:
     )
     with pytest.raises(UserError, match="without kept frames"):
         model.estimate_group([empty], np.zeros(1, bool))
+
+
+def test_a_single_failure_has_no_scale_and_a_warning_says_so() -> None:
+    with pytest.warns(UserWarning, match="knows 1 failure of 'move the square to the right'.*negatives.random=2"):
+        make().fit([moving_square(0)], [moving_square(10, source="random")], seed=0)
