@@ -23,7 +23,7 @@ from robo_reward.reward_models.instruction import different_instructions
 from robo_reward.reward_models.milestones import MilestoneTracker, check_threshold, held_above, milestone_progress
 from robo_reward.reward_models.progress_fit import FitSettings, fit_progress
 from robo_reward.reward_models.progress_net import EMBEDDING, ProgressNet, StateEncoder, make_encoder
-from robo_reward.reward_models.progress_settings import Head, check_settings
+from robo_reward.reward_models.progress_settings import READ_LEVELS, Head, check_settings
 from robo_reward.reward_models.task_success import TaskSuccess
 from robo_reward.reward_models.training_frames import training_frames
 from robo_reward.runs.checkpoint import load_state, save_state
@@ -108,7 +108,7 @@ class ProgressModel:
             net.encoder.normalise_by(positive.inputs)
         # more scenes take longer to learn
         settings = replace(self._settings, steps=2 * self._settings.steps) if own else self._settings
-        losses = fit_progress(net, positive, negative, settings, tasks)
+        losses = fit_progress(net, positive, negative, settings, tasks, self.head in READ_LEVELS)
         self._cache.clear()
         self._remember_demonstrations(demonstrations, self._settings.shift)
         return losses | self._fit_success(negatives, seed)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor, nn
 
+from robo_reward.bounds import check_numbers
+from robo_reward.errors import UserError
 from robo_reward.reward_models.hops import hop_label
 from robo_reward.reward_models.image_encoder import FrozenEncoder, augment
 from robo_reward.reward_models.progress_net import ProgressNet
@@ -16,8 +18,13 @@ from robo_reward.reward_models.progress_order import COPIES, Shown, order_progre
 ENCODED = 256
 """Pictures that are encoded at a time after training: all of many demonstrations need not fit into memory."""
 
+ORDERED = 2048
+"""Frames that order is learned on, at most: those of 512 demonstrated ones with their rewound and stopped copies."""
+
 SHIFTED = 3
 """Augmented copies of each picture that a frozen network is shown, besides the picture itself."""
+
+_NOT_BELOW_ZERO = ("learning_rate", "weight_decay", "brightness", "hop_weight", "success_weight", "order_weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,17 @@ class FitSettings:
     success_weight: float = 1.0
     mismatch: float = 0.2
     order_weight: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a value out of its bounds, by its name."""
+        check_numbers("reward_model.fit", least=1, whole=True, steps=self.steps)
+        check_numbers("reward_model.fit", least=2, whole=True, batch=self.batch)
+        check_numbers("reward_model.fit", least=0, whole=True, shift=self.shift)
+        least = {name: getattr(self, name) for name in _NOT_BELOW_ZERO}
+        check_numbers("reward_model.fit", least=0, **least)
+        check_numbers("reward_model.fit", least=0, most=1, mismatch=self.mismatch)
+        if not self.learning_rate > 0:
+            raise UserError(f"reward_model.fit: learning_rate={self.learning_rate} must be above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +93,20 @@ def join(sets: Sequence[FrameSet]) -> FrameSet:
 
 
 def fit_progress(
-    net: ProgressNet, demonstrations: FrameSet, negatives: FrameSet, settings: FitSettings, tasks: Tensor
+    net: ProgressNet,
+    demonstrations: FrameSet,
+    negatives: FrameSet,
+    settings: FitSettings,
+    tasks: Tensor,
+    ordered: bool = True,
 ) -> dict[str, float]:
     """Trains all heads together and returns the last losses.
 
     A step sees demonstration frames (labels from time), final frames (success), negatives with progress labels (random
     episodes: 0) and hard negatives that only the success head may judge (late frames of failed replays). ``tasks``
     (K, 32): with several tasks a share of the demonstration frames is shown with a wrong instruction and label 0.
-    A frozen encoder sees every picture once, and ``SHIFTED`` copies of it.
+    A frozen encoder sees every picture once, and ``SHIFTED`` copies of it. ``ordered``: False where nobody reads the
+    progress head, which then learns no order.
     """
     if isinstance(net.encoder, FrozenEncoder):
         demonstrations = seen_once(net.encoder, demonstrations, settings)
@@ -104,9 +128,17 @@ def fit_progress(
         optimizer.step()
         schedule.step()
     net.eval()
-    if settings.order_weight:
-        _order(net, demonstrations, negatives, settings, tasks)
+    if settings.order_weight and ordered:
+        _order(net, thinned(demonstrations), thinned(negatives), settings, tasks)
     return losses
+
+
+def thinned(frames: FrameSet) -> FrameSet:
+    """At most ``ORDERED`` of the frames, evenly drawn and in their order."""
+    if len(frames) <= ORDERED:
+        return frames
+    kept = torch.linspace(0, len(frames) - 1, ORDERED, dtype=torch.float64).round().long()
+    return FrameSet(*(getattr(frames, part.name)[kept] for part in fields(frames)))
 
 
 def _order(
@@ -136,9 +168,9 @@ def _order(
 def _copies(net: ProgressNet, inputs: Tensor, settings: FitSettings) -> Tensor:
     """Embeddings (F, C, 64) of each frame and of copies of it as the fit has shown them; one copy of a state."""
     plain = inputs[:, 0] if inputs.dim() == 3 else inputs
-    seen = (plain, *(varied(inputs, settings) for _ in range(COPIES - 1))) if inputs.dim() > 2 else (plain,)
-    some = (torch.cat([net.encoder(part) for part in x.split(ENCODED)]) for x in seen)
-    return torch.stack(list(some), 1)
+    count = COPIES if inputs.dim() > 2 else 1
+    seen = (varied(inputs, settings) if copy else plain for copy in range(count))  # one at a time: they are large
+    return torch.stack([torch.cat([net.encoder(part) for part in x.split(ENCODED)]) for x in seen], 1)
 
 
 def seen_once(encoder: FrozenEncoder, frames: FrameSet, settings: FitSettings) -> FrameSet:

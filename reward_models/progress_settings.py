@@ -8,6 +8,8 @@ from robo_reward.errors import UserError, unknown_name
 from robo_reward.reward_models.hops import RULES
 
 Head = Literal["absolute", "hop", "both", "milestones"]
+READ_LEVELS: tuple[Head, ...] = ("absolute", "both")
+"""Heads that read absolute progress; the others read hops alone."""
 HEADS: tuple[Head, ...] = ("absolute", "hop", "both", "milestones")
 
 

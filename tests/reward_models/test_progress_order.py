@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from robo_reward.reward_models.progress_fit import FitSettings, FrameSet, fit_progress
+from robo_reward.errors import UserError
+from robo_reward.reward_models.progress_fit import ORDERED, FitSettings, FrameSet, fit_progress, thinned
 from robo_reward.reward_models.progress_net import ProgressNet, StateEncoder
 
 STEPS, FRAMES, EPISODES = 150, 30, 4
@@ -22,14 +25,13 @@ def way(start: float, stop: float, labelled: bool) -> FrameSet:
     return FrameSet(states, progress, done, torch.arange(EPISODES).repeat_interleave(FRAMES), torch.zeros(count, 32))
 
 
-def fitted(order_weight: float, steps: int = STEPS) -> tuple[ProgressNet, torch.Tensor]:
+def fitted(order_weight: float, steps: int = STEPS, ordered: bool = True) -> tuple[ProgressNet, torch.Tensor]:
     """A network fitted to the same episodes from the same start, and the next number that torch draws."""
     torch.manual_seed(0)
     demonstrations, negatives = way(0.0, 1.0, labelled=True), way(0.15, 0.35, labelled=False)
     net = ProgressNet(StateEncoder(3))
-    fit_progress(
-        net, demonstrations, negatives, FitSettings(steps=steps, order_weight=order_weight), torch.zeros(1, 32)
-    )
+    settings = FitSettings(steps=steps, order_weight=order_weight)
+    fit_progress(net, demonstrations, negatives, settings, torch.zeros(1, 32), ordered)
     return net, torch.rand(3)
 
 
@@ -75,3 +77,37 @@ def test_a_wrong_instruction_still_means_no_progress(tasks: int) -> None:
         right = net.progress(net.encoder(end), named[:1]).mean()
         apart = net.progress(net.encoder(torch.tensor([[5.5, 0.0, 0.0]])), named[:1]).mean()
     assert right > 0.5 > apart
+
+
+def test_order_is_learned_on_a_bounded_number_of_frames() -> None:
+    few = way(0.0, 1.0, labelled=True)
+    assert thinned(few) is few
+    many = FrameSet(*(getattr(few, part).repeat_interleave(40, 0) for part in FrameSet.__slots__))
+    kept = thinned(many)
+    assert len(kept) == ORDERED
+    assert (kept.episode.diff() >= 0).all()
+    assert torch.equal(kept.episode.unique(), few.episode.unique())
+    assert kept.progress[-1] == 1
+
+
+def test_heads_that_read_no_level_learn_no_order() -> None:
+    (plain, _), (unordered, _) = fitted(0.0, 20), fitted(0.1, 20, ordered=False)
+    assert torch.equal(
+        *(torch.cat([w.flatten() for w in net.progress_head.parameters()]) for net in (plain, unordered))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "bound"),
+    [
+        ("steps", 0, "a whole number of 1 or more"),
+        ("batch", 1, "a whole number of 2 or more"),
+        ("order_weight", -1.0, "a finite number of 0 or more"),
+        ("hop_weight", float("nan"), "a finite number of 0 or more"),
+        ("mismatch", 5.0, "a finite number of 0 or more and of 1 or less"),
+        ("learning_rate", 0.0, "above 0"),
+    ],
+)
+def test_settings_out_of_bounds_are_refused_by_name(name: str, value: Any, bound: str) -> None:
+    with pytest.raises(UserError, match=f"reward_model.fit: {name}={value} must be {bound}"):
+        FitSettings(**{name: value})
