@@ -222,9 +222,10 @@ def _store(report: dict[str, Any], folder: Path, out: Path, cfg: DictConfig) -> 
 
     report["no_hash"] = list(parts_of(folder).elsewhere)
     report |= {"weights_sha256": weights_sha256(folder), "task": cfg.env.get("task"), "versions": installed_versions()}
+    for place in (folder, out):  # first: whatever happens to the page, what was measured is kept
+        write_record(place, report)
     page = audit_page(report, str(folder))
     for place in (folder, out):
-        write_record(place, report)
         atomic.write_text(place / PAGE, page)
     (out / "report").mkdir(exist_ok=True)
     atomic.write_text(out / "report" / "index.html", page)
