@@ -17,7 +17,14 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from robo_reward import contract_tests as contract
 from robo_reward.arm.learner import ArmLearner
-from robo_reward.build import build, build_reward_model, build_transforms, load_reward_model, save_reward_model
+from robo_reward.build import (
+    build,
+    build_reward_model,
+    build_transforms,
+    load_reward_model,
+    save_reward_model,
+    trusted_by,
+)
 from robo_reward.contracts import LearnedRewardModel, RewardModel, World
 from robo_reward.errors import UserError
 from robo_reward.line_world import LineReward
@@ -168,7 +175,7 @@ def test_resets_do_not_leak(model: tuple[Any, RewardModel]) -> None:
 def test_saved_models_price_alike(model: tuple[Any, RewardModel], tmp_path: Path) -> None:
     config, built = model
     save_reward_model(built, config, tmp_path)
-    contract.check_saved(built, load_reward_model(tmp_path), episodes("policy", 1, 90)[0])
+    contract.check_saved(built, load_reward_model(tmp_path, trusted_by(config)), episodes("policy", 1, 90)[0])
     config = OmegaConf.merge(config, {"path": str(tmp_path)}) if "path" in config else config
     contract.check_saved(built, build_reward_model(config), episodes("policy", 1, 90)[0])
 
