@@ -86,7 +86,7 @@ def test_workers_make_no_difference() -> None:
         ({"joint_noise": -0.1}, "joint_noise=-0.1 must be within 0 and 0.5 radians"),
         ({"target_shift": 3.0}, "target_shift=3.0 must be within 0 and 0.5 metres"),
         ({"target_shift": float("nan")}, "target_shift=nan must be within"),
-        ({"horizon": 0}, "horizon and action_repeat must be 1 or more, got 0"),
+        ({"horizon": 0}, "env.horizon=0 and env.action_repeat=1 must be 1 or more"),
     ],
 )
 def test_wrong_settings(settings: dict[str, Any], message: str) -> None:
