@@ -177,7 +177,7 @@ class Guard:
         with self.lock:
             watches, command = self.watches, self.limiter.command[0]
             trouble = watches.missed(now) if reading is None else watches.see(now, reading, command)
-            if trouble:
+            if trouble and self.state.state is not State.FAULT:  # one without torque shows it every period
                 self.state.fault(now, trouble)
             if self.state.state is State.FAULT:
                 return None

@@ -54,7 +54,7 @@ class SafetyState:
         self.latched = True
         self.heard = heard
         self.faults = 0
-        """How often a FAULT was asked for, those in FAULT included: a reset under way must not outlive one."""
+        """How often a FAULT was asked for, in FAULT too: a reset under way must not outlive an emergency stop."""
 
     @property
     def stopped(self) -> bool:
