@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
 
 from robo_reward.audit_record import check_accepted, known_numbers, read_record
 from robo_reward.bounds import check_unit_actions
@@ -18,6 +16,7 @@ from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episod
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting.episodes import HOLLOW_NOISE, check_lengths, episode_horizon
 from robo_reward.gathering import build_learner, gather_demonstrations
+from robo_reward.growing import Growth, begin
 from robo_reward.picture_sizes import check_picture_sizes
 from robo_reward.pushes.forces import check_time_to_push
 from robo_reward.ranks import Ranks
@@ -27,15 +26,6 @@ from robo_reward.session import Saveable, Session
 from robo_reward.stopping import build_disturber, build_stopper
 from robo_reward.trace import Source, Trace
 from robo_reward.traits import is_unfitted
-
-GROWN = 30
-"""How many of the policy's judged successes the kept reward is fitted on."""
-
-
-def annotated(trace: Trace, success: int, hold: int) -> Trace:
-    """The episode until ``hold`` steps after ``success``, annotated as a success from there on."""
-    cut = trace.cut(min(len(trace), success + hold))
-    return replace(cut, success=np.arange(len(cut) + 1) >= success)
 
 
 def called_success(estimate: Estimate) -> bool:
@@ -89,6 +79,7 @@ class Job:
         if worlds > 1 and getattr(self.learner, "single_world", False):
             raise UserError(f"this learner steps one world at a time, env.num_worlds is {worlds}: set it to 1")
         self.called_success: list[bool] = []
+        self._growth: Growth | None = None
 
     # --- before learning ---------------------------------------------------------------------------------------------
 
@@ -230,53 +221,49 @@ class Job:
     # --- learning and after ------------------------------------------------------------------------------------------
 
     def learn(self, session: Session) -> Policy:
-        """Runs the learner and saves what came of it; then nothing will be updated any more."""
+        """Runs the learner and saves what came of it; the policy will not be updated any more."""
         policy: Policy = self.learner.learn(session)
         policy.save(self.run.path / "policy")
         if self.disturber is not None:
             self.disturber.save(self.run.path / "disturber")
         self.called_success = [called_success(self.stack.model.estimate_episode(row[0])) for row in session.played]
-        if self.learned:
-            self._grow(session)
-            save_reward_model(self.stack.model, self.config.reward_model, self.run.path / "reward_model")
         if isinstance(self.judge, Saveable):
             save_reward_model(self.judge, self.config.judge, self.run.path / "judge")
-        session.world.sealed.unseal()
-        self._test_world.sealed.unseal()
+        if self.learned and self.unfitted and self.judge is not None:
+            self._growth = begin(session, self.judge, self._recipe(), self.config.hold, self.config.threads)
         return policy
 
-    def _grow(self, session: Session) -> None:
-        """Fits the reward once more, with the policy's judged successes as further scenes: the model that is kept.
-
-        Training is over by now, so the reward that trained the policy is the one that was audited; the grown one is for
-        the next run and for curves.
-        """
-        if not isinstance(self.stack.model, LearnedRewardModel) or self.judge is None or not self.unfitted:
-            return
-        judged = [(row[0], self.judge.moment(row[0])) for row in session.played]
-        successes = [annotated(t, step, self.config.hold) for t, step in judged if step is not None and step > 0]
-        if not successes:
-            return
-        chosen = successes[:: max(1, len(successes) // GROWN)][:GROWN]
-        seed = derive_seed(self.config.seed, "grown")
-        fitted_on = [*session.experience, *(t for t, step in judged if step is None)]
-        losses = self.stack.model.fit(self.demonstrations, session.experience, seed, chosen)
-        self.stack.model.refit(fitted_on, seed)
-        session.log({f"grown/{k}": v for k, v in losses.items()} | {"grown/episodes": float(len(chosen))})
-
     def evaluate(self, policy: Policy, session: Session) -> Result:
-        """Fresh episodes for every evaluation seed, and as many for the cloned start of the same run."""
+        """Fresh episodes for every evaluation seed, and as many for the cloned start of the same run.
+
+        Their verdicts are read when nothing is left to be updated: neither the policy nor the reward that is kept.
+        """
         seeds = list(self.config.evaluation_seeds)
-        by_seed = [self._measure(policy, seed) for seed in seeds]
+        runs = [self._play(policy, seed) for seed in seeds]
         controls = getattr(self.learner, "controls", None)
         others = controls(session) if controls is not None and self.demonstrations else {}
-        compared = {name: self._measure(other, seeds[0]) for name, other in others.items()}
-        during = []
-        for rollouts, positions in session.during:
-            rate = judge_episodes(self._test_world, positions).success_rate
-            if rate is not None:
-                during.append((rollouts, rate))
-        return Result(policy, merge(by_seed), by_seed, compared, during)
+        compared = {name: self._play(other, seeds[0]) for name, other in others.items()}
+        self._keep_reward(session)
+        for world in (session.world, self._test_world):
+            world.sealed.unseal()
+        by_seed = [judge_episodes(self._test_world, positions) for positions in runs]
+        controlled = {name: judge_episodes(self._test_world, positions) for name, positions in compared.items()}
+        rates = [(rollouts, judge_episodes(self._test_world, positions)) for rollouts, positions in session.during]
+        during = [(rollouts, seen.success_rate) for rollouts, seen in rates if seen.success_rate is not None]
+        return Result(policy, merge(by_seed), by_seed, controlled, during)
+
+    def _recipe(self) -> dict[str, Any]:
+        from omegaconf import OmegaConf
+
+        recipe: Any = OmegaConf.to_container(self.config.reward_model, resolve=True)
+        return dict(recipe)
+
+    def _keep_reward(self, session: Session) -> None:
+        """The grown reward, or the one that trained where none could be grown."""
+        if self._growth is not None:
+            session.log(self._growth.finish(self.stack.model))
+        if self.learned:
+            save_reward_model(self.stack.model, self.config.reward_model, self.run.path / "reward_model")
 
     @property
     def test_world(self) -> World:
@@ -284,7 +271,9 @@ class Job:
         return self._test_world
 
     def close(self, session: Session) -> None:
-        """Frees both worlds."""
+        """Frees both worlds, and ends what is still being fitted."""
+        if self._growth is not None:
+            self._growth.close()
         session.world.close()
         self._test_world.close()
 
@@ -294,6 +283,6 @@ class Job:
         count = self.config.evaluate_every_episodes
         session.during.append((rollouts, run_episodes(self._test_world, policy, count, seed)[1]))
 
-    def _measure(self, policy: Policy, seed: int) -> Evaluation:
-        positions = run_episodes(self._test_world, policy, self.config.episodes, seed)[1]
-        return judge_episodes(self._test_world, positions)
+    def _play(self, policy: Policy, seed: int) -> list[int]:
+        """Evaluation episodes; where their verdicts are in the test world's sealed log."""
+        return run_episodes(self._test_world, policy, self.config.episodes, seed)[1]

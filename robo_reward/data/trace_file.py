@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +11,9 @@ from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.trace import Trace
 
 
-def write_trace(path: Path, trace: Trace) -> None:
-    """Writes the trace without its prices; ``path`` gives folder and stem."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
+def state_of(trace: Trace) -> dict[str, Any]:
+    """What a trace is made of without its prices, for ``save_state``; ``Trace(**state)`` takes it back."""
+    return {
         "task": trace.task,
         "state": trace.state,
         "action": trace.action,
@@ -29,7 +29,11 @@ def write_trace(path: Path, trace: Trace) -> None:
         "places": trace.places,
         "points": None if trace.points is None else dict(trace.points),
     }
-    save_state(path.parent, path.stem, state)
+
+
+def write_trace(path: Path, trace: Trace) -> None:
+    """Writes the trace without its prices; ``path`` gives folder and stem."""
+    save_state(path.parent, path.stem, state_of(trace))
 
 
 def read_trace(path: Path) -> Trace:
