@@ -37,11 +37,12 @@ lock: $(READY)
 	  --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
 	  --no-header --output-file requirements.lock
 
-# The lock is complete, so nothing else is resolved; pip takes over where uv cannot reach the registry.
+# The lock is complete, so nothing else is resolved; pip takes over where uv cannot reach the registry. Both compile
+# bytecode: where Python may not write it (PYTHONDONTWRITEBYTECODE), every start would compile torch anew.
 $(READY): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	test -x $(BIN)/uv || $(PIP) install uv
-	$(UV) pip install --python $(BIN)/python --no-deps --require-hashes --requirements requirements.lock || \
+	$(UV) pip install --python $(BIN)/python --compile-bytecode --no-deps --require-hashes --requirements requirements.lock || \
 	  $(PIP) install --no-deps --require-hashes --requirement requirements.lock
 	$(UV) pip install --python $(BIN)/python --no-deps --editable . || $(PIP) install --no-deps --editable .
 	touch $@

@@ -32,12 +32,17 @@ class Actor(nn.Module):
 
     def sample(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """A sampled action (B, A) and its log-probability (B,), with the exact tanh correction."""
+        action, log_prob, _ = self.sample_and_mode(state)
+        return action, log_prob
+
+    def sample_and_mode(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """``sample`` and ``mode`` in one pass."""
         mean, log_std = self.moments(state)
         noise = torch.randn_like(mean)
         raw = mean + log_std.exp() * noise
         gaussian = -0.5 * noise.square() - log_std - 0.5 * math.log(2 * math.pi)
         squash = 2 * (math.log(2) - raw - nn.functional.softplus(-2 * raw))
-        return torch.tanh(raw), (gaussian - squash).sum(-1)
+        return torch.tanh(raw), (gaussian - squash).sum(-1), torch.tanh(mean)
 
     def mode(self, state: Tensor) -> Tensor:
         """The deterministic action (B, A)."""

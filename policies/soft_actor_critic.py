@@ -60,7 +60,7 @@ class SoftActorCritic:
         rate = settings.learning_rate
         self.actor_optimizer = torch.optim.Adam(self.actor.parameters(), rate, fused=True)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), rate, fused=True)
-        self.temperature_optimizer = torch.optim.Adam([self.log_temperature], rate)
+        self.temperature_optimizer = torch.optim.Adam([self.log_temperature], rate, fused=True)
         self._target_entropy = settings.target_entropy_per_action * actions
         self.updates = 0
         self.anchor = settings.anchor
@@ -88,18 +88,17 @@ class SoftActorCritic:
 
     def update_actor(self, batch: Batch) -> float:
         """One step on the actor, its average and the temperature; returns the loss."""
-        action, log_prob = self.actor.sample(batch.state)
+        action, log_prob, mode = self.actor.sample_and_mode(batch.state)
         values = self.critic(torch.cat([batch.state, action], -1)).squeeze(-1).mean(0)
         loss = (self.log_temperature.exp().detach() * log_prob - values).mean()
         if self.anchor:
-            loss = loss + self.anchor * self.actor.mode(batch.state).square().sum(-1).mean()
-        self.actor_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+            loss = loss + self.anchor * mode.square().sum(-1).mean()
+        parameters = list(self.actor.parameters())  # backward would work out the critic's gradients too
+        for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+            parameter.grad = gradient
         self.actor_optimizer.step()
-        surprise = (log_prob.detach() + self._target_entropy).mean()
-        temperature_loss = -(self.log_temperature * surprise)
-        self.temperature_optimizer.zero_grad(set_to_none=True)
-        temperature_loss.backward()
+        # the gradient of -log_temperature * (log_prob + target entropy)
+        self.log_temperature.grad = -(log_prob.detach() + self._target_entropy).mean()
         self.temperature_optimizer.step()
         # early on the actor moves fast, and a slow average would evaluate its random start
         _lerp(self.average_actor, self.actor, self.settings.average_rate if self.updates > 1000 else 0.05)

@@ -75,6 +75,28 @@ def test_the_log_probability_is_that_of_a_squashed_gaussian() -> None:
     assert float((-log_prob).exp().mean()) == pytest.approx(4.0, rel=0.1)
 
 
+def test_an_update_of_the_actor_is_one_step_on_the_stated_losses_and_leaves_the_critic_alone() -> None:
+    torch.manual_seed(3)
+    agent, batch = trained(5, make(anchor=2.0)), bandit()
+    agent.critic.zero_grad()
+    other = copy.deepcopy(agent)
+    torch.manual_seed(4)
+    agent.update_actor(batch)
+    torch.manual_seed(4)
+    action, log_prob = other.actor.sample(batch.state)
+    values = other.critic(torch.cat([batch.state, action], -1)).squeeze(-1).mean(0)
+    temperature = other.log_temperature.exp().detach()
+    loss = (temperature * log_prob - values).mean() + 2.0 * other.actor.mode(batch.state).square().sum(-1).mean()
+    loss.backward()
+    for own, stated in zip(agent.actor.parameters(), other.actor.parameters(), strict=True):
+        assert own.grad is not None
+        assert stated.grad is not None
+        torch.testing.assert_close(own.grad, stated.grad, atol=1e-6, rtol=1e-4)
+    # -log_temperature * (log_prob + target entropy), which is -1 for one action
+    assert float(agent.log_temperature.grad) == pytest.approx(float(-(log_prob.detach() - 1.0).mean()), abs=1e-6)
+    assert all(p.grad is None for p in agent.critic.parameters())
+
+
 def test_a_restored_agent_goes_on_as_the_unbroken_one() -> None:
     torch.manual_seed(1)
     agent, other = trained(5, make()), make()

@@ -47,6 +47,16 @@ def test_no_augmentation_changes_nothing() -> None:
     assert torch.equal(augment(images, 0, 0.0), images)
 
 
+@pytest.mark.parametrize("shift", [0, 4])
+def test_brightened_copies_leave_the_originals_alone(shift: int) -> None:
+    torch.manual_seed(0)
+    images = torch.full((8, 3, 32, 32), 0.25)
+    brightened = augment(images, shift, 0.1)
+    assert (images == 0.25).all()
+    assert brightened.std((2, 3)).max() < 1e-6, "each picture as a whole"
+    assert brightened.mean((1, 2, 3)).std() > 0.01
+
+
 def test_the_encoder_keeps_where_things_are() -> None:
     torch.manual_seed(0)
     encoder = ConvEncoder(views=2, height=32, width=48)
