@@ -147,6 +147,12 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
             self._final = {name: self.render_view(name) for name in self._kept_views}
         return state, float(reward), terminated, truncated, {"success": self._success, "unstable": unstable}
 
+    def rest(self) -> Vector:
+        """In place of a reset that nobody would look at: the state (S,) in which the episode ended."""
+        assert self._last_state is not None
+        self._success = self._no_success()
+        return self._last_state.copy()
+
     def push(self, wrench: NDArray[np.float64]) -> None:
         """Forces (B, 6) on ``bodies`` during the next step: N and N m, world axes, at the centres of mass."""
         self._push = wrench

@@ -116,6 +116,10 @@ class VectorWorld:
             raise ValueError("reset(seed) must be called before the world can be observed")
         return self._observation
 
+    def rest_at_end(self) -> None:
+        """``reset`` will follow the episodes that have just begun: their ends need not begin others."""
+        self._vec.env_method("rest_at_end")
+
     def apply_force(self, force: NDArray[Any]) -> None:
         """Forces (N, B, 6) on ``bodies``, for the next ``step`` only: N and N m, world axes, at the centres of mass."""
         check_force(force, (self.num_worlds, len(self.bodies), 6))

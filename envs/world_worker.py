@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
@@ -25,13 +26,30 @@ class WorldWorker(gymnasium.Wrapper[Vector, Vector, Vector, Vector]):
 
     def __init__(self, env: SimEnv) -> None:
         super().__init__(env)
+        self._rests = self._resting = False
+
+    def rest_at_end(self) -> None:
+        """The present episode's end begins no other one: a reset that names a seed will."""
+        self._rests = True
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Vector, dict[str, Any]]:
         """Starts the next episode; ``options`` may name the world's seed."""
-        return self.env.reset(seed=(options or {}).get(WORLD_SEED, seed))
+        seed = (options or {}).get(WORLD_SEED, seed)
+        if seed is None and self._rests:
+            self._resting = True
+            return self.env.rest(), {}
+        self._rests = self._resting = False
+        return self.env.reset(seed=seed)
+
+    def restore(self, snapshot: Mapping[str, Any]) -> Vector:
+        """Goes on from a snapshot."""
+        self._rests = self._resting = False
+        return self.env.restore(snapshot)
 
     def step(self, action: Vector) -> tuple[Vector, float, bool, bool, dict[str, Any]]:
         """Steps, and ships an ended episode's last frames before anybody resets the world."""
+        if self._resting:
+            raise ValueError("the world's episode has ended and was to be followed by reset(seed): call it first")
         state, reward, terminated, truncated, info = self.env.step(action)
         if terminated or truncated:
             info["final_views"] = dict(self.env.final_views)

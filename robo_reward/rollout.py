@@ -34,6 +34,15 @@ class EndsEpisodes(Protocol):
         ...
 
 
+@runtime_checkable
+class Rests(Protocol):
+    """A world that can spare the reset after an episode, where the next one is begun by ``reset`` anyway."""
+
+    def rest_at_end(self) -> None:
+        """Asked after ``reset``, until the next one or ``restore``: the world shows its last state where it ended."""
+        ...
+
+
 class Stopper(Protocol):
     """Ends episodes by what it sees, never by what the simulator knows."""
 
@@ -144,6 +153,8 @@ def _wave(
     stopper: Stopper | None,
 ) -> list[Trace]:
     observation = world.reset(seed)
+    if world.num_worlds == 1 and isinstance(world, Rests):
+        world.rest_at_end()
     policy.reset(np.ones(world.num_worlds, bool))
     recorders = [Recorder(i, views, stride, world.fps, source) for i in range(wanted)]
     for recorder in recorders:
