@@ -248,8 +248,9 @@ class RlpdLearner:
             self._choose(session, training, training.audition.winner())
         assert training.prior is not None
         training.policy.prior = training.priors[training.prior]
-        learned = [p.judged >= 0.5 for p in training.played if p.kind == "trial"]
-        anchor = [p.judged >= 0.5 for p in training.played if p.kind == f"prior:{training.prior}"]
+        judged = [p for p in training.played if not np.isnan(p.judged)]  # none without a judge
+        learned = [p.judged >= 0.5 for p in judged if p.kind == "trial"]
+        anchor = [p.judged >= 0.5 for p in judged if p.kind == f"prior:{training.prior}"]
         trained = training.policy.agent.updates > 0
         keep = trained and (not learned or not anchor or _chance_better(anchor, learned) < self._confidence)
         training.policy.start("average" if keep else "prior", derive_rng(session.seed, "final"))
@@ -273,6 +274,9 @@ class RlpdLearner:
         training.audition.verdicts = {k: [(a, b) for a, b in v] for k, v in saved["verdicts"].items()}
         if saved["prior"] is not None and training.prior is None:
             self._settle(session, training, saved["prior"])
+        elif training.prior is not None:  # there was no audition: it was chosen before the first episode
+            for played in training.played:
+                self._store(session, training, played)
         training.policy.agent.load(saved["agent"])
         torch.manual_seed(derive_seed(session.seed, "restored"))
 

@@ -59,11 +59,15 @@ def pays_unbounded_level(transforms: Sequence[Transform]) -> str | None:
     name = None
     for transform in transforms:
         nature = nature_of(transform)
-        if nature.pays == "level":
+        if _is_level(nature):
             name = name_of(transform)
         elif getattr(transform, "absorbing", False):
             name = None
     return name
+
+
+def _is_level(nature: Nature) -> bool:
+    return nature.pays == "level" or nature.lifts
 
 
 def _check_reshapes_have_something(parts: Sequence[tuple[str, Nature]], has_base: bool) -> None:
@@ -135,6 +139,11 @@ def _check_lasting(parts: Sequence[tuple[str, Nature]]) -> None:
             raise UserError(
                 f"transform {name} pays a level after Absorbing, so success would end that income again and the policy "
                 f"be paid for avoiding it: put {name} before Absorbing {WAYS_OUT}"
+            )
+        if lasting and nature.role == "reshape" and not (nature.low is None and nature.high is None):
+            raise UserError(
+                f"transform {name} after Absorbing bounds what the lasting end is worth, so that hovering short of "
+                f"success would earn more than success: put {name} before Absorbing {WAYS_OUT}"
             )
         if lasting and name == "Absorbing":
             raise UserError("transform Absorbing twice: the last state would count as lasting twice over; keep one")
@@ -218,7 +227,7 @@ def _may_read(source: str, nature: Nature) -> bool:
 def _warn_about_absorbing(parts: Sequence[tuple[str, Nature]]) -> None:
     level = False
     for name, nature in parts:
-        level = level or nature.pays == "level"
+        level = level or _is_level(nature)
         if name == "Absorbing" and not level:
             warnings.warn(
                 f"transform {name} without a level before it: an event or a change that is paid once does not go on "

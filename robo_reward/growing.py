@@ -45,7 +45,7 @@ class Growth:
         paths = os.pathsep.join(path for path in sys.path if path)
         with open(folder / "output.txt", "wb") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "robo_reward.growing", str(folder)],
+                [sys.executable, "-P", "-m", "robo_reward.growing", str(folder)],  # the modules that this process has
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -90,9 +90,6 @@ def begin(session: Session, judge: Judge, recipe: Mapping[str, Any], hold: int, 
     if not successes or not isinstance(model, Saveable):
         return None
     chosen = successes[:: max(1, len(successes) // GROWN)][:GROWN]
-    folder = session.run.path / "growing"
-    shutil.rmtree(folder, ignore_errors=True)
-    model.save(folder / "present")
     traces: dict[str, Sequence[Trace]] = {
         "demonstrations": session.demonstrations,
         "experience": session.experience,
@@ -101,8 +98,15 @@ def begin(session: Session, judge: Judge, recipe: Mapping[str, Any], hold: int, 
     }
     given: dict[str, Any] = {name: [state_of(trace) for trace in kept] for name, kept in traces.items()}
     given |= {"recipe": dict(recipe), "seed": derive_seed(session.seed, "grown"), "threads": threads}
-    save_state(folder, "given", given)
-    return Growth(folder, len(chosen))
+    folder = session.run.path / "growing"
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        model.save(folder / "present")
+        save_state(folder, "given", given)
+        return Growth(folder, len(chosen))
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def fit_kept(folder: Path) -> None:

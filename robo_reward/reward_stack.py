@@ -154,14 +154,17 @@ class RewardStack:
         for trace, estimate in zip(traces, dense, strict=True):
             self._check_end(np.asarray([trace.terminated]), estimate.at(slice(-1, None)))
         rewards = [self._base_of(trace) for trace in traces]
-        steps = [[_outline(t, k, k == len(t) - 1) for k in range(len(t))] for t in traces]
+        whole = self.prices_ends
+        walks = {over: [_outlines(trace, over) for trace in traces] for over in {False, whole}}
         for transform in self.transforms:
             if isinstance(transform, EstimateFilter):
                 dense = [transform.filter(estimate) for estimate in dense]
             elif isinstance(transform, EpisodeTransform):
                 rewards = transform.price(rewards, list(zip(traces, dense, strict=True)))
             else:
-                rows = zip(rewards, steps, dense, strict=True)
+                # where nothing is bootstrapped after the end, a potential that is left there would be an income
+                over = whole and nature_of(transform).role == "potential"
+                rows = zip(rewards, walks[over], dense, strict=True)
                 rewards = [_along(deepcopy(transform), *row) for row in rows]
         return [reward.astype(np.float32) for reward in rewards]
 
@@ -268,8 +271,12 @@ def interpolate(estimate: Estimate, frame_steps: NDArray[np.int64], steps: int) 
     return Estimate(line(estimate.progress), gain, line(estimate.success), line(estimate.uncertainty), match)
 
 
-def _outline(trace: Trace, step: int, last: bool) -> Transition:
-    """The transition of one step without its pictures: all that transforms may look at."""
+def _outlines(trace: Trace, over: bool) -> list[Transition]:
+    """An episode's transitions without their pictures; ``over``: it terminated, be it that its time was up."""
+    return [_outline(trace, step, step == len(trace) - 1, over) for step in range(len(trace))]
+
+
+def _outline(trace: Trace, step: int, last: bool, over: bool) -> Transition:
     env_reward = np.full(1, np.nan, np.float32) if trace.env_reward is None else trace.env_reward[step : step + 1]
     states = trace.state[step : step + 2]
     return Transition(
@@ -277,8 +284,8 @@ def _outline(trace: Trace, step: int, last: bool) -> Transition:
         action=trace.action[step : step + 1],
         after=Observation({}, states[1:], (trace.task,)),
         env_reward=env_reward,
-        terminated=np.asarray([trace.terminated and last]),
-        truncated=np.asarray([trace.truncated and last]),
+        terminated=np.asarray([(trace.terminated or over) and last]),
+        truncated=np.asarray([trace.truncated and last and not over]),
     )
 
 

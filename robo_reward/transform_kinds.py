@@ -31,7 +31,7 @@ class Nature:
     ``pays``: what an objective pays for: a ``level`` at every step, a ``change``, or an ``event``.
     ``source``: the estimate that it reads, or that a filter changes. ``gamma``: a potential's discount. ``low``,
     ``high``: the range that a reshape confines the reward to. ``scales``: it only rescales what came before, by a
-    factor that a group shares.
+    factor that a group shares. ``lifts``: a reshape that pays even for nothing, so at every step, as a level does.
     """
 
     role: Role
@@ -42,6 +42,7 @@ class Nature:
     low: float | None = None
     high: float | None = None
     scales: bool = False
+    lifts: bool = False
 
 
 @runtime_checkable

@@ -242,7 +242,8 @@ class HilSerl:
         proposed = self.sight.propose(seen)[0]
         correction = np.clip((self._action(episode)[part] - proposed[:-1]) / max(self._scale, 1e-6), -1, 1)
         features = np.concatenate([seen, proposed], 1)
-        buffer.add(features, correction.astype(np.float32), self._price(episode)[part], False)
+        ended = self._stack.prices_ends and part.stop == len(episode.trace)  # else time was up: the value goes on
+        buffer.add(features, correction.astype(np.float32), self._price(episode)[part], ended)
 
     def _update(self, updates: int) -> dict[str, float]:
         demonstrated, losses = round(self._batch * self._share), []

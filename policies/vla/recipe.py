@@ -20,6 +20,7 @@ from robo_reward.policies.vla.checkpoint import (
 from robo_reward.policies.vla.features import ACTION, STATE, DataFacts, Names, check_sizes, take_sizes
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.normalisation import Stats, check_stats
+from robo_reward.policies.vla.precision import DTYPES, chosen_dtype
 
 Normalisation = Literal["auto", "data", "checkpoint"]
 Sizes = Literal["checkpoint", "data"]
@@ -37,10 +38,9 @@ class PolicyRecipe:
     ``type``: LeRobot's name of the policy, None: whatever ``path`` holds. ``path``: a checkpoint folder, a run of ours
     or a hub id; None builds from scratch. ``rename``: our camera or state names -> the policy's. ``views``: the cameras
     that a policy from scratch looks at, None: all. ``lora``: rank of LoRA adapters that are trained in place of the
-    weights, 0: none. ``dtype``: ``float32``, ``bfloat16`` or ``auto`` (bfloat16 on a GPU). ``normalisation`` of a
-    checkpoint: its own, the data's, or ``auto`` (its own if it has one, refused where the data lie far off). ``sizes``
-    of a checkpoint's states and actions: its own, or the ``data``'s, where it pads both: to train a base checkpoint for
-    another robot.
+    weights, 0: none. ``dtype``: one of ``precision.DTYPES``. ``normalisation`` of a checkpoint: its own, the data's, or
+    ``auto`` (its own if it has one, refused where the data lie far off). ``sizes`` of a checkpoint's states and
+    actions: its own, or the ``data``'s, where it pads both: to train a base checkpoint for another robot.
     ``settings``: fields of LeRobot's config of that policy; None leaves its default or the checkpoint's.
     """
 
@@ -64,7 +64,7 @@ class PolicyRecipe:
         if lora < 0:
             raise UserError(f"policy.lora={lora} must be 0 (none) or the adapters' rank")
         for name, value, known in (
-            ("dtype", dtype, ("auto", "float32", "bfloat16")),
+            ("dtype", dtype, DTYPES),
             ("normalisation", normalisation, ("auto", "data", "checkpoint")),
             ("sizes", sizes, ("checkpoint", "data")),
         ):
@@ -116,7 +116,7 @@ class PolicyRecipe:
             -bound if low is None else low,
             bound if high is None else high,
             module=self._adapted(policy),
-            dtype=("bfloat16" if device.startswith("cuda") else "float32") if self._dtype == "auto" else self._dtype,
+            dtype=chosen_dtype(self._dtype, device),
             seed=seed,
         )
 

@@ -13,7 +13,7 @@ from robo_reward.contracts import GroupRewardModel
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.reward_stack import RewardStack
 from robo_reward.trace import Trace
-from robo_reward.transform_kinds import nature_of
+from robo_reward.transform_kinds import name_of, nature_of
 
 Array = NDArray[np.float64]
 Pays = Literal["auto", "final", "max", "mean", "sum"]
@@ -39,8 +39,8 @@ class EpisodePricer:
 
     ``pays``: the reward of the last step (``final``; with transform=level the final progress, EVOLVE's reward), the
     ``max``, ``mean`` or ``sum`` over its steps. ``auto``: what the reward model says of groups (``GroupRewardModel``);
-    max for the simulator's success; sum for its dense reward and for chains that pay for changes or events, shape by
-    a potential or price whole episodes; final for levels.
+    max for the simulator's success; sum for its dense reward and for chains that pay for changes or events or price
+    whole episodes; final for levels.
     """
 
     def __init__(self, stack: RewardStack, pays: Pays = "auto") -> None:
@@ -48,6 +48,8 @@ class EpisodePricer:
             raise unknown_name("learner.pays", pays, PAYS)
         self._stack = stack
         self._grouped = pays == "auto" and isinstance(stack.model, GroupRewardModel)
+        if not self._grouped:
+            _check_potentials(stack)
         self.pays: Pays = _chosen(stack) if pays == "auto" else pays
 
     def price(self, groups: Sequence[Sequence[Trace]]) -> tuple[list[Array], list[list[Trace]]]:
@@ -76,11 +78,22 @@ class EpisodePricer:
         return float({"final": reward[-1], "max": reward.max(), "mean": reward.mean(), "sum": reward.sum()}[self.pays])
 
 
+def _check_potentials(stack: RewardStack) -> None:
+    """Potentials shape the steps of a critic that bootstraps; one number for an episode leaves nothing to shape."""
+    for transform in stack.transforms:
+        if nature_of(transform).role == "potential":
+            raise UserError(
+                f"transform {name_of(transform)} shapes steps for a critic, but here an episode is paid as a whole: "
+                "its shaping adds up to the same for all from one start, or to pay for progress at the end and against "
+                "reaching it early. Use transform=success, level, gain or accumulated"
+            )
+
+
 def _chosen(stack: RewardStack) -> Pays:
     if stack.model.needs.oracle == "success" and not stack.transforms:
         return "max"
     natures = [nature_of(transform) for transform in stack.transforms]
-    earned = any(n.pays in ("change", "event") or n.role == "potential" or n.scope == "episode" for n in natures)
+    earned = any(n.pays in ("change", "event") or n.scope == "episode" for n in natures)
     return "sum" if earned or stack.model.needs.oracle == "reward" else "final"
 
 

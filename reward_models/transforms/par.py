@@ -38,7 +38,7 @@ class Par:
         if not steepness > 0:
             raise UserError(f"transform par: steepness={steepness} must be above 0")
         self.base_reward: str | None = None
-        self.nature = Nature("reshape", low=0.0, high=1.0)
+        self.nature = Nature("reshape", low=0.0, high=1.0, lifts=True)
         self._references, self._steepness = tuple(float(r) for r in references), steepness
 
     def begin(self, first: Estimate, fresh: Flags) -> None:

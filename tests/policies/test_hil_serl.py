@@ -30,6 +30,7 @@ class Paid:
 
     def __init__(self, rule: Any) -> None:
         self.model, self._rule = SimpleNamespace(needs=SimpleNamespace(stride=1)), rule
+        self.prices_ends = False
 
     def price(self, trace: Trace) -> Trace:
         return replace(trace, reward=np.asarray(self._rule(trace), np.float32))
@@ -105,6 +106,17 @@ def test_what_a_person_did_lies_in_both_buffers() -> None:
     made._fill()
     assert len(made._own) == 6
     assert len(made._demonstrated) == 4 * 20 + 3
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_nothing_comes_after_an_episode_that_is_priced_as_a_whole(whole: bool) -> None:
+    made = learner()
+    made._stack.prices_ends = whole  # type: ignore[misc]
+    made.hear(episode(np.zeros(7), np.zeros((6, 2)), np.array([False, True, True, False, False, False])))
+    made._fill()
+    assert made._own._terminal[:7].tolist() == [0.0] * 5 + [float(whole), 0.0]
+    assert made._demonstrated._terminal[:22].nonzero().flatten().tolist() == ([19] if whole else [])
+    assert made._demonstrated._terminal[80:].sum() == 0, "what a person did ended in the middle of an episode"
 
 
 def test_what_is_owed_follows_from_steps_and_interventions() -> None:

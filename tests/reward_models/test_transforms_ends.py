@@ -11,12 +11,17 @@ import pytest
 
 from robo_reward.build import build_transforms
 from robo_reward.contracts import Estimate, Observation, RewardTransform, Transition
+from robo_reward.line_world import VIEW, LineReward, brightness
 from robo_reward.reward_models.transforms.absorbing import Absorbing
 from robo_reward.reward_models.transforms.completion import Completion
+from robo_reward.reward_models.transforms.gated import OutcomeGate
 from robo_reward.reward_models.transforms.gold import Gold
 from robo_reward.reward_models.transforms.hierarchy import Product
+from robo_reward.reward_models.transforms.level import Level
 from robo_reward.reward_models.transforms.normaliser import Normaliser
+from robo_reward.reward_models.transforms.potential import Potential
 from robo_reward.reward_models.transforms.stratified import Stratified
+from robo_reward.reward_stack import RewardStack
 from robo_reward.trace import Trace
 
 TIME_IS_UP = [False, True]
@@ -94,3 +99,23 @@ def test_a_group_is_verified_by_its_ends() -> None:
     dense = [np.full(3, value, np.float32) for value in (9.0, 0.1, 0.0)]
     ends = [paid[-1] for paid in Stratified(threshold=0.5).price(dense, seen)]
     assert ends == pytest.approx([0.1, 0.9, -0.1])
+
+
+@pytest.mark.parametrize("final", [0.1, 0.8])
+@pytest.mark.parametrize(("whole", "left"), [(True, 0.0), (False, 1.0)], ids=["whole episodes", "bootstrapped"])
+def test_a_potential_beside_what_prices_whole_episodes_leaves_nothing_behind(
+    final: float, whole: bool, left: float
+) -> None:
+    """Nothing is bootstrapped after such an episode, so what the shaping adds must be -Phi_0 whatever was reached."""
+    steps, gamma = 10, 0.9
+    places = np.linspace(0.2, final, steps + 1)
+    trace = Trace(
+        "go", np.zeros((steps + 1, 1), np.float32), np.zeros((steps, 1), np.float32), {VIEW: brightness(places)},
+        np.arange(steps + 1), 10.0, "policy",
+    )  # fmt: skip
+    objective: list[Any] = [Level(), OutcomeGate()] if whole else [Level()]
+    plain, shaped = (RewardStack(LineReward(), [*objective, *more]) for more in ([], [Potential(gamma)]))
+    added = shaped.price(trace).reward - plain.price(trace).reward  # type: ignore[operator]
+    seen = LineReward().estimate_episode(trace).progress
+    discounts = gamma ** np.arange(steps)
+    assert (discounts * added).sum() == pytest.approx(left * gamma**steps * seen[-1] - seen[0], abs=1e-5)

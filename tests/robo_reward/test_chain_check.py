@@ -51,6 +51,9 @@ REFUSED: list[tuple[list[Transform], str]] = [
     ([Level(), Absorbing(), Level()], "Level pays a level after Absorbing"),
     ([Level(), Absorbing(), Gold(), Accumulated()], "Accumulated pays a level after Absorbing"),
     ([Level(), Absorbing(), Absorbing()], "Absorbing twice"),
+    ([Level(), Absorbing(), Gain(), Clip(-2.5, 2.5)], "Clip after Absorbing bounds .* put Clip before Absorbing"),
+    ([Level(), Absorbing(), Par()], "Par after Absorbing"),
+    ([Level(), Absorbing(), Normaliser()], "Normaliser after Absorbing"),
     ([MinForm(), Normaliser()], "cannot stand in one chain"),
 ]
 WARNED: list[tuple[list[Transform], str]] = [
@@ -80,6 +83,8 @@ FINE: list[list[Transform]] = [
     [Gold(0.5), Gold(0.9)],
     [Gain(), Clip()],
     [Level(), Absorbing(), Gold()],
+    [Level(), Clip(), Absorbing(), Gold()],
+    [Gold(), Par(), Absorbing()],
     [Level(), OutcomeGate()],
     [Level(), Normaliser(), Potential()],
 ]
@@ -131,6 +136,8 @@ def test_levels_are_known() -> None:
     assert pays_unbounded_level([Level(), Potential()]) == "Level"
     assert pays_unbounded_level([Level(), Absorbing()]) is None
     assert pays_unbounded_level([Level(), Absorbing(), Level()]) == "Level"
+    assert pays_unbounded_level([Gold(), Par()]) == "Par", "it pays for nothing, too: half a reward at every step"
+    assert pays_unbounded_level([Gold(), Clip(0, 1)]) is None
 
 
 def test_modes_that_a_chain_cannot_do_are_refused() -> None:

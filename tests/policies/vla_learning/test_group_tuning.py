@@ -183,15 +183,20 @@ def test_rewards_of_an_episode() -> None:
     [
         ([Level()], "final"),
         ([Gain()], "sum"),
-        ([Gold(), Potential(gamma=0.98)], "sum"),
         ([Completion()], "sum"),
         ([MinForm()], "sum"),
         ([Level(), OutcomeGate()], "sum"),
     ],
-    ids=["level", "gain", "potential", "completion", "min_form", "gated"],
+    ids=["level", "gain", "completion", "min_form", "gated"],
 )
 def test_what_an_episode_is_worth_follows_from_what_the_chain_pays_for(chain: list[Any], pays: str) -> None:
     assert EpisodePricer(RewardStack(LineReward(), chain)).pays == pays
+
+
+@pytest.mark.parametrize("gamma", [0.98, 1.0])
+def test_a_potential_shapes_nothing_where_an_episode_is_paid_as_a_whole(gamma: float) -> None:
+    with pytest.raises(UserError, match=r"Potential shapes steps for a critic.*transform=success"):
+        EpisodePricer(RewardStack(LineReward(), [Gold(), Potential(gamma=gamma)]))
 
 
 def test_scales_that_normalised_advantages_cancel_are_refused() -> None:
