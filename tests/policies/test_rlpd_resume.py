@@ -1,4 +1,4 @@
-"""The default learner on the line world: resumed it goes the unbroken run's way; without a judge it keeps what it learned."""
+"""The default learner on the line world: resumed it goes the unbroken run's way; no judge, no verdicts."""
 
 from __future__ import annotations
 
