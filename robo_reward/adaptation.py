@@ -186,10 +186,12 @@ class Adaptation:
         before = self.hook.state()
         metrics = dict(self.hook.adapt(ground))
         self.done += 1
-        metrics["drift"] = self.hook.drift()
         # what was judged was played with the weights before the update
-        metrics |= self._weigh(before)
-        if self.bounds.drift is not None and metrics["drift"] > self.bounds.drift:
+        judged = self._weigh(before)
+        metrics |= judged | {"drift": self.hook.drift()}
+        returned = judged.get("rolled_back") == 1
+        # after a rollback ``before`` holds the weights that were just judged bad
+        if not returned and self.bounds.drift is not None and metrics["drift"] > self.bounds.drift:
             self.hook.go_back(before)
             self.ended = f"the policy has moved {metrics['drift']:.3g} nats, bounds.drift is {self.bounds.drift:g}"
         elif self.returns >= self.bounds.patience:

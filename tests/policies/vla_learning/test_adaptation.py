@@ -167,6 +167,13 @@ def test_drift_is_bounded_and_what_passes_the_bound_is_not_kept() -> None:
     assert "bounds.drift is 0.35" in adaptation.ended
 
 
+def test_a_drift_that_was_rolled_back_does_not_bring_the_bad_weights_back() -> None:
+    adaptation, hook, rows = adapted([1.0, 0.75, 0.25], rounds=3, fall=0.3, drift=0.25)
+    assert [row["rolled_back"] for row in rows] == [0, 0, 1]
+    assert (hook.weight, adaptation.returns, adaptation.ended) == (0, 1, "all rounds done")
+    assert rows[-1]["drift"] == 0, "of the weights that are kept"
+
+
 def test_state_goes_through_a_resume() -> None:
     adaptation, hook, _ = adapted([0.5, 0.5], rounds=2)
     again = Adaptation(Waster([]), Bounds(window=4), Told())
