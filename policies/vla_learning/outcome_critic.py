@@ -29,7 +29,7 @@ SURE = 0.02
 class CriticSettings:
     """``folds``: an episode's values are told by a network that saw only the others' outcomes. ``decay``: of
     generalised advantage estimation; 0 credits a decision with what it changed at once, 1 with all that came of it.
-    ``memory``: earlier episodes that are learned from too.
+    ``memory``: earlier episodes that are learned from too, on one scale with the present ones.
     """
 
     folds: int = 4
@@ -67,20 +67,24 @@ class OutcomeCritic:
         if folds < 2:
             raise UserError("the critic tells an episode by others, and an update has 1: set group.groups higher")
         moments = [self._moments(decisions) for decisions in episodes]
-        low, high = float(outcomes.min()), float(outcomes.max())
-        shares = (outcomes - low) / max(high - low, 1e-9)
+        # one scale for all that is learned from: the best of a round that failed is no success
+        earned = outcomes.tolist()
+        known = [*earned, *(reward for _, reward in self._kept)]
+        low, size = min(known), max(max(known) - min(known), 1e-9)
+        shares = (outcomes - low) / size
+        kept = [(m, (reward - low) / size) for m, reward in self._kept]
         generator = torch.Generator().manual_seed(derive_seed(self._seed, "critic", self._fits))
         self._fits += 1
         advantages: list[Array] = [np.zeros(0)] * len(episodes)
         for fold in range(folds):
             others = [(moments[e], float(shares[e])) for e in range(len(episodes)) if e % folds != fold]
-            value = _fitted([*others, *self._kept], generator)
+            value = _fitted([*others, *kept], generator)
             for e in range(fold, len(episodes), folds):
                 values = value(moments[e])
                 rewards = np.zeros(len(values))
                 rewards[-1:] = shares[e]
                 advantages[e] = gae(rewards, values, 1.0, self.settings.decay)[0]
-        found = [*self._kept, *zip(moments, shares.tolist(), strict=True)]
+        found = [*self._kept, *zip(moments, earned, strict=True)]
         self._kept = found[max(0, len(found) - self.settings.memory) :]
         return advantages
 

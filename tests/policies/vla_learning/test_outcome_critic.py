@@ -71,6 +71,23 @@ def test_earlier_episodes_are_learned_from_and_survive_a_checkpoint() -> None:
     assert len(one.state()["outcomes"]) == 20
 
 
+def test_a_round_that_failed_is_remembered_as_one() -> None:
+    """What rose from .2 to .3 does not count as a success where later ones earn 1."""
+    rng = np.random.default_rng(0)
+    failed, low = [episode(False, rng) for _ in range(32)], np.linspace(0.2, 0.3, 32)
+    held = [k % 2 == 0 for k in range(32)]
+    later, rewards = [episode(h, rng) for h in held], np.where(held, 1.0, 0.2)
+    critic = OutcomeCritic(make_policy(), CriticSettings(memory=128), 0)
+    critic.credit(failed, low)
+    state = critic.state()
+    assert state["outcomes"] == low.tolist(), "kept as they were earned"
+    credit = np.stack(critic.credit(later, rewards))[:, GRASP]
+    assert credit[held].mean() > 0.7, "a success is a surprise after so many failures"
+    again = OutcomeCritic(make_policy(), CriticSettings(memory=128), 0)
+    again.load(state)
+    np.testing.assert_array_equal(np.stack(again.credit(later, rewards))[:, GRASP], credit)
+
+
 def test_settings_and_numbers_that_cannot_be() -> None:
     for folds, decay, memory in ((1, 0.5, 0), (2, 1.5, 0), (2, 0.5, -1)):
         with pytest.raises(UserError):
