@@ -182,6 +182,7 @@ def _adapt(cfg: DictConfig, session: Session, policy: Policy, check: Check | Non
         raise UserError(f"adaptation builds a {type(hook).__name__}, which lacks a method of AdaptationHook")
     adaptation = Adaptation(hook, build(cfg.bounds), check)
     hook.bind(policy, adaptation.bounds.rounds, cfg.seed)
+    ground = BlindGround(session)
     latest = session.run.latest_checkpoint()
     if latest is None:
         before = measure()
@@ -189,8 +190,7 @@ def _adapt(cfg: DictConfig, session: Session, policy: Policy, check: Check | Non
         session.restore(latest)
         restored = session.restored or {}
         adaptation.load(restored["adaptation"])
-        before = restored["before"]
-    ground = BlindGround(session)
+        before, ground.earned = restored["before"], [(int(k), float(r)) for k, r in restored["earned"]]
     ground.heard.append(adaptation.hear)
     while not adaptation.ended:
         _round(cfg, session, adaptation, ground, before)
@@ -212,7 +212,8 @@ def _round(cfg: DictConfig, session: Session, adaptation: Adaptation, ground: An
     if not adaptation.ended and not session.left():
         adaptation.ended = "the budget of rollouts or steps is used up"
     if not adaptation.ended and adaptation.done % cfg.checkpoint_every == 0:
-        session.checkpoint({"adaptation": adaptation.state(), "before": before})
+        earned = [list(pair) for pair in ground.earned]
+        session.checkpoint({"adaptation": adaptation.state(), "before": before, "earned": earned})
 
 
 def _describe(cfg: DictConfig, session: Session, source: dict[str, Any]) -> None:

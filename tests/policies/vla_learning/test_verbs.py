@@ -237,7 +237,7 @@ def test_adapt_goes_on_from_a_run_and_is_oracle_free(settings: Path, tuned: Path
 def test_adapt_resumes(settings: Path, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from robo_reward.adaptation import Adaptation
 
-    called("adapt", settings, tmp_path / "whole", f"run={tuned}", *ADAPT)
+    whole = called("adapt", settings, tmp_path / "whole", f"run={tuned}", *ADAPT)
     play = Adaptation.round
 
     def interrupted(self: Adaptation, ground: Any) -> dict[str, float]:
@@ -249,8 +249,10 @@ def test_adapt_resumes(settings: Path, tuned: Path, tmp_path: Path, monkeypatch:
         patched.setattr(Adaptation, "round", interrupted)
         with pytest.raises(KeyboardInterrupt):
             called("adapt", settings, tmp_path / "broken", f"run={tuned}", *ADAPT)
-    called("adapt", settings, tmp_path / "broken", f"run={tuned}", *ADAPT, "resume=true")
+    resumed = called("adapt", settings, tmp_path / "broken", f"run={tuned}", *ADAPT, "resume=true")
     assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
+    assert resumed["notes"] == whole["notes"]
+    assert resumed["notes"]["rewarded_episodes"] == resumed["rollouts"] == 8
 
 
 def test_a_hook_is_one_file(settings: Path, tuned: Path, tmp_path: Path) -> None:
