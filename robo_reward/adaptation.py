@@ -5,6 +5,7 @@ A hook is an object that a user can write in one file. ``bind`` is the single ar
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,7 +39,7 @@ class AdaptationHook(Protocol):
         ...
 
     def drift(self) -> float:
-        """How far the policy has moved, in nats (KL from where it began)."""
+        """How far the policy has moved, in nats (KL from where it began); NaN: it cannot be told."""
         ...
 
     def state(self) -> dict[str, Any]: ...
@@ -182,7 +183,16 @@ class Adaptation:
         return float(np.mean(np.asarray(self._verdicts) >= 0.5)) if self._verdicts else None
 
     def round(self, ground: Playground) -> dict[str, float]:
-        """One round: metrics, among them ``judged`` and whether weights were put back."""
+        """One round: metrics, among them ``judged`` and whether weights were put back.
+
+        Raises:
+            UserError: the drift is bounded, and the hook cannot tell it.
+        """
+        if self.bounds.drift is not None and not self.done and math.isnan(self.hook.drift()):
+            raise UserError(
+                f"bounds.drift={self.bounds.drift:g} cannot be kept: how far the policy moves is not known here (with "
+                "noise.level=0 no step is random): set noise.level above 0, or bounds.drift=null"
+            )
         before = self.hook.state()
         metrics = dict(self.hook.adapt(ground))
         self.done += 1
@@ -191,7 +201,7 @@ class Adaptation:
         metrics |= judged | {"drift": self.hook.drift()}
         returned = judged.get("rolled_back") == 1
         # after a rollback ``before`` holds the weights that were just judged bad
-        if not returned and self.bounds.drift is not None and metrics["drift"] > self.bounds.drift:
+        if not returned and self.bounds.drift is not None and not metrics["drift"] <= self.bounds.drift:
             self.hook.go_back(before)
             self.ended = f"the policy has moved {metrics['drift']:.3g} nats, bounds.drift is {self.bounds.drift:g}"
         elif self.returns >= self.bounds.patience:

@@ -97,6 +97,9 @@ def divergence(log_ratio: Tensor, random: Tensor) -> Tensor:
 class ClippedUpdate:
     """Steps a policy's weights, and those of its likelihood, by decisions and their advantages."""
 
+    by_ratios = True
+    """Whether ``run`` learns from log-probabilities of what was drawn."""
+
     def __init__(self, policy: LeRobotPolicy, likelihood: Likelihood, settings: UpdateSettings) -> None:
         self._policy, self._likelihood, self.settings = policy, likelihood, settings
         self.weights = trained_weights(policy, settings.train)

@@ -28,7 +28,7 @@ class FlowNoise:
     noise, so that nothing is added) or ``noise`` (Flow-Noise, ReinFlow: Euler's mean, a learned deviation). ``level``:
     a of sde (0.5) and of cps, from 0 (the policy's own sampler) to 1. ``noisy``: random steps, ``all`` or ``one`` drawn
     for every chunk (the others are Euler's). ``last``: whether the last step may be random; its deviation is so small
-    that ratios blow up there.
+    that ratios blow up there; that of cps is 0, so it never is.
     """
 
     kind: Kind = "sde"
@@ -45,7 +45,11 @@ class FlowNoise:
             raise UserError(f"noise.level={self.level} must be within 0 (no noise) and 1; 0.5 is usual")
 
     def candidates(self, steps: int) -> int:
-        """How many of ``steps`` Euler steps, counted from the first, may be random."""
+        """How many of ``steps`` Euler steps, counted from the first, may be random; 0: it is the policy's own."""
+        if self.level == 0 and self.kind != "noise":
+            return 0
+        if self.kind == "cps":  # of which the last step has no deviation
+            return steps - 1
         return steps if self.last or steps == 1 else steps - 1
 
 
@@ -63,7 +67,7 @@ def transition(kind: Kind, x: Tensor, v: Tensor, t: float, d: float, level: floa
 
     ``noise`` gives Euler's mean and 0: its deviation is learned.
     """
-    action, noise, after = x - t * v, x + (1 - t) * v, t - d
+    action, noise, after = x - t * v, x + (1 - t) * v, max(0.0, t - d)
     if kind == "sde":
         std = sde_std(t, d, level)
         return action * (1 - after) + noise * (after - std**2 / (2 * t)), std

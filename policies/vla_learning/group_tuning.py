@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,15 +77,27 @@ class GroupTuner:
         noise: FlowNoise,
         seed: int,
     ) -> None:
+        """Raises UserError for a policy whose chunks have no likelihood, and for noise that the update cannot use."""
         self.policy, self.settings, self.seed = policy, group, seed
         self.likelihood = likelihood_of(policy, noise, group.temperature)
         self.update = KINDS[update.way](policy, self.likelihood, update)
+        if self.by_ratios and not self.likelihood.tells:
+            raise UserError(
+                f"noise.kind={noise.kind} noise.level={noise.level:g}: no step of the sampler is random, and "
+                f"update.way={update.way} learns from the log-probabilities of random steps: set noise.level above 0 "
+                "(0.5 is usual), noise.kind=sde where the policy takes a single step, or update.way=imitate"
+            )
         self.explorer = ExploringPolicy(policy, self.likelihood)
         self.critic = None if group.critic is None else OutcomeCritic(policy, group.critic, seed)
         self.played = self.skipped = self.updates = 0
         self.first = self.values()
         self._recent: list[Decision] = []
         self.last: list[Group] = []
+
+    @property
+    def by_ratios(self) -> bool:
+        """Whether it learns from log-probabilities."""
+        return self.update.by_ratios
 
     def round(self, ground: Playground, stopper: Stopper | None = None) -> dict[str, float]:
         """Plays groups, prices them and makes one update; metrics. Without a group that differs nothing is changed."""
@@ -154,7 +167,12 @@ class GroupTuner:
 
     @torch.no_grad()
     def drift(self) -> float:
-        """About KL(present || as tuning began), in nats a random step, over decisions of the last update."""
+        """About KL(present || as tuning began), in nats a random step, over decisions of the last update.
+
+        NaN where no step is random: it cannot be told.
+        """
+        if not self.likelihood.tells:
+            return math.nan
         if not self._recent:
             return 0.0
         now = self.values()

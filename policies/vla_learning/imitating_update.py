@@ -31,6 +31,8 @@ class ImitatingUpdate(ClippedUpdate):
     other episodes, where ratios over the same hundred do not.
     """
 
+    by_ratios = False
+
     def run(self, decisions: Sequence[Decision], advantages: Tensor, seed: int) -> dict[str, float]:
         """The steps by ``decisions`` with ``advantages`` (B,); what is drawn follows from ``seed``."""
         settings, generator = self.settings, torch.Generator().manual_seed(seed)

@@ -52,6 +52,11 @@ def joined(draws: Sequence[Draw]) -> Draw:
 class Likelihood(Protocol):
     """A way to draw chunks from a policy. Batches are what the policy's own preprocessor gives."""
 
+    @property
+    def tells(self) -> bool:
+        """Whether anything of a draw is random beyond its first noise: else all its log-probabilities are 0."""
+        ...
+
     def draw(self, batch: Mapping[str, Any], generator: torch.Generator) -> Draw:
         """Draws a chunk for every observation; the generator lives on the CPU."""
         ...
@@ -71,6 +76,11 @@ class FlowLikelihood:
     def __init__(self, field: FlowField, noise: FlowNoise) -> None:
         self.field, self.noise = field, noise
         self.head = NoiseHead(field.shape) if noise.kind == "noise" else None
+
+    @property
+    def tells(self) -> bool:
+        """Whether any step is random."""
+        return self.noise.candidates(self.field.steps) > 0
 
     def modules(self) -> Iterable[nn.Module]:
         """Flow-Noise's head, if there is one."""
@@ -126,7 +136,7 @@ class FlowLikelihood:
         steps = self.field.steps
         candidates = self.noise.candidates(steps)
         random = torch.zeros(count, steps, dtype=torch.bool)
-        if self.noise.level == 0 and self.noise.kind != "noise":
+        if not candidates:
             return random
         if self.noise.noisy == "all":
             random[:, :candidates] = True
@@ -137,6 +147,8 @@ class FlowLikelihood:
 
 class TokenLikelihood:
     """Chunks of a policy that says every number as a token, drawn at a temperature above 0."""
+
+    tells = True
 
     def __init__(self, policy: Any, temperature: float = 1.6) -> None:
         if not temperature > 0:

@@ -87,6 +87,11 @@ class PreferenceTuner(GroupTuner):
             raise UserError("learner=dpo shares noise between the two of a pair, so it takes flow policies (head=flow)")
         self._field, self._preferences = self.likelihood.field, preferences or PreferenceSettings()
 
+    @property
+    def by_ratios(self) -> bool:
+        """It compares flow errors."""
+        return False
+
     def improve(self, kept: list[Group]) -> dict[str, float]:
         """Some epochs over the pairs."""
         return self.learn(pairs_of(kept, self._preferences))

@@ -30,6 +30,8 @@ class ShiftUpdate(ClippedUpdate):
     the result, at most so much that chunks are shifted by ``reach`` (root mean square).
     """
 
+    by_ratios = False
+
     def __init__(self, policy: LeRobotPolicy, likelihood: Likelihood, settings: UpdateSettings) -> None:
         """Raises UserError for policies that are no flow."""
         super().__init__(policy, likelihood, settings)

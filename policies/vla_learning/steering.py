@@ -33,6 +33,8 @@ class NoiseSteering:
     DSRL for pi0.
     """
 
+    tells = False
+
     def __init__(self, policy: LeRobotPolicy, reach: float) -> None:
         self.field: FlowField = flow_of(policy)
         self.reach = reach

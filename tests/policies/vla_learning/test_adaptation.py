@@ -27,6 +27,7 @@ from robo_reward.explorers import RandomPolicy
 from robo_reward.line_world import LineReward, LineWorld
 from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
 from robo_reward.policies.vla_learning.evolve import Evolve
+from robo_reward.policies.vla_learning.flow_sde import FlowNoise
 from robo_reward.policies.vla_learning.group_tuning import GroupSettings
 from robo_reward.policies.vla_learning.stream import StreamAdaptation
 from robo_reward.rollout import EndsEpisodes
@@ -165,6 +166,25 @@ def test_drift_is_bounded_and_what_passes_the_bound_is_not_kept() -> None:
     assert len(rows) == 4
     assert hook.weight == 3
     assert "bounds.drift is 0.35" in adaptation.ended
+
+
+def test_a_bound_on_a_drift_that_cannot_be_told_is_refused() -> None:
+    hook = Evolve(GroupSettings(1, 4, 1, 0.0), UpdateSettings(way="imitate"), FlowNoise(level=0.0), stop=None)
+    hook.bind(make_policy(), 2, 0)
+    session = make_session()
+    with pytest.raises(UserError, match=r"bounds\.drift=2 cannot be kept"):
+        Adaptation(hook, Bounds(rounds=2, drift=2.0), None).round(ground_of(session))
+    assert session.tally.rollouts == 0, "before anything was played"
+
+
+def test_a_drift_that_is_not_a_number_is_not_kept() -> None:
+    hook = Waster([1.0] * 3)
+    hook.drift = lambda: float("nan") if hook.weight > 1 else 0.0  # type: ignore[method-assign]
+    adaptation = Adaptation(hook, Bounds(rounds=3, drift=1.0), None)
+    ground = ground_of(make_session())
+    while not adaptation.ended:
+        adaptation.round(ground)
+    assert (hook.weight, adaptation.done) == (1, 2)
 
 
 def test_a_drift_that_was_rolled_back_does_not_bring_the_bad_weights_back() -> None:

@@ -162,6 +162,20 @@ def test_an_update_stops_where_the_policy_has_moved_too_far() -> None:
     assert metrics["steps"] < 8
 
 
+def test_ratios_need_random_steps_and_the_other_updates_say_that_they_cannot_tell_a_drift() -> None:
+    still, group = FlowNoise(level=0.0), GroupSettings(1, 4, 1, 0.0)
+    with pytest.raises(UserError, match=r"noise\.level=0: no step .* set noise\.level above 0"):
+        GroupTuner(make_policy(), group, UpdateSettings(), still, 0)
+    for tuner in (
+        GroupTuner(make_policy(), group, UpdateSettings(way="imitate"), still, 0),
+        PreferenceTuner(make_policy(), group, UpdateSettings(), still, 0),
+    ):
+        assert tuner.round(Playground(make_session()))["groups"] == 1
+        assert np.isnan(tuner.drift())
+    GroupTuner(make_policy(), group, UpdateSettings(), FlowNoise("noise", level=0.0), 0)
+    GroupTuner(make_policy("tokens"), group, UpdateSettings(), still, 0)
+
+
 def test_a_tuner_that_was_saved_goes_the_same_way() -> None:
     goes_on_as_saved(tuner_of)
 

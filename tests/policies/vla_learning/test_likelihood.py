@@ -15,7 +15,15 @@ from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.recipe import PolicyRecipe
 from robo_reward.policies.vla.training_data import deltas
-from robo_reward.policies.vla_learning.flow_sde import KINDS, FlowNoise, Kind, NoiseHead, log_normal, sde_std
+from robo_reward.policies.vla_learning.flow_sde import (
+    KINDS,
+    FlowNoise,
+    Kind,
+    NoiseHead,
+    log_normal,
+    sde_std,
+    transition,
+)
 from robo_reward.policies.vla_learning.likelihood import FlowLikelihood, TokenLikelihood, likelihood_of
 from robo_reward.trace import Trace
 
@@ -77,6 +85,21 @@ def test_without_noise_it_is_the_policys_own_sampler(
     own = policy.policy.predict_action_chunk(dict(batch), noise=drawn.trail[:, 0])
     torch.testing.assert_close(drawn.chunk, own, rtol=1e-4, atol=1e-5)
     assert not drawn.random.any()
+
+
+@pytest.mark.parametrize("steps", [1, 5, 10])
+@pytest.mark.parametrize("noisy", ["all", "one"])
+def test_the_last_step_of_cps_has_no_deviation_and_is_not_random(steps: int, noisy: Any) -> None:
+    likelihood = FlowLikelihood(ToyField(steps), FlowNoise("cps", noisy=noisy, last=True))
+    drawn = likelihood.draw({"x": torch.zeros(8, 1)}, drawer())
+    assert drawn.log_prob.isfinite().all()
+    assert not drawn.random[:, -1].any()
+    assert likelihood.tells == bool(drawn.random.any()) == (steps > 1)
+    assert drawn.random.sum(1).tolist() == [min(1, steps - 1) if noisy == "one" else steps - 1] * 8
+    x = torch.zeros(1, 1, 1)
+    for k in range(steps):
+        t = 1.0 - k / steps
+        assert transition("cps", x, x, t, 1 / steps, 0.5)[1] >= 0
 
 
 @pytest.mark.parametrize("kind", ["nano_vla", "smolvla"])
