@@ -19,7 +19,6 @@ from robo_reward.policies.vla_learning.given_policy import GivenPolicy
 from robo_reward.policies.vla_learning.grpo import built_policy
 from robo_reward.policies.vla_learning.steering import NoiseSteering, SteeredPolicy, features_of
 from robo_reward.policies.vla_learning.step_discounts import check_no_step_discount
-from robo_reward.rollout import rollout
 from robo_reward.seeding import derive_rng, derive_seed, seed_everything
 from robo_reward.session import Session
 
@@ -101,10 +100,7 @@ class DsrlLearner(GivenPolicy):
         count = world.num_worlds if session.budget.rollouts is None else min(
             world.num_worlds, session.budget.rollouts - number
         )  # fmt: skip
-        traces = list(
-            rollout(world, explorer, count, seed, views=ground.views, stride=ground.stride, stopper=session.stopper)
-        )
-        ground.count(traces)
+        traces = ground.fresh(explorer, seed, count, number, session.stopper)
         made = 0
         for index, trace in enumerate(traces):
             with session.pricing():

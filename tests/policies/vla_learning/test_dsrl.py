@@ -47,9 +47,8 @@ class Silent:
 
 
 def learner_of(**more: Any) -> DsrlLearner:
-    learner = DsrlLearner(
-        warmup=8, ratio=8.0, batch=64, checkpoint_every=1000, sac=SacSettings(gamma=0.8, anchor=0.0), **more
-    )
+    settings: dict[str, Any] = {"warmup": 8, "ratio": 8.0, "batch": 64, "checkpoint_every": 1000} | more
+    learner = DsrlLearner(sac=SacSettings(gamma=0.8, anchor=0.0), **settings)
     learner.take_policy(Recipe())
     return learner
 
@@ -74,6 +73,21 @@ def test_a_toy_reward_rises_and_the_policy_is_not_changed(steered: tuple[Policy,
     torch.manual_seed(0)
     for one, other in zip(policy.policy.policy.parameters(), make_policy().policy.parameters(), strict=True):  # type: ignore[attr-defined]
         assert torch.equal(one, other)
+
+
+def test_its_episodes_walk_through_the_tasks() -> None:
+    begun: list[int] = []
+
+    class Walking(LineWorld):
+        tasks = ("a", "b", "c", "d", "e")
+
+        def begin_at(self, number: int) -> None:
+            begun.append(number)
+
+    session = make_session(worlds=2, run=Silent(), rollouts=5)
+    session.world = Walking(2, 10)
+    learner_of(warmup=2).learn(session)
+    assert begun == [0, 2, 4], "a wave begins where the last one ended"
 
 
 def test_it_is_saved_whole(steered: tuple[Policy, Session], tmp_path: Path) -> None:
