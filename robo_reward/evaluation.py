@@ -11,6 +11,7 @@ from robo_reward.rollout import OnStep, rollout
 from robo_reward.sealed_log import Outcome
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
+from robo_reward.walking import repeated_starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +49,40 @@ def run_episodes(
     views: Sequence[str] = (),
     stride: int = 1,
     on_step: OnStep | None = None,
+    first: int = 0,
 ) -> tuple[list[Trace], list[int]]:
     """Runs the policy; the traces, and where their verdicts are in the world's sealed log.
 
-    The same seed gives the same episodes in every world of the same task, whatever it did before.
+    The same seed gives the same episodes in every world of the same task, whatever it did before. ``first``: the
+    number of the first episode, for worlds whose episodes walk through tasks or stored starts.
     """
     seed = derive_seed(seed, "evaluation episodes")
-    played = rollout(world, policy, episodes, seed, views=views, stride=stride, source="evaluation", on_step=on_step)
+    played = rollout(
+        world, policy, episodes, seed, views=views, stride=stride, source="evaluation", on_step=on_step, first=first
+    )
     traces = list(played)
     return traces, [int(t.meta["outcome"]) for t in traces]
+
+
+def run_seeds(
+    world: World, policy: Policy, episodes: int, seeds: Sequence[int], on_step: OnStep | None = None
+) -> list[list[int]]:
+    """Runs ``episodes`` under each seed; of each seed, where its verdicts are in the world's sealed log.
+
+    Stored starts do not depend on a seed, so each seed goes on in them where the last one ended. Where there are too
+    few, a printed line says how many episodes begin where an earlier one did.
+    """
+    whole = episodes * len(seeds)
+    repeated = repeated_starts(world, whole)
+    if repeated:
+        print(
+            f"{whole} evaluation episodes are more than the stored starts: {repeated} begin where an earlier one did, "
+            "and the interval is too narrow by as much; lower episodes, or give fewer evaluation_seeds",
+            flush=True,
+        )
+    return [
+        run_episodes(world, policy, episodes, s, on_step=on_step, first=k * episodes)[1] for k, s in enumerate(seeds)
+    ]
 
 
 def judge_episodes(world: World, positions: Sequence[int]) -> Evaluation:

@@ -12,7 +12,7 @@ from robo_reward.bounds import check_unit_actions
 from robo_reward.build import build, build_stack, build_test_world, build_world, model_folder, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, Policy, World
 from robo_reward.errors import UserError, unknown_name
-from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes
+from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes, run_seeds
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting.episodes import HOLLOW_NOISE, check_lengths, episode_horizon
 from robo_reward.gathering import build_learner, gather_demonstrations
@@ -239,10 +239,10 @@ class Job:
         Their verdicts are read when nothing is left to be updated: neither the policy nor the reward that is kept.
         """
         seeds = list(self.config.evaluation_seeds)
-        runs = [self._play(policy, seed) for seed in seeds]
+        runs = run_seeds(self._test_world, policy, self.config.episodes, seeds)
         controls = getattr(self.learner, "controls", None)
         others = controls(session) if controls is not None and self.demonstrations else {}
-        compared = {name: self._play(other, seeds[0]) for name, other in others.items()}
+        compared = {name: self._play(other, seeds[0]) for name, other in others.items()}  # the first seed's episodes
         self._keep_reward(session)
         for world in (session.world, self._test_world):
             world.sealed.unseal()

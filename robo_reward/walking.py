@@ -34,17 +34,29 @@ def number_of_tasks(world: World) -> int:
     return len(world.tasks) if isinstance(world, Walks) else 1
 
 
-def about_starts(world: World, parts: Sequence[Sequence[bool | None]]) -> dict[str, Any]:
-    """What a summary notes of evaluations that each began at episode 0: ``starts``, and ``success_by_task``.
+def repeated_starts(world: World, episodes: int) -> int:
+    """Of episodes 0 to ``episodes`` - 1, how many begin in a stored start that an earlier one began in.
 
-    The latter is "<place>: <instruction>" -> success rate. Empty for worlds that do not walk.
+    A world whose starts are stored has ``stored_starts``, of each task how many; others draw each anew: 0.
+    """
+    stored: Sequence[int] = getattr(world, "stored_starts", ())
+    return sum(max(0, len(range(k, episodes, len(stored))) - count) for k, count in enumerate(stored))
+
+
+def about_starts(world: World, parts: Sequence[Sequence[bool | None]]) -> dict[str, Any]:
+    """What a summary notes of evaluations of which each began at the episode after the last one's.
+
+    ``evaluated_starts``: of what kind they are; ``evaluated_from``: the number of each evaluation's first episode;
+    ``repeated_starts``; ``success_by_task``: "<place>: <instruction>" -> success rate. Empty for worlds that do not
+    walk.
     """
     if not isinstance(world, Walks):
         return {}
-    count = len(world.tasks)
-    rows = {
-        f"{place}: {task}": [bool(success) for part in parts for success in part[place::count]]
-        for place, task in enumerate(world.tasks)
+    count, whole = len(world.tasks), [bool(success) for part in parts for success in part]
+    rows = {f"{place}: {task}": whole[place::count] for place, task in enumerate(world.tasks)}
+    return {
+        "evaluated_starts": getattr(world, "starts", None),
+        "evaluated_from": [sum(len(part) for part in parts[:k]) for k in range(len(parts))],
+        "repeated_starts": repeated_starts(world, len(whole)),
+        "success_by_task": {task: sum(row) / len(row) for task, row in rows.items() if row},
     }
-    by_task = {task: sum(row) / len(row) for task, row in rows.items() if row}
-    return {"evaluated_starts": getattr(world, "starts", None), "success_by_task": by_task}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 
 from robo_reward.contracts import Flags, Floats, Observation, Oracle
-from robo_reward.envs.libero.catalogue import HORIZONS, LiberoTask, find_tasks
+from robo_reward.envs.libero.catalogue import HORIZONS, LiberoTask, find_tasks, shipped_states
 from robo_reward.envs.libero.installation import find_assets
 from robo_reward.envs.libero.libero_env import VIEWS, LiberoEnv
 from robo_reward.envs.libero.pictures import Meshes
@@ -42,15 +43,21 @@ class LiberoWorld(VectorWorld):
         workers: Workers = "in_process",
         oracle: Oracle = "none",
         stand_in_visuals: bool = False,
-        tasks: Sequence[str] = (),
+        tasks: Sequence[LiberoTask] = (),
         starts: Starts = "reset",
     ) -> None:
         super().__init__(factories, workers, oracle)
         self.stand_in_visuals = stand_in_visuals
-        self.tasks, self.starts = tuple(tasks), starts
+        self.tasks, self.starts = tuple(task.instruction for task in tasks), starts
+        self._found = tuple(tasks)
         self._walks = len(self.tasks) > 1
         self._first = 0
         self._earlier = self._task
+
+    @functools.cached_property
+    def stored_starts(self) -> tuple[int, ...]:
+        """Of each task, how many different starts are stored; () where each is drawn by the seed."""
+        return tuple(len(shipped_states(task)) for task in self._found) if self.starts == "shipped" else ()
 
     def reset(self, seed: int) -> Observation:
         """Starts an episode in every world: the first ones, or those that ``begin_at`` named."""
@@ -159,4 +166,4 @@ def make_world(
     clock = Clock(HORIZONS[suite] if horizon is None else horizon, action_repeat)
     shown, spread = (camerawork, clock, starts, meshes, timing), Spread(joint_noise, target_shift)
     factories = [partial(make_env, tasks, *shown, i, num_worlds, spread) for i in range(num_worlds)]
-    return LiberoWorld(factories, workers, oracle, stand_in, [task.instruction for task in tasks], starts)
+    return LiberoWorld(factories, workers, oracle, stand_in, tasks, starts)

@@ -168,14 +168,14 @@ def _adapt(cfg: DictConfig, session: Session, policy: Policy, check: Check | Non
     """Before, the rounds, after; verdicts are read when nothing will be updated any more."""
     from robo_reward.adaptation import Adaptation, AdaptationHook, BlindGround
     from robo_reward.build import build
-    from robo_reward.evaluation import judge_episodes, run_episodes
+    from robo_reward.evaluation import judge_episodes, run_seeds
     from robo_reward.reward_truth import told_apart
 
     test_world = session.test_world
     assert test_world is not None
 
     def measure() -> list[list[int]]:
-        return [run_episodes(test_world, policy, cfg.episodes, seed)[1] for seed in cfg.evaluation_seeds]
+        return run_seeds(test_world, policy, cfg.episodes, cfg.evaluation_seeds)
 
     hook = build(cfg.adaptation)
     if not isinstance(hook, AdaptationHook):

@@ -169,13 +169,13 @@ def _chosen(cfg: DictConfig) -> dict[str, Any]:
 
 
 def _measure(cfg: DictConfig, world: World, policy: Policy) -> list[Evaluation]:
-    from robo_reward.evaluation import judge_episodes, run_episodes
+    from robo_reward.evaluation import judge_episodes, run_seeds
     from robo_reward.viewer import Viewer
 
     viewer = Viewer.of(world) if cfg.view else None
     try:
         on_step = None if viewer is None else viewer.show
-        played = [run_episodes(world, policy, cfg.episodes, seed, on_step=on_step)[1] for seed in cfg.evaluation_seeds]
+        played = run_seeds(world, policy, cfg.episodes, cfg.evaluation_seeds, on_step)
     finally:
         if viewer is not None:
             viewer.close()
@@ -199,32 +199,44 @@ def _describe(
     summary.success_by_seed = [part.success_rate for part in parts]
     summary.env_return, summary.nan_resets = whole.env_return, world.nan_resets
     summary.stand_in_visuals = bool(getattr(world, "stand_in_visuals", False))
+    starts = about_starts(world, [part.successes for part in parts])
     summary.notes = {
         "run": str(cfg.run),
         "horizon": cfg.horizon,
         "execute": cfg.execute,
-        "reproduced": _reproduced(cfg, source, summary),
+        "reproduced": _reproduced(cfg, source, summary, starts),
+        **starts,
     }
-    summary.notes |= about_starts(world, [part.successes for part in parts])
 
 
-def _reproduced(cfg: DictConfig, source: Mapping[str, Any], summary: Summary) -> bool | None:
-    """Whether the run's own numbers came out again; None where other episodes were asked for."""
+def _reproduced(cfg: DictConfig, source: Mapping[str, Any], summary: Summary, starts: Mapping[str, Any]) -> bool | None:
+    """Whether the run's own numbers came out again; None where other episodes were asked for.
+
+    ``starts``: what is noted of where episodes began. Of runs whose seeds each began anew only the first one can be
+    compared: a difference there is told, and nothing else is claimed.
+    """
+    if not _asked_as_the_run(cfg, source):
+        return None
+    same = [one == other for one, other in zip(source["success_by_seed"], summary.success_by_seed or [], strict=True)]
+    if _began_anew(source, starts):
+        return None if same[0] else False
+    return all(same)
+
+
+def _asked_as_the_run(cfg: DictConfig, source: Mapping[str, Any]) -> bool:
+    """Whether the run itself was evaluated with the episodes and settings that are asked for now."""
     from omegaconf import OmegaConf
 
     folder = Path(cfg.run)
     trained = OmegaConf.load(folder / "config.yaml")
     own = (trained.episodes, list(trained.evaluation_seeds))
-    if (
-        (cfg.episodes, list(cfg.evaluation_seeds)) != own
-        or source.get("success_by_seed") is None
-        or _chosen(cfg)
-        or cfg.execute
-    ):
-        return None
-    if cfg.horizon != _horizon(trained, source, folder):
-        return None
-    return list(source["success_by_seed"]) == summary.success_by_seed
+    same = (cfg.episodes, list(cfg.evaluation_seeds)) == own and not _chosen(cfg) and not cfg.execute
+    return same and source.get("success_by_seed") is not None and bool(cfg.horizon == _horizon(trained, source, folder))
+
+
+def _began_anew(source: Mapping[str, Any], starts: Mapping[str, Any]) -> bool:
+    """Whether a former version played the run's later seeds from the first start on, not from where the last ended."""
+    return len(starts.get("evaluated_from", ())) > 1 and "evaluated_from" not in (source.get("notes") or {})
 
 
 def _record(cfg: DictConfig, world: World, policy: Policy, path: Path) -> None:
@@ -257,8 +269,10 @@ def _say(summary: Summary, cfg: DictConfig, source: Mapping[str, Any]) -> None:
     low, high = summary.success_ci95 or (0.0, 1.0)
     rates = zip(cfg.evaluation_seeds, summary.success_by_seed or [], strict=True)
     by_seed = ", ".join(f"seed {seed}: {rate:.2f}" for seed, rate in rates if rate is not None)
-    verdict = {True: "as in the run's summary", False: f"the run's summary says {source.get('success_rate')}", None: ""}
-    told = verdict[summary.notes["reproduced"]]
+    verdict = {True: "as in the run's summary", False: f"the run's summary says {source.get('success_rate')}"}
+    told = verdict.get(summary.notes["reproduced"])
+    if told is None and _asked_as_the_run(cfg, source) and _began_anew(source, summary.notes):
+        told = "seeds now go on in the starts, the run's began anew, so only its first one played the same episodes"
     print(
         f"{summary.env}: success {summary.success_rate:.3f} (95% {low:.2f}-{high:.2f}, {summary.episodes} episodes; "
         f"{by_seed})" + (f"; {told}" if told else "")

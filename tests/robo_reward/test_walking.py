@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ from robo_reward.build import build_test_world
 from robo_reward.contracts import Flags, Floats, Observation, Transition
 from robo_reward.data.demonstrations import collect_demonstrations
 from robo_reward.errors import UserError
+from robo_reward.evaluation import run_seeds
 from robo_reward.fitting.episodes import episode_horizon
 from robo_reward.rollout import rollout
 from robo_reward.sealed_log import Outcome, SealedLog
@@ -98,11 +100,59 @@ def test_success_is_told_by_task() -> None:
     world: Any = Errands()
     told = about_starts(world, [[True, False, True, False], [True]])
     assert told["evaluated_starts"] == "shipped"
-    assert told["success_by_task"] == {"0: dust": pytest.approx(2 / 3), "1: sweep": 0.0, "2: mop": 1.0}
+    assert told["success_by_task"] == {"0: dust": 0.5, "1: sweep": 0.5, "2: mop": 1.0}, (
+        "the second goes on with episode 4"
+    )
+    assert (told["evaluated_from"], told["repeated_starts"]) == ([0, 4], 0)
+    assert about_starts(world, [[True], [False, True]])["success_by_task"] == {"0: dust": 1, "1: sweep": 0, "2: mop": 1}
     assert number_of_tasks(world) == 3
     still: Any = SimpleNamespace()
     assert about_starts(still, [[True]]) == {}
     assert number_of_tasks(still) == 1
+
+
+def test_evaluation_seeds_take_stored_starts_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    class Noted(Errands):
+        stored_starts = (2, 2, 1)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked = list[int]()
+
+        def begin_at(self, number: int) -> None:
+            self.asked.append(number)
+            super().begin_at(number)
+
+    world: Any = Noted()
+    positions = run_seeds(world, Idle(), 2, [5, 9])
+    assert world.asked == [0, 1, 2, 3]
+    assert [len(told) for told in positions] == [2, 2]
+    assert capsys.readouterr().out == ""
+    # episodes 5 and 6 are the third task's second and the first one's third
+    run_seeds(world, Idle(), 7, [5])
+    assert "7 evaluation episodes are more than the stored starts: 2 begin where an earlier one did" in (
+        capsys.readouterr().out
+    )
+    assert about_starts(world, [[True] * 7])["repeated_starts"] == 2
+
+
+def test_runs_whose_seeds_each_began_anew_are_compared_by_the_first_one_only(tmp_path: Path) -> None:
+    from robo_reward.verbs.evaluate import _reproduced
+
+    settings = {"episodes": 2, "evaluation_seeds": [1, 2]}
+    OmegaConf.save(OmegaConf.create({**settings, "env": {"horizon": 6}}), tmp_path / "config.yaml")
+    cfg = OmegaConf.create({**settings, "run": str(tmp_path), "horizon": 6, "execute": None, "env": {}})
+    summary: Any = SimpleNamespace(success_by_seed=[0.5, 1.0])
+    starts = {"evaluated_from": [0, 2]}
+    for rates, notes, reproduced in (
+        ([0.5, 1.0], starts, True),
+        ([0.5, 0.5], starts, False),
+        ([0.5, 1.0], {}, None),
+        ([0.0, 1.0], {}, False),
+    ):
+        source = {"success_by_seed": rates, "notes": notes}
+        assert _reproduced(cfg, source, summary, starts) is reproduced
+    assert _reproduced(cfg, {"success_by_seed": [0.5, 1.0]}, summary, {}) is True, "a world that does not walk"
 
 
 def made(**settings: Any) -> Any:
@@ -125,8 +175,6 @@ def test_a_benchmark_says_itself_how_long_its_episodes_are() -> None:
 
 
 def test_a_setting_that_the_runs_world_does_not_have_is_refused() -> None:
-    from pathlib import Path
-
     from robo_reward.verbs.evaluate import _world
 
     trained = OmegaConf.create({"env": {"_target_": f"{__name__}.made"}})

@@ -37,6 +37,7 @@ def test_episodes_walk_through_the_tasks(walking: LiberoWorld) -> None:
     assert np.isnan(end.env_reward).all()
     assert not walking.annotated_success().any()
     assert walking.name == "libero_object/0+1"
+    assert walking.stored_starts == (50, 50)
 
 
 def test_snapshots_remember_the_task(walking: LiberoWorld) -> None:
