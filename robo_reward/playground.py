@@ -9,10 +9,11 @@ import numpy as np
 
 from robo_reward.contracts import Flags, Needs, Observation, Policy, Transition, World
 from robo_reward.errors import UserError
-from robo_reward.rollout import OUTCOME, STOPPED, Stopper, rollout
+from robo_reward.rollout import OUTCOME, STOPPED, Recorder, Stopper, rollout, told
 from robo_reward.seeding import derive_seed
 from robo_reward.session import Session
 from robo_reward.trace import Trace
+from robo_reward.walking import begin_at
 
 
 class SameStart:
@@ -72,6 +73,8 @@ class Playground:
         """Who hears of every finished episode, unpriced."""
         self.earned: list[tuple[int, float]] = []
         """Of priced episodes the position of their sealed verdict, and what they earned (``reward_truth``)."""
+        self.streamed = 0
+        """How many episodes streams have begun, which is the number of the next one's first."""
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -90,9 +93,7 @@ class Playground:
             UserError: the world gives no snapshot of each of its copies.
         """
         world = self.world
-        begin_at = getattr(world, "begin_at", None)  # of worlds that walk through several tasks
-        if begin_at is not None:
-            begin_at(number)
+        begin_at(world, number)
         world.reset(derive_seed(self.session.seed, "group start", number))
         taken = world.snapshot()
         if len(taken) != world.num_worlds:
@@ -132,10 +133,7 @@ class Playground:
             session.tally.env_steps += len(trace)
             if "outcome" in trace.meta:
                 session.note_outcome(int(trace.meta["outcome"]), STOPPED in trace.meta)
-            for hook in session.hooks:
-                hook.on_episode(trace)
-            for hear in self.heard:
-                hear(trace)
+            self._tell(trace)
 
     def pay(self, traces: Sequence[Trace], rewards: Sequence[float]) -> None:
         """Notes what episodes earned, for whoever reads the verdicts when all is over."""
@@ -147,21 +145,47 @@ class Playground:
     ) -> None:
         """Steps on and on without asking for a reset, until ``on_step`` says False; its end may cut an episode off.
 
-        Worlds begin episodes anew only when their own time is over.
+        Worlds begin episodes anew only when their own time is over. A stream goes on with the episode number at which
+        the last one stopped (``streamed``). Finished episodes are told to hooks and to who hears.
         """
-        world = self.world
+        world, session = self.world, self.session
         world.keep_final(self.views)
+        begin_at(world, self.streamed)
         observation = world.reset(derive_seed(seed, "stream"))
         on_first(observation)
         policy.reset(np.ones(world.num_worlds, bool))
+        recorders = self._recorders()
+        for recorder in recorders:
+            recorder.begin(observation)
         going = True
+        fresh: Flags = np.ones(world.num_worlds, bool)
         while going:
             mark = world.sealed.mark()
             transition = world.step(policy.act(observation)[:, 0])
-            self.session.tally.env_steps += world.num_worlds
-            for k in range(int(transition.done.sum())):
-                self.session.tally.rollouts += 1
-                self.session.note_outcome(mark + k, False)
+            self.streamed += int(fresh.sum())
+            fresh = transition.done
+            session.tally.env_steps += world.num_worlds
+            ended = [recorder.add(transition) for recorder in recorders]
+            for k, index in enumerate(np.flatnonzero(fresh)):
+                session.tally.rollouts += 1
+                session.note_outcome(mark + k, False)
+                if recorders and (trace := ended[index]) is not None:
+                    self._tell(told(trace, mark + k, False))
             going = on_step(transition)
             observation = world.observe()
-            policy.reset(transition.done)
+            for index in np.flatnonzero(fresh) if recorders else ():
+                recorders[index].begin(observation)
+            policy.reset(fresh)
+
+    def _recorders(self) -> list[Recorder]:
+        """One a world, if anybody hears of episodes."""
+        if not self.heard and not self.session.hooks:
+            return []
+        world = self.world
+        return [Recorder(k, self.views, self.stride, world.fps, "policy") for k in range(world.num_worlds)]
+
+    def _tell(self, trace: Trace) -> None:
+        for hook in self.session.hooks:
+            hook.on_episode(trace)
+        for hear in self.heard:
+            hear(trace)

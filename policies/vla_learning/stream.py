@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robo_reward.contracts import Flags, Observation, Policy, Transition
+from robo_reward.contracts import Flags, Observation, Policy, RewardModel, Transition
 from robo_reward.errors import UserError
 from robo_reward.playground import Playground
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
@@ -19,6 +19,7 @@ from robo_reward.policies.vla_learning.exploring import Decision, ExploringPolic
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
 from robo_reward.policies.vla_learning.group_advantages import group_advantages, spread_of
 from robo_reward.seeding import derive_seed
+from robo_reward.separate_looks import SeparateLooks
 
 
 class StreamAdaptation(Evolve):
@@ -26,8 +27,10 @@ class StreamAdaptation(Evolve):
 
     Every ``window`` finished chunks of all worlds make one clipped update. A chunk's reward is the change of estimated
     progress from its decision to the next one; its advantage is that reward against the window's mean and deviation.
+    The reward model looks at its own stride, progress in between is interpolated, and a chunk is paid at the next look.
     Windows whose rewards lie less than ``min_spread`` apart change nothing. Episodes end when the world's own time is
     over; no reset is asked for, and a world that begins anew pays nothing for it. A round is ``windows`` windows.
+    Episodes are judged as they end; while they last weights may change, unlike in other adaptations.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class StreamAdaptation(Evolve):
             raise UserError(f"window={window} must be 2 or more, windows={windows} 1 or more, min_spread 0 or more")
         super().__init__(update=update, noise=noise)
         self._window, self._windows, self._min_spread = window, windows, min_spread
+        self._streamed = 0
 
     def bind(self, policy: Policy, rounds: int, seed: int) -> None:
         """As ``Evolve.bind``."""
@@ -50,7 +54,7 @@ class StreamAdaptation(Evolve):
         self._explorer = ExploringPolicy(policy, self.tuner.likelihood, only=None)
 
     def adapt(self, ground: Playground) -> Mapping[str, float]:
-        """One round of the stream; the next one begins with a new stream."""
+        """One round of the stream; the next one begins with a new stream, at the episodes that come next."""
         if ground.session.stack.model.needs.episode:
             raise UserError("this reward prices whole episodes, and a stream is paid as it goes: reward_model=progress")
         tuner = self.tuner
@@ -67,10 +71,21 @@ class StreamAdaptation(Evolve):
                 rows.append(self._learn(*ready))
             return len(rows) < self._windows and ground.session.left()
 
+        ground.streamed = self._streamed
         ground.stream(self._explorer, derive_seed(tuner.seed, "stream", tuner.played), meter.begin, on_step)
+        self._streamed = ground.streamed
         tuner.played += 1
         keys = {key for row in rows for key in row}
         return {key: float(np.mean([row[key] for row in rows if key in row])) for key in sorted(keys)}
+
+    def state(self) -> dict[str, Any]:
+        """As ``Evolve.state``, and how many episodes have begun."""
+        return super().state() | {"streamed": self._streamed}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Takes back what ``state`` gave."""
+        super().load(state)
+        self._streamed = int(state.get("streamed", 0))
 
     def _learn(self, decisions: list[Decision], rewards: NDArray[np.float64]) -> dict[str, float]:
         tuner = self.tuner
@@ -86,41 +101,55 @@ class StreamAdaptation(Evolve):
 
 
 class _Meter:
-    """Pairs decisions with the progress that was made until the next one."""
+    """Pairs decisions with the progress that was made until the next one, seen at the reward model's own stride."""
 
-    def __init__(self, model: Any, explorer: ExploringPolicy, worlds: int, window: int) -> None:
-        self._model, self._explorer, self._window = model, explorer, window
+    def __init__(self, model: RewardModel, explorer: ExploringPolicy, worlds: int, window: int) -> None:
+        self._looks, self._explorer, self._window = SeparateLooks(model), explorer, window
         self._stride = model.needs.stride
         self._age: NDArray[np.int64] = np.zeros(worlds, np.int64)
-        self._now: NDArray[np.float64] = np.zeros(worlds)
-        self._since: NDArray[np.float64] = np.zeros(worlds)
+        self._since: NDArray[np.int64] = np.zeros(worlds, np.int64)
+        self._seen: list[list[tuple[int, float]]] = [[] for _ in range(worlds)]
+        self._unpaid: list[list[tuple[Decision, int, int]]] = [[] for _ in range(worlds)]
         self._decisions: list[Decision] = []
         self._rewards: list[float] = []
 
     def begin(self, first: Observation) -> None:
         """The stream's first observation."""
-        self._now = np.asarray(self._model.begin(first, np.ones(len(first.state), bool)).progress, np.float64)
-        self._since = self._now.copy()
+        self._begin(first, np.ones(len(self._age), bool))
 
     def see(self, transition: Transition, shown: Observation) -> None:
         """One step; ``shown``: what the worlds show now, after an end the next episode."""
         self._age += 1
         done: Flags = transition.done
-        # decisions whose chunk this step completes, or an end cuts off, are paid now
+        # decisions whose chunk this step completes, or an end cuts off
         over = np.array([not self._explorer.waiting(w) for w in range(len(done))]) | done
-        if over.any() or (self._age % self._stride == 0).any():
-            self._now = np.asarray(self._model.estimate(transition).progress, np.float64)
         for world in np.flatnonzero(over):
             decision = self._explorer.last(int(world))
             if decision is not None:
-                self._decisions.append(decision)
-                self._rewards.append(float(self._now[world] - self._since[world]))
-            self._since[world] = self._now[world]
+                self._unpaid[world].append((decision, int(self._since[world]), int(self._age[world])))
+            self._since[world] = self._age[world]
+        look: Flags = (self._age % self._stride == 0) | done
+        if look.any():
+            progress = self._looks.estimate_where(transition, look).progress
+            for world in np.flatnonzero(look):
+                self._seen[world].append((int(self._age[world]), float(progress[world])))
+                self._pay(int(world))
         if done.any():
-            fresh = np.asarray(self._model.begin(shown, done).progress, np.float64)
-            self._now = np.where(done, fresh, self._now)
-            self._since = np.where(done, fresh, self._since)
-            self._age[done] = 0
+            self._begin(shown, done)
+
+    def _begin(self, shown: Observation, fresh: Flags) -> None:
+        progress = self._looks.begin(shown, fresh).progress
+        self._age[fresh] = self._since[fresh] = 0
+        for world in np.flatnonzero(fresh):
+            self._seen[world] = [(0, float(progress[world]))]
+
+    def _pay(self, world: int) -> None:
+        """The world's decisions up to the present look; none is left unpaid at an episode's end."""
+        ages, progress = zip(*self._seen[world], strict=True)
+        for decision, start, end in self._unpaid[world]:
+            self._decisions.append(decision)
+            self._rewards.append(float(np.interp(end, ages, progress) - np.interp(start, ages, progress)))
+        self._unpaid[world] = []
 
     def take(self) -> tuple[list[Decision], NDArray[np.float64]] | None:
         """A full window, which is forgotten here."""
