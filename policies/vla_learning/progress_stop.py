@@ -13,6 +13,7 @@ from robo_reward.contracts import Flags, Needs, Observation, RewardModel, Transi
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.playground import HorizonStop
 from robo_reward.rollout import Stopper
+from robo_reward.separate_looks import SeparateLooks
 
 StopsBy = Literal["progress", "success"]
 STOPS_BY: tuple[StopsBy, ...] = ("progress", "success")
@@ -35,7 +36,7 @@ class ProgressStop:
             raise UserError(f"stop={threshold} must be above 0 and below 1 and consecutive={consecutive} 1 or more")
         if model.needs.episode:
             raise UserError("this reward model prices whole episodes, so its progress can end none: set stop=null")
-        self._model, self._threshold, self._consecutive = model, threshold, consecutive
+        self._looks, self._threshold, self._consecutive = SeparateLooks(model), threshold, consecutive
         self._by: StopsBy = by
         self.needs: Needs = model.needs
         self._run: NDArray[np.int64] = np.zeros(0, np.int64)
@@ -43,7 +44,7 @@ class ProgressStop:
 
     def begin(self, first: Observation, fresh: Flags) -> None:
         """Episodes where ``fresh`` (N,) is True start anew."""
-        self._model.begin(first, fresh)
+        self._looks.begin(first, fresh)
         same = len(self._age) == len(fresh)
         self._run = np.where(fresh, 0, self._run if same else 0)
         self._age = np.where(fresh, 0, self._age if same else 0)
@@ -54,7 +55,7 @@ class ProgressStop:
         look: Flags = self._age % self.needs.stride == 0
         if not look.any():
             return look
-        estimate = self._model.estimate(transition)
+        estimate = self._looks.estimate_where(transition, look)
         above = np.asarray(estimate.progress if self._by == "progress" else estimate.success) > self._threshold
         self._run = np.where(look, np.where(above, self._run + 1, 0), self._run)
         return np.asarray(look & (self._run >= self._consecutive))

@@ -23,6 +23,25 @@ def test_progress_ends_episodes_after_two_looks() -> None:
     assert stopped == [[False, False], [False, True], [False, True]]
 
 
+def test_worlds_are_looked_at_when_their_own_episodes_are_due() -> None:
+    looks: list[list[bool]] = []
+
+    class Apart(LineReward):
+        def estimate_where(self, transition: Any, look: Any) -> Estimate:
+            looks.append(look.tolist())
+            return super().estimate(transition)
+
+    model, world = Apart(stride=2), LineWorld(2, 20)
+    stop = ProgressStop(model, threshold=0.6)
+    world.reset(0)
+    stop.begin(world.observe(), np.ones(2, bool))
+    for step in range(4):
+        stop.stops(world.step(np.zeros((2, 1), np.float32)))
+        if step == 0:
+            stop.begin(world.observe(), np.array([False, True]))
+    assert looks == [[True, False], [False, True], [True, False]]
+
+
 def test_success_may_end_episodes_in_the_place_of_progress() -> None:
     class Sure(LineReward):
         def estimate(self, transition: Any) -> Estimate:
