@@ -11,7 +11,7 @@ import numpy as np
 
 from robo_reward.build import build, check_policy_fits, load_policy, load_world
 from robo_reward.contracts import Flags, Policy, Transition, World
-from robo_reward.errors import UserError
+from robo_reward.errors import NoOracle, UserError
 from robo_reward.pushes.forces import Adversary, chosen_bodies, names_of
 from robo_reward.pushes.patterns import Kind, Schedule
 from robo_reward.pushes.sweep import Curve, Forces, remarks, sweep
@@ -32,7 +32,8 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
     """Measures the policy of ``cfg.run`` and writes a run folder of its own.
 
     Raises:
-        UserError: an unknown kind or body, a number out of range, or a world whose bodies cannot be pushed.
+        UserError: an unknown kind or body, a number out of range, a world whose bodies cannot be pushed, or one
+            without a reward for the worst case to practise against.
     """
     import torch
 
@@ -50,8 +51,8 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
         check_policy_fits(policy_folder, world)
         bodies = chosen_bodies(world, names_of(settings.bodies), "disturbance.bodies")
         schedule.check(world.fps, kinds)
-        if "worst" in kinds:  # what it lacks is said before the other pushes are measured
-            _adversary(cfg, trained, source, world)
+        if "worst" in kinds:
+            _check_practice(cfg, trained, source)
         trials = PushTrials(world, policy, bodies, schedule, cfg.seed, settings.episodes)
         with RunFolder.create(
             "evaluate", f"{Path(cfg.run).name}-pushed", cfg, cfg.run_dir, tensorboard=False
@@ -61,13 +62,10 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
                 if kind == "worst":
                     trials.adversary = _practised(cfg, trained, source, policy, _at(practice, forces, curves))
                 curves.append(sweep(trials, kind, forces))
-            told = _told(cfg, curves)
+                _keep(folder, cfg, source, world, curves)
             filmed = cfg.video and world.view_names
             clips = _film(trials, curves, folder.path / "hardest.mp4", (cfg.height, cfg.width)) if filmed else {}
-            _write(folder, told, world.name, clips)
-            _describe(folder, cfg, source, world, curves)
-            for curve in curves:
-                print(f"{curve.kind}: F50 {'> ' if curve.censored else ''}{curve.f50:.0f} N", flush=True)
+            _show(folder, _told(cfg, curves), world.name, clips)
             for remark in remarks(curves, world.name, forces.resolution):
                 print(remark)
             print(f"run folder: {folder.path}")
@@ -101,6 +99,21 @@ def _adversary(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any], 
     return adversary
 
 
+def _check_practice(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -> None:
+    """Says what the worst case lacks before the other pushes are measured, with one world of those that it needs."""
+    try:
+        world = _world(cfg, trained, 1, "reward", int(cfg.horizon))
+    except NoOracle as error:
+        raise NoOracle(
+            f"{error} (here as +env.reward=...): the worst case practises against it. Or leave that out: "
+            "disturbance.kinds=[constant,sudden,periodic]"
+        ) from error
+    try:
+        _adversary(cfg, trained, source, world)
+    finally:
+        world.close()
+
+
 def _practised(
     cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any], policy: Policy, practice: Practice
 ) -> Adversary:
@@ -130,11 +143,19 @@ def _told(cfg: DictConfig, curves: Sequence[Curve]) -> dict[str, Any]:
     return {"run": str(cfg.run), "seed": cfg.seed, "episodes": cfg.disturbance.episodes, "curves": shown}
 
 
-def _write(folder: RunFolder, told: Mapping[str, Any], name: str, clips: Mapping[str, bytes]) -> None:
+def _keep(folder: RunFolder, cfg: DictConfig, source: Mapping[str, Any], world: World, curves: Sequence[Curve]) -> None:
+    """Writes what was measured so far: whatever fails later costs the curves that are still missing, no others."""
+    last = curves[-1]
+    atomic.write_json(folder.path / "disturbance.json", _told(cfg, curves))
+    _describe(folder, cfg, source, world, curves)
+    folder.log(len(curves), {"kind": last.kind, "f50": last.f50, "censored": last.censored})
+    print(f"{last.kind}: F50 {'> ' if last.censored else ''}{last.f50:.0f} N", flush=True)
+
+
+def _show(folder: RunFolder, told: Mapping[str, Any], name: str, clips: Mapping[str, bytes]) -> None:
     from robo_reward.report.disturbance_page import disturbance_figure, disturbance_page
     from robo_reward.report.plots import to_png
 
-    atomic.write_json(folder.path / "disturbance.json", told)
     atomic.write_bytes(folder.path / "disturbance.png", to_png(disturbance_figure(told["curves"])))
     (folder.path / "report").mkdir(exist_ok=True)
     atomic.write_text(folder.path / "report" / "index.html", disturbance_page(told, name, clips))
