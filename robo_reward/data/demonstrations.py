@@ -18,6 +18,10 @@ from robo_reward.walking import begin_at, number_of_tasks
 class Demonstrator(Protocol):
     """Who demonstrates in one world."""
 
+    def begin(self) -> None:
+        """Told before every attempt: nothing of the last one holds any more."""
+        ...
+
     def act(self, world: World) -> Floats:
         """The next action (1, A)."""
         ...
@@ -39,6 +43,9 @@ ATTEMPTS = 5
 
 class ScriptedExpert:
     """The task's scripted expert; the world annotates success."""
+
+    def begin(self) -> None:
+        """Nothing: the expert reads the world alone."""
 
     def act(self, world: World) -> Floats:
         """The next action (1, A). UserError where the task has no expert."""
@@ -143,6 +150,7 @@ def _attempt(
     disturb: _Disturbance,
 ) -> Trace | None:
     observation = world.reset(seed)
+    who.begin()
     states, actions, env_rewards = [observation.state[0].copy()], list[Floats](), list[float]()
     success, film = [who.succeeded(world)], Film(views, disturb.recording.every)
     film.look(0, observation.views)

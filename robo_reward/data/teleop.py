@@ -32,8 +32,8 @@ class Teleop:
 
     Keyboard: ``KEYS`` push the actions; gamepad: the sticks do, in the order of their axes. Where ``latch``,
     the last action stays where it is and SPACE (button 0) flips it, as a gripper needs. ENTER (button 7) says
-    that the task is done now, BACKSPACE (button 6) drops the attempt, ESC stops. A world with a success test
-    need not be told.
+    that the task is done from now to the attempt's end, BACKSPACE (button 6) drops the attempt, ESC stops. A world
+    with a success test need not be told.
     """
 
     def __init__(self, device: Device, view: str, fps: float, low: Floats, high: Floats, latch: bool = True) -> None:
@@ -80,11 +80,15 @@ class Teleop:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._pygame.quit()
 
+    def begin(self) -> None:
+        """A new attempt: it is not done yet."""
+        self._done = self._dropped = False
+
     def act(self, world: World) -> Floats:
         """Shows the world, waits for the next tick, and returns the action (1, A) that is steered now."""
         self._show(world.observe().views[self._view][0])
         self._clock.tick(self._fps)
-        self._done = self._dropped = False
+        self._dropped = False
         for event in self._pygame.event.get():
             self._hear(event)
         size = len(self._low)
@@ -94,7 +98,7 @@ class Teleop:
         return (self._low + (steered + 1) / 2 * (self._high - self._low))[None].astype(np.float32)
 
     def succeeded(self, world: World) -> bool:
-        """True when the user said so in this step, or the world's own test does."""
+        """True once the user said so in this attempt, or when the world's own test does."""
         try:
             return self._done or bool(world.annotated_success()[0])
         except UserError:  # a task without a test: the user's word is the annotation

@@ -205,6 +205,22 @@ def test_a_person_collects(paper: Any, hands: Hands, tmp_path: Path) -> None:
     assert trace.success_step == 5
 
 
+@pytest.mark.parametrize("hold", [0, 2])
+def test_what_a_person_calls_done_stays_done_until_the_attempt_ends(paper: Any, hands: Hands, hold: int) -> None:
+    import pygame
+
+    class Untold(paper.PaperWorld):  # type: ignore[misc]
+        def annotated_success(self) -> Any:
+            raise UserError("no success test")
+
+    hands.events = [[], [], [], [pygame.K_RETURN], *[[]] * (hold + 2), [pygame.K_RETURN]]
+    with steered(latch=False) as hand:
+        traces, dropped = collect_demonstrations(Untold(), 2, seed=0, hold=hold, demonstrator=hand)
+    assert dropped == 0
+    assert [trace.success_step for trace in traces] == [4, 3]
+    assert all(trace.success is not None and trace.success[trace.success_step or 0 :].all() for trace in traces)
+
+
 def test_a_person_who_stops_early_keeps_what_was_demonstrated(
     paper: Any, hands: Hands, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
