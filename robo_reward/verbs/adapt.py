@@ -37,11 +37,11 @@ def run(cfg: DictConfig) -> None:
     from robo_reward.build import check_policy_fits, load_policy
     from robo_reward.runs.folder import RunFolder, is_finished, tell_finished
 
+    name_views(cfg)
     if cfg.resume and cfg.run_dir is not None and is_finished(Path(cfg.run_dir)):
         tell_finished(Path(cfg.run_dir), cfg)
         return
     torch.set_num_threads(cfg.threads)
-    name_views(cfg)
     stack = _stack(cfg)
     with RunFolder.create("adapt", Path(cfg.run).name, cfg, cfg.run_dir, cfg.resume) as folder:
         policy, check = load_policy(Path(cfg.run) / "policy"), _check(cfg)

@@ -58,11 +58,11 @@ def run(config: DictConfig) -> None:
     check_device(config)
     import torch
 
+    name_views(config)
     if config.resume and config.run_dir is not None and is_finished(Path(config.run_dir)):
         tell_finished(Path(config.run_dir), config)
         return
     torch.set_num_threads(config.threads)
-    name_views(config)
     ranks = ranks_of()
     config.device = ranks.device(config.device)
     with ranks.joined(config.device):

@@ -14,6 +14,7 @@ from robo_reward import cli
 from robo_reward.data.datasets import write_dataset
 from robo_reward.default_views import name_views
 from robo_reward.errors import UserError
+from robo_reward.runs.folder import RunFolder
 
 CART = """
 <mujoco model="cart">
@@ -55,6 +56,23 @@ def test_reward_and_judge_read_what_the_world_shows(verb: str, more: list[str], 
     config = named(verb, [*cart, *more, "reward_model=progress"])
     assert config.reward_model.views == config.env.views == [shown]
     assert verb != "train" or config.judge.views == [shown]
+
+
+@pytest.mark.parametrize("verb", ["train", "adapt"])
+def test_a_finished_run_whose_views_nobody_named_is_left_as_it_is(
+    verb: str, cart: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, words = tmp_path / "done", [*cart, "reward_model=progress"]
+    if verb == "adapt":
+        source = tmp_path / "source"
+        with RunFolder.create("train", "cart", {"env": {}}, source, tensorboard=False):
+            (source / "policy").mkdir()
+            (source / "policy" / "policy.yaml").touch()
+        words.append(f"run={source}")
+    with RunFolder.create(verb, "cart", named(verb, words), done, tensorboard=False):
+        pass
+    assert cli.run([verb, *words, f"run_dir={done}", "resume=true"]) == 0
+    assert "is finished: there is nothing to resume" in capsys.readouterr().out
 
 
 def test_members_of_an_ensemble_read_it_too_and_what_is_named_stays(cart: list[str]) -> None:
