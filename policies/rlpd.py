@@ -62,6 +62,7 @@ class RlpdLearner:
         self._sac = sac or SacSettings()
         self._policy: AnchoredPolicy | None = None
 
+    prices_demonstrations = True
     single_world = True  # episodes are stepped one at a time, so that each is repeatable on its own
     unit_actions = True  # tanh squashes what is cloned and what is corrected
 

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from robo_reward.build import build, build_world
 from robo_reward.contracts import Oracle, RewardModel
 from robo_reward.errors import UserError
+from robo_reward.naming import reward_name
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
 from robo_reward.walking import number_of_tasks
@@ -60,7 +61,19 @@ def build_learner(config: Any, model: RewardModel) -> Any:
         raise UserError(f"{name} brings a policy of its own: leave policy= out, or use learner=sft, grpo or vla_ppo")
     if not getattr(model, "prices", True) and getattr(learner, "needs_reward", True):
         raise UserError(f"reward_model=none, but {name} learns from a reward: choose one, e.g. reward_model=transport")
+    if config.get("data") is not None and model.needs.oracle != "none":
+        _check_priced(learner, name, model)
     return learner
+
+
+def _check_priced(learner: Any, name: str, model: RewardModel) -> None:
+    """A learner that stores priced demonstrations cannot be paid by a simulator that never saw them."""
+    if getattr(learner, "prices_demonstrations", False):
+        raise UserError(
+            f"reward_model={reward_name(model)} pays what the simulator says, {name} learns from priced "
+            "demonstrations, and those of data=... hold no such reward: leave data out where the task has a scripted "
+            "expert, use a learned reward, or learner=ppo or sac"
+        )
 
 
 def gather_demonstrations(

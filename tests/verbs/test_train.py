@@ -166,3 +166,16 @@ def test_a_finished_run_says_what_was_asked_in_vain(
     assert cli.run(["train", *tiny_words, f"run_dir={tiny_run}", "resume=true", "rollouts=20"]) == 0
     assert "is finished (it was made with rollouts=16, not 20)" in capsys.readouterr().out
     assert (tiny_run / "config.yaml").read_text("utf-8") == before
+
+
+@pytest.mark.parametrize("reward", ["env_sparse", "env_dense"])
+def test_demonstrations_that_the_simulator_never_paid_are_refused_before_anything_is_stepped(
+    reward: str, tmp_path: Path, tiny_words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [word for word in tiny_words if not word.startswith(("reward_model.", "judge."))]
+    more = [f"reward_model={reward}", "transform=none", "judge=none", "audit=none", f"data={tmp_path / 'anything'}"]
+    assert cli.run(["train", *words, *more, f"run_dir={tmp_path / 'run'}"]) == 2
+    told = capsys.readouterr()
+    assert f"reward_model={reward} pays what the simulator says" in told.err
+    assert "leave data out" in told.err
+    assert not (tmp_path / "run").exists()
