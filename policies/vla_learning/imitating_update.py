@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ from robo_reward.policies.vla_learning.exploring import Decision, gathered, prep
 from robo_reward.policies.vla_learning.likelihood import joined
 
 PADDED = "action_is_pad"
+UNMASKED = ("pi0", "pi05")
+"""Policies whose own training loss (LeRobot 0.6.1) does not read which actions are padding."""
 WARM = 20
 """Steps in which the rate rises at the beginning."""
 
@@ -68,8 +71,9 @@ class ImitatingUpdate(ClippedUpdate):
         policy.train()
         batch = prepared(self._policy, gathered(decisions))
         chunk = joined([d.draw for d in decisions]).chunk.to(self._policy.device)
-        tried = executed_mask(decisions, chunk.shape[1])[:, 0, :, 0] > 0
-        loss: Tensor = policy.forward({**batch, ACTION: chunk, PADDED: ~tried.to(chunk.device)})[0]
+        tried = (executed_mask(decisions, chunk.shape[1])[:, 0, :, 0] > 0).to(chunk.device)
+        with masked(policy, tried) if self._policy.config.type in UNMASKED else nullcontext():
+            loss: Tensor = policy.forward({**batch, ACTION: chunk, PADDED: ~tried})[0]
         if not torch.isfinite(loss):
             raise UserError(f"the loss of an update is not finite: lower update.lr (now {self.settings.lr:g})")
         return loss
@@ -79,6 +83,21 @@ class ImitatingUpdate(ClippedUpdate):
         rate = self.settings.lr * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+
+
+@contextmanager
+def masked(policy: Any, tried: Tensor) -> Iterator[None]:
+    """Inside, the loss of pi0 and pi0.5, the mean of their model's (B, K, D), is that over ``tried`` (B, K) actions."""
+    model = policy.model
+    own, forward = vars(model).get("forward"), model.forward
+    weight = (tried.float() * (tried.numel() / tried.sum().clamp(min=1)))[..., None]
+    model.forward = lambda *given, **named: forward(*given, **named) * weight
+    try:
+        yield
+    finally:
+        del model.forward
+        if own is not None:
+            model.forward = own
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,8 @@ import torch
 from line_env import goes_on_as_saved, make_policy, make_session  # type: ignore[import-not-found]
 
 from robo_reward.playground import Playground
+from robo_reward.policies.vla.features import DataFacts
+from robo_reward.policies.vla.flow import readout_of
 from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
 from robo_reward.policies.vla_learning.exploring import Decision, gathered, prepared
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
@@ -71,6 +75,62 @@ def test_what_was_not_executed_is_not_imitated() -> None:
         tuner.update.run(cut, torch.ones(len(cut)), 0)
         values.append(tuner.values())
     assert all(torch.equal(value, values[1][name]) for name, value in values[0].items())
+
+
+@pytest.mark.parametrize("kind", ["nano_vla", "smolvla", "pi0", "pi05"])
+def test_every_flow_is_told_what_was_executed(kind: str, recipes: dict[str, Any]) -> None:
+    """LeRobot's own loss of pi0 and pi0.5 reads no mask."""
+    stats = {
+        "observation.state": {"mean": np.zeros(2), "std": np.ones(2), "q01": -2 * np.ones(2), "q99": 2 * np.ones(2)},
+        "action": {"mean": np.zeros(1), "std": np.full(1, 0.5), "q01": -np.ones(1), "q99": np.ones(1)},
+    }
+    bound = np.ones(1, np.float32)
+    policy = recipes[kind].build(DataFacts("line", {"front": (8, 8)}, 2, 1, stats), -bound, bound)
+    tuner = GroupTuner(policy, GroupSettings(1, 2, 1, 0.0), IMITATE, FlowNoise(), 0)
+    update = tuner.update
+    assert isinstance(update, ImitatingUpdate)
+    seen: dict[str, torch.Tensor] = {}
+    played = tuner.play(Playground(make_session(worlds=2)))
+    whole = [d for episode in played.decisions for d in episode][:3]
+    chunk = whole[0].draw.chunk.shape[1]
+    assert chunk > 1
+
+    def losses(executed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss, and how much it asks of the velocity of what comes after the first action."""
+        rows = [replace(d, executed=executed) for d in whole]
+        torch.manual_seed(3)
+        policy.module.zero_grad()
+        with caught(policy, seen):
+            loss = update._loss(rows)
+        loss.backward()
+        gradient = seen["velocity"].grad
+        assert gradient is not None
+        return loss.detach(), gradient.reshape(len(gradient), chunk, -1)[:, 1:].abs().sum()
+
+    (first, later), (every, all_later) = losses(1), losses(chunk)
+    assert later == 0, "no error of what was never executed moves the policy"
+    assert all_later > 0
+    assert not torch.isclose(first, every)
+    if kind in ("pi0", "pi05"):
+        torch.manual_seed(3)
+        batch = prepared(policy, gathered(whole))
+        own = policy.policy.forward({**batch, "action": torch.cat([d.draw.chunk for d in whole])})[0]
+        torch.testing.assert_close(every, own.detach())
+
+
+@contextmanager
+def caught(policy: Any, seen: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Keeps the velocity that the last layer says, with its gradient."""
+
+    def keep(_: Any, __: Any, said: torch.Tensor) -> None:
+        said.retain_grad()
+        seen["velocity"] = said
+
+    handle = readout_of(policy).register_forward_hook(keep)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def test_a_toy_reward_rises_and_nothing_is_warned_of() -> None:
