@@ -11,6 +11,7 @@ from robo_reward.audit_record import check_accepted, known_numbers, read_record
 from robo_reward.bounds import check_unit_actions
 from robo_reward.build import build, build_stack, build_test_world, build_world, model_folder, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, Policy, World
+from robo_reward.demonstration_sizes import check_demonstration_sizes
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes, run_seeds
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
@@ -118,6 +119,8 @@ class Job:
                 raise unknown_name("view that the reward reads", view, world.view_names)
         if getattr(self.learner, "unit_actions", False):
             check_unit_actions(world)
+        by_state = self.unfitted and not self.stack.model.needs.views
+        check_demonstration_sizes(world, self.demonstrations, self.learner, config.negatives, states=by_state)
         if self.disturber is not None:
             self.disturber.bind(world, self.oracle)
             check_time_to_push(self.disturber, config.steps)
