@@ -177,6 +177,7 @@ class Sb3Learner:
                     f"learner.learning_starts={model.learning_starts}, but no step has a reward before the first "
                     f"episodes are over: set it to {horizon * worlds} ({worlds} worlds x {horizon} decisions) or more"
                 )
+            self._check_budget(session, model.learning_starts + 1, "learner.learning_starts")
             return
         if env.deferred and model.n_steps % horizon:
             fits = horizon * max(1, round(model.n_steps / horizon))
@@ -184,12 +185,23 @@ class Sb3Learner:
                 f"learner.n_steps={model.n_steps} is no multiple of the episode's {horizon} decisions, which this "
                 f"reward prices as a whole: set learner.n_steps={fits}"
             )
-        iteration = model.n_steps * worlds
-        if budget.steps is not None and session.restored is None and budget.steps - session.tally.env_steps < iteration:
+        self._check_budget(session, model.n_steps * worlds, "learner.n_steps")
+
+    def _check_budget(self, session: Session, needed: int, setting: str) -> None:
+        """Refuses a budget in which no update is made; ``needed``: steps until the first, lowered by ``setting``."""
+        budget, tally, horizon = session.budget, session.tally, session.world.horizon
+        if session.restored is not None:
+            return
+        left = [] if budget.steps is None else [(budget.steps - tally.env_steps, f"steps={budget.steps}")]
+        if budget.rollouts is not None:
+            most = (budget.rollouts - tally.rollouts) * horizon
+            left.append((most, f"rollouts={budget.rollouts} (of at most {horizon} steps each)"))
+        steps, named = min(left)
+        if steps < needed:
             raise UserError(
-                f"steps={budget.steps}, of which {session.tally.env_steps} are spent, leave no room for one iteration "
-                f"of {iteration} steps ({model.n_steps} in each of {worlds} worlds): "
-                "set steps higher or learner.n_steps lower"
+                f"{named}, of which {tally.rollouts} rollouts and {tally.env_steps} steps are spent, leave no room for "
+                f"one update, which needs {needed} steps in {session.world.num_worlds} worlds: set it higher or "
+                f"{setting} lower"
             )
 
     # --- training ----------------------------------------------------------------------------------------------------

@@ -258,8 +258,14 @@ def test_budgets(tmp_path: Path) -> None:
     with session(tmp_path / "a", level(), rollouts=5) as run:
         Sb3Learner(**SMALL).learn(run)
         assert (run.tally.rollouts, run.tally.env_steps) == (5, 50)
-    with session(tmp_path / "b", level(), steps=19) as run, pytest.raises(UserError, match="no room for one iteration"):
-        Sb3Learner(**SMALL).learn(run)
+    small = [(SMALL, {"steps": 19}, "n_steps"), (SMALL, {"rollouts": 1}, "n_steps")]
+    small += [(SAC, {"steps": 20}, "learning_starts"), (SAC, {"rollouts": 2}, "learning_starts")]
+    for number, (settings, budget, lower) in enumerate(small):
+        with (
+            session(tmp_path / f"b{number}", level(), **budget) as run,
+            pytest.raises(UserError, match=rf"no room for one update.*learner\.{lower} lower"),
+        ):
+            Sb3Learner(**settings).learn(run)
     with session(tmp_path / "c", level()) as run, pytest.raises(UserError, match="has no budget"):
         Sb3Learner(**SMALL).learn(run)
 
