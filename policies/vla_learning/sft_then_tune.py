@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from robo_reward.contracts import Policy
-from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy, load_lerobot_policy
+from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla_learning.grpo import GrpoLearner
+from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.session import Session
 
 STAGE = "after_sft"
 IMITATED = "policy_sft"
+TRAINED = "trained"
 
 
 class SftThenTune:
@@ -41,17 +46,31 @@ class SftThenTune:
         folder = session.run.path / IMITATED
         restored = session.restored
         if restored is not None and restored.get("stage") == STAGE:
-            policy = load_lerobot_policy(folder)
-            session.counts_updates = True
+            policy = self._as_it_was(session, folder)
         else:
             policy = self._sft.learn(session)
             policy.save(folder)
+            save_state(folder, TRAINED, trained_state(policy))
         self._imitated = _copied(policy)
         return self._then.tune(session, policy, STAGE)
+
+    def _as_it_was(self, session: Session, folder: Path) -> LeRobotPolicy:
+        """The imitated policy of an interrupted run, adapters apart from the weights (``folder`` has them merged)."""
+        session.counts_updates = True
+        policy, _ = self._sft._prepare(session)
+        policy.module.load_state_dict({**policy.module.state_dict(), **load_state(folder, TRAINED)})
+        policy.policy.eval()
+        return policy
 
     def controls(self, session: Session) -> Mapping[str, Policy]:
         """The cloned start of the run, evaluated on the same episodes."""
         return {} if self._imitated is None else {"cloned": self._imitated}
+
+
+def trained_state(policy: LeRobotPolicy) -> dict[str, Tensor]:
+    """What imitation changed of the module: all but frozen weights, by name."""
+    frozen = {name for name, weight in policy.module.named_parameters() if not weight.requires_grad}
+    return {name: value for name, value in policy.module.state_dict().items() if name not in frozen}
 
 
 def _copied(policy: LeRobotPolicy) -> LeRobotPolicy:

@@ -10,7 +10,9 @@ from typing import Any
 import hydra
 import numpy as np
 import pytest
+import torch
 from line_env import make_policy  # type: ignore[import-not-found]
+from safetensors.torch import load_file
 
 from robo_reward.errors import UserError
 from robo_reward.policies.vla_learning.grpo import GrpoLearner
@@ -207,6 +209,39 @@ def test_imitation_then_tuning_is_one_run(settings: Path, tmp_path: Path) -> Non
     assert (summary["learner"], summary["demos"], summary["updates"]) == ("sft+grpo", 2, 5)
     assert summary["cloned_success_rate"] is not None
     assert summary["rollouts"] == 2
+
+
+@pytest.mark.parametrize("lora", [0, 2])
+def test_imitation_then_tuning_goes_on_in_the_middle_of_tuning(
+    settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lora: int
+) -> None:
+    words = ("learner=sft_grpo", "policy=nano_vla", f"policy.path={start}", f"policy.lora={lora}", "demos=2",
+             "judge=none", "audit=none", "negatives.random=0", "negatives.replay=0", "learner.sft.updates=2",
+             "learner.then.updates=2", "learner.then.checkpoint_every=1", "learner.then.group.groups=1",
+             "learner.then.group.most=1", "learner.then.group.size=4", "learner.then.group.min_spread=0",
+             "video=false")  # fmt: skip
+    whole = called("train", settings, tmp_path / "whole", *words)
+    one = GrpoLearner._one
+
+    def interrupted(self: GrpoLearner, *given: Any) -> None:
+        if given[3] == 1:
+            raise KeyboardInterrupt
+        one(self, *given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(GrpoLearner, "_one", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            called("train", settings, tmp_path / "broken", *words)
+    resumed = called("train", settings, tmp_path / "broken", *words, "resume=true")
+    assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
+    told = ("policy", "notes", "success_rate", "cloned_success_rate", "updates", "rollouts")
+    assert [resumed[key] for key in told] == [whole[key] for key in told]
+    assert resumed["policy"] == resumed["notes"]["prior"] == "nano_vla"
+    assert resumed["notes"]["samples"] > 0
+    held, made = (
+        load_file(tmp_path / run / "policy/pretrained_model/model.safetensors") for run in ("whole", "broken")
+    )
+    assert all(torch.equal(value, made[name]) for name, value in held.items())
 
 
 def test_what_cannot_be_tuned_is_refused(settings: Path, tmp_path: Path) -> None:
