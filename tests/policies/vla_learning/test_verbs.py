@@ -1,105 +1,22 @@
-"""learner=grpo, srpo, dpo and sft_grpo through train, adapt through its verb, resume, and what is refused."""
+"""learner=grpo, dpo, vla_ppo and nora through train, adapt through its verb, resume, and what is refused."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import hydra
+import line_verbs  # type: ignore[import-not-found]
 import numpy as np
 import pytest
-import torch
-from line_env import make_policy  # type: ignore[import-not-found]
-from safetensors.torch import load_file
+from line_verbs import SMALL, called, rows_of
 
 from robo_reward.errors import UserError
 from robo_reward.policies.vla_learning.grpo import GrpoLearner
 from robo_reward.verbs.evaluate import run as evaluate
 
-YAMLS = {
-    "env/line.yaml": "# line\n_target_: line_env.make_world\nnum_worlds: 4\nhorizon: 10\nviews: [front]\n",
-    "reward_model/line.yaml": "# line\n_target_: line_env.make_reward\n",
-    "adaptation/mine.yaml": "# mine\n_target_: one_file_hook.Nudge\n",
-}
-HOOK = '''
-from robo_reward.sealed_log import SealedError
-
-
-class Nudge:
-    """Adds a little to the last layer's bias, whatever happens."""
-
-    def bind(self, policy, rounds, seed):
-        self.policy, self.rounds = policy, 0
-
-    def adapt(self, ground):
-        for traces in ground.waves(self.policy, ground.start(self.rounds), 2):
-            assert traces[0].env_reward is None
-            try:
-                ground.session.world.annotated_success()
-            except SealedError:
-                continue
-            raise AssertionError("success could be read")
-        self.rounds += 1
-        self.policy.policy.head.out.bias.data += 0.1
-        return {"reward": 0.0}
-
-    def drift(self):
-        return float(self.rounds)
-
-    def state(self):
-        return {"bias": self.policy.policy.head.out.bias.data.clone()}
-
-    def load(self, state):
-        self.policy.policy.head.out.bias.data.copy_(state["bias"])
-
-    go_back = load
-'''
-QUICK = ("episodes=1", "evaluation_seeds=[1]", "report=false", "env=line", "reward_model=line")
-SMALL = (
-    "learner.group.groups=1", "learner.group.most=2", "learner.group.size=4", "learner.group.min_spread=0.001",
-    "learner.updates=2",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("settings")
-    for name, text in YAMLS.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
-    (folder / "one_file_hook.py").write_text(HOOK)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("start") / "policy"
-    make_policy().save(folder)
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def _trusted(monkeypatch: pytest.MonkeyPatch, settings: Path) -> None:
-    monkeypatch.setenv("ROBO_REWARD_TRUST", "paper_world,line_env")
-    monkeypatch.setattr(sys, "path", [*sys.path, str(settings)])
-
-
-def called(verb: str, settings: Path, folder: Path, *overrides: str) -> dict[str, Any]:
-    from importlib import import_module
-
-    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
-        words = [*QUICK, *overrides, f"run_dir={folder}", f"hydra.searchpath=[file://{settings}]"]
-        config = hydra.compose(verb, words)
-    import_module(f"robo_reward.verbs.{verb}").run(config)
-    summary: dict[str, Any] = json.loads((folder / "summary.json").read_text())
-    return summary
-
-
-def rows_of(folder: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in row.items() if not k.startswith("timing/") and k != "time"} for row in rows]
+settings, start, _trusted = line_verbs.settings, line_verbs.start, line_verbs._trusted
 
 
 @pytest.fixture(scope="module")
@@ -197,51 +114,6 @@ def test_nora_learns_without_a_rollout(settings: Path, start: Path, tmp_path: Pa
     assert (summary["used_env_success"], summary["demos"]) == (False, 2)
     assert summary["notes"]["pairs"] > 0
     assert any("nora/preferred" in row for row in rows_of(tmp_path / "run"))
-
-
-def test_imitation_then_tuning_is_one_run(settings: Path, tmp_path: Path) -> None:
-    policy = [f"+policy.{k}={v}" for k, v in (("channels", 8), ("keypoints", 8), ("hidden_dim", 32))]
-    small = ("policy.image_size=16", "policy.chunk_size=2", "policy.n_action_steps=2")
-    words = ("learner=sft_grpo", "policy=nano_vla", *policy, *small, "demos=2", "judge=none", "audit=none",
-             "negatives.random=0", "negatives.replay=0", "learner.sft.updates=4", "learner.then.updates=1",
-             "learner.then.group.groups=1", "learner.then.group.most=1", "learner.then.group.size=2")  # fmt: skip
-    summary = called("train", settings, tmp_path / "run", *words, "video=false")
-    assert (summary["learner"], summary["demos"], summary["updates"]) == ("sft+grpo", 2, 5)
-    assert summary["cloned_success_rate"] is not None
-    assert summary["rollouts"] == 2
-
-
-@pytest.mark.parametrize("lora", [0, 2])
-def test_imitation_then_tuning_goes_on_in_the_middle_of_tuning(
-    settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lora: int
-) -> None:
-    words = ("learner=sft_grpo", "policy=nano_vla", f"policy.path={start}", f"policy.lora={lora}", "demos=2",
-             "judge=none", "audit=none", "negatives.random=0", "negatives.replay=0", "learner.sft.updates=2",
-             "learner.then.updates=2", "learner.then.checkpoint_every=1", "learner.then.group.groups=1",
-             "learner.then.group.most=1", "learner.then.group.size=4", "learner.then.group.min_spread=0",
-             "video=false")  # fmt: skip
-    whole = called("train", settings, tmp_path / "whole", *words)
-    one = GrpoLearner._one
-
-    def interrupted(self: GrpoLearner, *given: Any) -> None:
-        if given[3] == 1:
-            raise KeyboardInterrupt
-        one(self, *given)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(GrpoLearner, "_one", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            called("train", settings, tmp_path / "broken", *words)
-    resumed = called("train", settings, tmp_path / "broken", *words, "resume=true")
-    assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
-    told = ("policy", "notes", "success_rate", "cloned_success_rate", "updates", "rollouts")
-    assert [resumed[key] for key in told] == [whole[key] for key in told]
-    assert resumed["policy"] == resumed["notes"]["prior"] == "nano_vla"
-    assert resumed["notes"]["samples"] > 0
-    held, made = (
-        load_file(tmp_path / run / "policy/pretrained_model/model.safetensors") for run in ("whole", "broken")
-    )
-    assert all(torch.equal(value, made[name]) for name, value in held.items())
 
 
 def test_what_cannot_be_tuned_is_refused(settings: Path, tmp_path: Path) -> None:
