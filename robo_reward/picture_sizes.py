@@ -11,6 +11,12 @@ from robo_reward.trace import Trace
 Size = tuple[int, int]
 
 
+def picture_size(env: Any) -> Size | None:
+    """(height, width) of an ``env`` group's pictures; None where it does not say both."""
+    height, width = env.get("height"), env.get("width")
+    return None if height is None or width is None else (int(height), int(width))
+
+
 def check_picture_sizes(
     env: Any, demonstrations: Sequence[Trace], views: Sequence[str], readers: Mapping[str, Any]
 ) -> None:
@@ -22,8 +28,8 @@ def check_picture_sizes(
     Raises:
         UserError: that names both sizes and the settings that make them equal.
     """
-    shown = (env.get("height"), env.get("width"))
-    if None in shown:
+    shown = picture_size(env)
+    if shown is None:
         return
     recorded = (
         (f"the demonstrations' {v}", t.frames[v].shape[1:3]) for t in demonstrations for v in views if v in t.frames

@@ -52,6 +52,7 @@ class Session:
     ``outcomes``: for each rollout the position of its verdict in the training world's sealed log; ``stopped``:
     those of the rollouts that ``stopper``, our own detector, ended. ``disturber`` pushes the world in training.
     ``during``: (rollouts, positions in the test world's sealed log) of the evaluations while training.
+    ``picture_size``: (height, width) of the world's pictures, None where its settings do not say it.
     ``restored``: what the learner saved in the checkpoint that the run goes on from. ``ranks``: the processes that
     train together. The learner leaves ``played``, its own episodes with kind, the judge's verdict and the mean
     reward, ``notes`` for the summary, and ``earned``, if it pays whole episodes: of each the position of its sealed
@@ -67,6 +68,7 @@ class Session:
     judge: Judge | None = None
     stopper: Stopper | None = None
     disturber: Disturber | None = None
+    picture_size: tuple[int, int] | None = None
     experience: list[Trace] = field(default_factory=list)
     hooks: Sequence[Hook] = ()
     evaluate: Callable[[Policy, int], None] | None = None

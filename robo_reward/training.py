@@ -18,7 +18,7 @@ from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting.episodes import HOLLOW_NOISE, check_lengths, episode_horizon
 from robo_reward.gathering import build_learner, gather_demonstrations
 from robo_reward.growing import Growth, begin
-from robo_reward.picture_sizes import check_picture_sizes
+from robo_reward.picture_sizes import check_picture_sizes, picture_size
 from robo_reward.pushes.forces import check_time_to_push
 from robo_reward.ranks import Ranks
 from robo_reward.runs.folder import RunFolder
@@ -135,6 +135,7 @@ class Job:
             stopper=self.stopper,
             disturber=self.disturber,
             ranks=self.ranks,
+            picture_size=picture_size(config.env),
         )
         self._test_world = build_test_world(config.env, **more)
         session.test_world = self._test_world

@@ -40,10 +40,9 @@ class DataFacts:
     stats: Mapping[str, Mapping[str, Any]] | None = field(default=None, repr=False)
 
 
-def facts_of_world(world: World, height: int | None = None, width: int | None = None) -> DataFacts:
-    """What a world shows; picture sizes only if they are given."""
-    size = (height or 0, width or 0)
-    views = dict.fromkeys(world.view_names, size)
+def facts_of_world(world: World, size: tuple[int, int] | None) -> DataFacts:
+    """What a world shows; ``size``: (height, width) of its pictures, None where nobody knows: they are not compared."""
+    views = dict.fromkeys(world.view_names, size or (0, 0))
     return DataFacts(world.name, views, world.state_size, int(world.action_space.shape[0]))
 
 

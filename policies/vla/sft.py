@@ -149,7 +149,7 @@ class SftLearner:
         space = session.world.action_space
         low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
         policy = self._recipe.build(facts, low, high, self._device, self._seed)
-        shown = facts_of_world(session.world)
+        shown = facts_of_world(session.world, session.picture_size)
         policy.names.views_of(policy.config, list(shown.views))
         check_sizes(policy.config, shown, policy.names)
         batches, samples = self._batches(session, policy, facts)

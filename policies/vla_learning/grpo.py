@@ -192,5 +192,5 @@ def built_policy(recipe: Any, session: Session, device: str, seed: int, name: st
         )
     space = session.world.action_space
     low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
-    policy: LeRobotPolicy = recipe.build(facts_of_world(session.world), low, high, device, seed)
+    policy: LeRobotPolicy = recipe.build(facts_of_world(session.world, session.picture_size), low, high, device, seed)
     return policy

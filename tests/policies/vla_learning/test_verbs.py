@@ -107,6 +107,15 @@ def test_a_checkpoint_becomes_a_run_as_it_is(settings: Path, start: Path, tmp_pa
         called("train", settings, tmp_path / "no", *words, "learner.updates=1")
 
 
+def test_a_checkpoint_for_pictures_of_another_size_is_refused(
+    settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robo_reward.policies.vla.features.RESIZES", ())  # as if the network took what it is shown
+    words = ("learner=as_is", "policy=lerobot", f"policy.path={start / 'pretrained_model'}", "reward_model=none")
+    with pytest.raises(UserError, match=r"reads pictures of 8x8 .* has 16x16: set env.height=8 env.width=8"):
+        called("train", settings, tmp_path / "run", *words, "+env.height=16", "+env.width=16", "video=false")
+
+
 def test_nora_learns_without_a_rollout(settings: Path, start: Path, tmp_path: Path) -> None:
     words = ("learner=nora", "policy=nano_vla", f"policy.path={start}", "demos=2", "learner.updates=1", "video=false")
     summary = called("train", settings, tmp_path / "run", *words, "reward_model=none", "learner.world.steps=20")
