@@ -234,8 +234,10 @@ def _summarise(
     cfg: DictConfig, session: Session, adaptation: Adaptation, before: list[Evaluation], after: list[Evaluation]
 ) -> None:
     from robo_reward.evaluation import merge
+    from robo_reward.walking import about_starts
 
     summary, world = session.run.summary, session.world
+    assert session.test_world is not None
     start, end = merge(before), merge(after)
     summary.rollouts, summary.env_steps = session.tally.rollouts, session.tally.env_steps
     summary.episodes, summary.updates = session.tally.rollouts, session.tally.updates
@@ -254,6 +256,7 @@ def _summarise(
         "judged": adaptation.judged,
         "horizon": world.horizon,
         "horizon_steps": cfg.env.get("horizon") or world.horizon * int(cfg.env.get("action_repeat") or 1),
+        **about_starts(session.test_world, [part.successes for part in after]),
     }
     if end.success_rate is not None and start.success_rate is not None:
         print(f"success {start.success_rate:.2f} before, {end.success_rate:.2f} after ({end.episodes} episodes)")

@@ -124,7 +124,7 @@ def _trained(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any]]:
 
 def _horizon(trained: Any, source: Mapping[str, Any], folder: Path) -> int:
     """Simulator steps of an episode in the run, whose summary counts decisions."""
-    chosen = trained.env.get("horizon")
+    chosen = _test(trained).get("horizon") or trained.env.get("horizon")
     if chosen is not None:
         return int(chosen)
     notes = source.get("notes") or {}
@@ -151,7 +151,10 @@ def _check(cfg: DictConfig) -> None:
 
 def _world(trained: DictConfig, file: Path, cfg: DictConfig) -> World:
     """The world in which the run was evaluated, or as ``env`` wants it: one copy, in this process, without oracle."""
+    from omegaconf import OmegaConf
+
     from robo_reward.build import load_world
+    from robo_reward.trust import check_recipe
 
     chosen = _chosen(cfg)
     for name in chosen:
@@ -159,8 +162,20 @@ def _world(trained: DictConfig, file: Path, cfg: DictConfig) -> World:
             raise UserError(
                 f"env.{name}={chosen[name]}: the world of this run ({trained.env.get('_target_')}) has no such setting"
             )
-    different = {"horizon": cfg.horizon, **(trained.env.get("evaluation") or {}), **chosen}
+    test, evaluation = _test(trained), trained.env.get("evaluation") or {}
+    own: Any = OmegaConf.to_container(trained.env, resolve=True)
+    check_recipe({**own, "test": test}, file, "robo_reward.envs")
+    length = {"horizon": cfg.horizon}
+    different = {**length, **evaluation, **test, **(length if "horizon" in test else {}), **chosen}
     return load_world(trained.env, file, num_worlds=1, workers="in_process", oracle="none", **different)
+
+
+def _test(trained: DictConfig) -> dict[str, Any]:
+    """What an adapt run's evaluation did otherwise than its adaptation (``test``); {} of train runs."""
+    from omegaconf import OmegaConf
+
+    test: Any = OmegaConf.to_container(OmegaConf.create(trained.get("test") or {}), resolve=True)
+    return dict(test)
 
 
 def _chosen(cfg: DictConfig) -> dict[str, Any]:

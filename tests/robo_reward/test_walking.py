@@ -180,3 +180,16 @@ def test_a_setting_that_the_runs_world_does_not_have_is_refused() -> None:
     trained = OmegaConf.create({"env": {"_target_": f"{__name__}.made"}})
     with pytest.raises(UserError, match=r"env\.starts=moved: the world of this run .* has no such setting"):
         _world(trained, Path("config.yaml"), OmegaConf.create({"env": {"starts": "moved"}, "horizon": 3}))
+
+
+def test_a_runs_test_settings_build_the_world_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    from robo_reward.verbs.evaluate import _world
+
+    monkeypatch.setenv("ROBO_REWARD_TRUST", __name__)
+    env = {"_target_": f"{__name__}.made", "starts": "reset", "evaluation": {"starts": "shipped"}}
+    asked = OmegaConf.create({"env": {}, "horizon": 3})
+    world: Any = _world(OmegaConf.create({"env": env, "test": {"starts": "moved", "horizon": 9}}), Path("c"), asked)
+    assert (world.starts, world.horizon) == ("moved", 3), "the run's own horizon is what evaluate's defaults to"
+    for evil in ({"_target_": "os.system"}, {"starts": {"_target_": "os.system"}}):
+        with pytest.raises(UserError, match=r"os\.system"):
+            _world(OmegaConf.create({"env": env, "test": evil}), Path("c"), asked)

@@ -23,9 +23,18 @@ NANO: dict[str, Any] = {
 }  # fmt: skip
 
 
+class NumberedLine(LineWorld):
+    """Tells of its one task, as worlds whose episodes are numbered do."""
+
+    tasks, starts = ("go right",), "drawn"
+
+    def begin_at(self, number: int) -> None:
+        """One task, and starts that the seed draws: the number says nothing."""
+
+
 def make_world(num_worlds: int = 1, horizon: int | None = 10, oracle: Any = "none", **_: Any) -> LineWorld:
     """Takes what other worlds take."""
-    return LineWorld(num_worlds, horizon or 10, oracle=oracle)
+    return NumberedLine(num_worlds, horizon or 10, oracle=oracle)
 
 
 def make_reward() -> LineReward:

@@ -137,7 +137,7 @@ ADAPT = ("bounds.rounds=2", "bounds.window=4", "checkpoint_every=1", "adaptation
 
 
 def test_adapt_goes_on_from_a_run_and_is_oracle_free(settings: Path, tuned: Path, tmp_path: Path) -> None:
-    summary = called("adapt", settings, tmp_path / "run", f"run={tuned}", *ADAPT)
+    summary = called("adapt", settings, tmp_path / "run", f"run={tuned}", *ADAPT, "test={horizon: 25}")
     assert (summary["verb"], summary["learner"], summary["updates"]) == ("adapt", "evolve", 2)
     assert (summary["used_env_reward"], summary["used_env_success"]) == (False, False)
     assert summary["notes"]["before_success_rate"] is not None
@@ -148,6 +148,11 @@ def test_adapt_goes_on_from_a_run_and_is_oracle_free(settings: Path, tuned: Path
         evaluate(hydra.compose("evaluate", words))
     again = json.loads((tmp_path / "again/summary.json").read_text())
     assert again["notes"]["reproduced"] is True
+    assert again["env_return"] == summary["env_return"], "in the world that the run was tested in"
+    assert again["notes"]["horizon"] == 25
+    for told in (summary["notes"], again["notes"]):
+        assert (told["evaluated_starts"], told["evaluated_from"]) == ("drawn", [0])
+        assert told["success_by_task"] == {"0: go right": summary["success_rate"]}
 
 
 def test_adapt_resumes(settings: Path, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
