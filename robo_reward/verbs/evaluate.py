@@ -225,12 +225,12 @@ def _describe(
 
 
 def _reproduced(cfg: DictConfig, source: Mapping[str, Any], summary: Summary, starts: Mapping[str, Any]) -> bool | None:
-    """Whether the run's own numbers came out again; None where other episodes were asked for.
+    """Whether the run's own numbers came out again; None where other episodes were asked for or no success is known.
 
     ``starts``: what is noted of where episodes began. Of runs whose seeds each began anew only the first one can be
     compared: a difference there is told, and nothing else is claimed.
     """
-    if not _asked_as_the_run(cfg, source):
+    if summary.success_rate is None or not _asked_as_the_run(cfg, source):
         return None
     same = [one == other for one, other in zip(source["success_by_seed"], summary.success_by_seed or [], strict=True)]
     if _began_anew(source, starts):

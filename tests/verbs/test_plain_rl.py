@@ -1,0 +1,39 @@
+"""train and evaluate of plain RL on a task without a success test, on a machine that cannot render."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from robo_reward import cli
+from robo_reward.envs.rendering import CameraRenderer
+from robo_reward.errors import UserError
+
+WORDS = (
+    "env=gym env.id=InvertedPendulum-v5 env.horizon=50 reward_model=env_dense transform=none learner=ppo "
+    "learner.n_steps=64 steps=64 episodes=1 evaluation_seeds=[1]"
+)
+
+
+def summary(folder: Path) -> Any:
+    return json.loads((folder / "summary.json").read_text("utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def _blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def render(self: CameraRenderer, camera: str) -> None:
+        raise UserError("no picture can be rendered")
+
+    monkeypatch.setattr(CameraRenderer, "render", render)
+
+
+def test_a_task_without_a_success_test_claims_to_reproduce_nothing(tmp_path: Path) -> None:
+    run, again = tmp_path / "run", tmp_path / "again"
+    assert cli.run(["train", *WORDS.split(), "video=false", f"run_dir={run}"]) == 0
+    assert cli.run(["evaluate", f"run={run}", "video=false", f"run_dir={again}"]) == 0
+    assert summary(again)["success_rate"] is None
+    assert summary(again)["env_return"] == summary(run)["env_return"]
+    assert summary(again)["notes"]["reproduced"] is None
