@@ -155,7 +155,7 @@ class RewardStack:
             self._check_end(np.asarray([trace.terminated]), estimate.at(slice(-1, None)))
         rewards = [self._base_of(trace) for trace in traces]
         whole = self.prices_ends
-        walks = {over: [_outlines(trace, over) for trace in traces] for over in {False, whole}}
+        walks = {over: [[_outline(t, k, over) for k in range(len(t))] for t in traces] for over in {False, whole}}
         for transform in self.transforms:
             if isinstance(transform, EstimateFilter):
                 dense = [transform.filter(estimate) for estimate in dense]
@@ -163,8 +163,7 @@ class RewardStack:
                 rewards = transform.price(rewards, list(zip(traces, dense, strict=True)))
             else:
                 # where nothing is bootstrapped after the end, a potential that is left there would be an income
-                over = whole and nature_of(transform).role == "potential"
-                rows = zip(rewards, walks[over], dense, strict=True)
+                rows = zip(rewards, walks[whole and nature_of(transform).role == "potential"], dense, strict=True)
                 rewards = [_along(deepcopy(transform), *row) for row in rows]
         return [reward.astype(np.float32) for reward in rewards]
 
@@ -271,12 +270,9 @@ def interpolate(estimate: Estimate, frame_steps: NDArray[np.int64], steps: int) 
     return Estimate(line(estimate.progress), gain, line(estimate.success), line(estimate.uncertainty), match)
 
 
-def _outlines(trace: Trace, over: bool) -> list[Transition]:
-    """An episode's transitions without their pictures; ``over``: it terminated, be it that its time was up."""
-    return [_outline(trace, step, step == len(trace) - 1, over) for step in range(len(trace))]
-
-
-def _outline(trace: Trace, step: int, last: bool, over: bool) -> Transition:
+def _outline(trace: Trace, step: int, over: bool) -> Transition:
+    """The transition of one step without its pictures; ``over``: a time limit counts as a termination."""
+    last = step == len(trace) - 1
     env_reward = np.full(1, np.nan, np.float32) if trace.env_reward is None else trace.env_reward[step : step + 1]
     states = trace.state[step : step + 2]
     return Transition(

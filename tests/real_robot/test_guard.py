@@ -181,16 +181,6 @@ def test_a_fault_keeps_its_reason_and_cannot_be_armed_away() -> None:
     assert arm.tick() is None
 
 
-def test_what_a_powerless_arm_reports_is_no_second_fault_that_refuses_a_reset() -> None:
-    arm = Arm()
-    arm.guard.fault(arm.now, "emergency stop")
-    asked = arm.guard.state.faults
-    assert arm.tick(torque=np.zeros(4)) is None
-    assert arm.guard.clear(arm.now, asked)
-    assert arm.tick(torque=np.zeros(4)) is None  # powered again, it is one
-    assert "lost its torque" in arm.guard.state.reason
-
-
 def test_the_black_box_is_whole_after_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "box.jsonl"
     code = (
