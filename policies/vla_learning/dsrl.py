@@ -30,7 +30,8 @@ class DsrlLearner(GivenPolicy):
 
     ``warmup`` episodes of random noise first; then ``ratio`` updates of ``batch`` decisions for every decision that was
     made. ``reach``: noise is chosen within [-reach, reach]. A decision's reward is the sum of its steps' rewards;
-    ``sac.gamma`` discounts decisions. Budget: ``rollouts`` or ``steps``.
+    ``sac.gamma`` discounts decisions. Budget: ``rollouts`` or ``steps``; where ``steps`` are over within the warm-up,
+    the updates come at the end, by what was gathered.
     """
 
     name = "dsrl"
@@ -61,12 +62,18 @@ class DsrlLearner(GivenPolicy):
         """Steers until the budget is spent.
 
         Raises:
-            UserError: no trained flow policy, or a budget without an end.
+            UserError: no trained flow policy, a budget without an end or over within the warm-up, or episodes of one
+                decision each.
         """
         if session.budget.rollouts is None and session.budget.steps is None:
             raise UserError("learner=dsrl learns as long as it may: set rollouts or steps")
         if session.budget.rollouts is not None and session.budget.rollouts <= self._warmup:
             raise UserError(f"rollouts={session.budget.rollouts} must be more than learner.warmup={self._warmup}")
+        if session.budget.steps is not None and session.budget.steps <= self._warmup:
+            raise UserError(
+                f"steps={session.budget.steps} are over before learner.warmup={self._warmup} episodes are (about "
+                f"{self._warmup * session.world.horizon} steps): set steps higher, or warmup lower"
+            )
         check_no_step_discount(session.stack, self.name)
         policy = built_policy(self._recipe, session, self._device, self._seed, self.name)
         session.notes |= {"prior": policy.config.type, "start": self._recipe.path}
@@ -80,6 +87,10 @@ class DsrlLearner(GivenPolicy):
             if session.tally.rollouts >= next_save and session.left():
                 session.checkpoint(self._state(steering, rows))
                 next_save += self._checkpoint_every
+        if steering.agent is None:
+            made = len(rows["reward"])
+            print(f"the budget ended within learner.warmup={self._warmup} episodes: {made} decisions are learned from")
+            self._update(session, steering, rows, max(1, round(self._ratio * made)))
         return SteeredPolicy(policy, steering)
 
     def _wave(
@@ -119,6 +130,11 @@ class DsrlLearner(GivenPolicy):
 
     def _update(self, session: Session, steering: NoiseSteering, rows: Rows, updates: int) -> None:
         number = session.tally.rollouts
+        if not len(rows["reward"]):
+            raise UserError(
+                "no episode had a second decision, so nothing can be told of what one leads to: set a lower "
+                "policy.n_action_steps, or a longer env.horizon"
+            )
         seed_everything(self._seed, "dsrl", number)
         if steering.agent is None:
             steering.agent = SoftActorCritic(rows["state"].shape[1], steering.size, self._sac, timid=True)

@@ -11,7 +11,7 @@ import torch
 from line_env import make_policy, make_session  # type: ignore[import-not-found]
 
 from robo_reward.build import load_policy
-from robo_reward.contracts import Policy
+from robo_reward.contracts import Budget, Policy
 from robo_reward.errors import UserError
 from robo_reward.evaluation import run_episodes
 from robo_reward.line_world import LineReward, LineWorld
@@ -121,8 +121,29 @@ def test_a_budget_is_asked_for() -> None:
         learner_of().learn(make_session(run=Silent()))
     with pytest.raises(UserError, match="more than"):
         learner_of().learn(make_session(run=Silent(), rollouts=8))
+    with pytest.raises(UserError, match=r"steps=8 are over before learner\.warmup=8 .*about 80 steps"):
+        learner_of().learn(make_session(run=Silent(), steps=8))
     with pytest.raises(UserError, match="reach=0"):
         DsrlLearner(reach=0)
+
+
+def test_a_budget_of_steps_that_ends_within_the_warm_up_is_learned_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = make_session(worlds=1, run=Silent(), steps=40)
+    policy = learner_of().learn(session)
+    assert session.tally.rollouts == 4
+    assert "ended within learner.warmup=8 episodes: 16 decisions" in capsys.readouterr().out
+    assert session.tally.updates == 8 * 16
+    policy.save(tmp_path)
+    assert final(load_policy(tmp_path)) == pytest.approx(final(policy), abs=1e-5)
+
+
+def test_episodes_of_a_single_decision_say_nothing() -> None:
+    stack, budget = RewardStack(LineReward(), [Level()]), Budget(rollouts=9)
+    run: Any = Silent()
+    with pytest.raises(UserError, match="no episode had a second decision"):
+        learner_of().learn(Session(LineWorld(1, 2), stack, [], budget, run, 0))
 
 
 @pytest.mark.parametrize("piece", [Potential(gamma=0.95), Absorbing(gamma=0.95)], ids=["potential", "absorbing"])
