@@ -78,7 +78,10 @@ class Job:
         self.dropped = 0
         worlds = config.env.get("num_worlds") or 1
         if worlds > 1 and getattr(self.learner, "single_world", False):
-            raise UserError(f"this learner steps one world at a time, env.num_worlds is {worlds}: set it to 1")
+            raise UserError(
+                f"env.num_worlds={worlds}: this learner steps one world at a time, and learner.scenes=N are "
+                "drawn in one: set env.num_worlds=1"
+            )
         self.called_success: list[bool] = []
         self._growth: Growth | None = None
 

@@ -92,6 +92,11 @@ class SftLearner:
         """Demonstrations are collected where no dataset is given; a dataset is read here."""
         return self._data is None
 
+    @property
+    def single_world(self) -> bool:
+        """Scenes that the run's own world shows are drawn in one."""
+        return isinstance(self._scenes, int)
+
     def take_policy(self, recipe: Any) -> None:
         """The policy that is trained."""
         self._recipe = recipe

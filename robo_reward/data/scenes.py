@@ -65,7 +65,10 @@ def draw_scenes(
     if not isinstance(world, Rearranges) or not isinstance(world, KnowsPlaces):
         raise UserError(f"'{world.name}' cannot rearrange its scene: set scenes=0")
     if world.num_worlds != 1:
-        raise UserError(f"scenes are collected in one world, not in {world.num_worlds}")
+        raise UserError(
+            f"scenes are drawn in one world, not in env.num_worlds={world.num_worlds}: set env.num_worlds=1, or draw "
+            f"them first (robo-reward collect scenes={count}) and give their folder, learner.scenes=FOLDER"
+        )
     for view in views or ():
         if view not in world.view_names:
             raise unknown_name("view", view, world.view_names)

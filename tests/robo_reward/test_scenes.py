@@ -81,7 +81,7 @@ def test_what_cannot_be_is_refused() -> None:
         collect(3, world=fixed)
     two = Shelf()
     two.num_worlds = 2  # type: ignore[misc]
-    with pytest.raises(UserError, match="one world"):
+    with pytest.raises(UserError, match=r"not in env\.num_worlds=2: set env\.num_worlds=1"):
         collect(3, world=two)
 
 

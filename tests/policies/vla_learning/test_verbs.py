@@ -125,6 +125,12 @@ def test_nora_learns_without_a_rollout(settings: Path, start: Path, tmp_path: Pa
     assert any("nora/preferred" in row for row in rows_of(tmp_path / "run"))
 
 
+def test_scenes_of_several_worlds_are_refused_at_once(settings: Path, tmp_path: Path) -> None:
+    words = ("learner=sft", "policy=nano_vla", "reward_model=none", "learner.scenes=3")
+    with pytest.raises(UserError, match=r"env.num_worlds=4: .*learner.scenes=N .*set env.num_worlds=1"):
+        called("train", settings, tmp_path / "run", *words)
+
+
 def test_what_cannot_be_tuned_is_refused(settings: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="goes on from a trained policy"):
         called("train", settings, tmp_path / "a", "learner=grpo", "policy=nano_vla")
