@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from robo_reward.bounds import check_numbers
 from robo_reward.build import build, check_policy_fits, load_policy, load_world
+from robo_reward.chosen_settings import chosen_settings
 from robo_reward.contracts import Flags, Policy, Transition, World
-from robo_reward.errors import NoOracle, UserError
+from robo_reward.errors import NoOracle
 from robo_reward.pushes.forces import Adversary, chosen_bodies, names_of
 from robo_reward.pushes.patterns import Kind, Schedule
 from robo_reward.pushes.sweep import Curve, Forces, remarks, sweep
@@ -26,6 +28,13 @@ if TYPE_CHECKING:
 
 ENDLESS = 1_000_000
 """Simulator steps: trials end by their own clock."""
+TAKEN = {
+    "num_worlds": "set disturbance.worlds, and disturbance.practice.worlds of the worst case",
+    "horizon": "an episode lasts disturbance.schedule.seconds; horizon=STEPS is that of the worst case's practice",
+    "workers": "a sweep steps its worlds in this process; leave it out",
+    "oracle": "only the worst case's practice looks at the reward; leave it out",
+}
+"""Settings of the world that a sweep makes itself, and what to do instead."""
 
 
 def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -> None:
@@ -42,8 +51,9 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
     kinds = kinds_of(settings.kinds)
     schedule = Schedule(**fields_of(settings.schedule, Schedule, "disturbance.schedule"))
     practice = Practice(**fields_of(settings.practice, Practice, "disturbance.practice"))
-    grid = numbers_of(settings.forces, "disturbance.forces")
-    forces = Forces(grid, float(settings.most), float(settings.resolution))
+    check_numbers("evaluate", whole=True, least=1, **_named(settings, "episodes", "worlds"))
+    check_numbers("evaluate", **_named(settings, "most", "resolution"))
+    forces = Forces(numbers_of(settings.forces, "disturbance.forces"), settings.most, settings.resolution)
     policy_folder = Path(cfg.run) / "policy"
     policy = load_policy(policy_folder)
     world = _world(cfg, trained, min(settings.episodes, settings.worlds), "none", ENDLESS)
@@ -73,10 +83,12 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
         world.close()
 
 
+def _named(settings: DictConfig, *names: str) -> dict[str, Any]:
+    return {f"disturbance.{name}": settings[name] for name in names}
+
+
 def _world(cfg: DictConfig, trained: DictConfig, count: int, oracle: str, horizon: int) -> World:
-    if count < 1:
-        raise UserError("disturbance.episodes and disturbance.worlds must be 1 or more")
-    chosen = {str(k): v for k, v in (cfg.get("env") or {}).items() if v is not None}
+    chosen = chosen_settings(cfg.get("env"), trained.env, TAKEN)
     more = {"horizon": horizon, "num_worlds": count, "workers": "in_process", "oracle": oracle}
     return load_world(trained.env, Path(cfg.run) / "config.yaml", **more, **chosen)
 

@@ -12,10 +12,10 @@ from robo_reward.pushes.patterns import KINDS, Kind
 
 def kinds_of(named: str | Sequence[str]) -> list[Kind]:
     """The kinds of push that are named, the worst case last: it practises at the force that the others found."""
-    names = [named] if isinstance(named, str) else named
+    names = [named] if isinstance(named, str | int | float) else named
     for name in names:
         if name not in KINDS:
-            raise unknown_name("kind of push", name, KINDS)
+            raise unknown_name("kind of push", str(name), KINDS)
     return [kind for kind in KINDS if kind in names]
 
 
@@ -28,10 +28,10 @@ def numbers_of(values: Any, setting: str) -> tuple[float, ...]:
 
 
 def fields_of(group: Any, kind: type, setting: str) -> dict[str, Any]:
-    """The settings of ``group`` that the dataclass ``kind`` takes: numbers, or null where that is its default.
+    """The settings of ``group`` that the dataclass ``kind`` takes: numbers, whole where its defaults are, or null.
 
     Raises:
-        UserError: no group, a setting that ``kind`` does not have, or one that is no number.
+        UserError: no group, a setting that ``kind`` does not have, or one that is no such number.
     """
     known = {field.name: field.default for field in fields(kind)}
     if not isinstance(group, Mapping):
@@ -41,6 +41,8 @@ def fields_of(group: Any, kind: type, setting: str) -> dict[str, Any]:
             raise unknown_name(f"setting of {setting}", str(name), known)
         if not _is_number(value) and not (value is None and known[name] is None):
             raise UserError(f"{setting}.{name}={value} must be a number")
+        if isinstance(known[name], int) and not isinstance(value, int):
+            raise UserError(f"{setting}.{name}={value} must be a whole number")
     return {str(name): value for name, value in group.items()}
 
 

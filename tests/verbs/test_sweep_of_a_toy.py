@@ -71,3 +71,33 @@ def test_an_error_leaves_the_curves_that_were_measured(
     summary = json.loads((tmp_path / "e" / "summary.json").read_text())
     assert summary["status"] == "failed"
     assert set(summary["notes"]) == {"run", "f50_constant", "f50_sudden"}
+
+
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize(
+    ("word", "match"),
+    [
+        ("+env.num_worlds=4", "env.num_worlds=4 has no use here: set disturbance.worlds"),
+        ("+env.horizon=50", "env.horizon=50 has no use here: an episode lasts disturbance.schedule"),
+        ("+env.keyfram=left", "env.keyfram=left: the world of this run (robo_reward.envs.mjcf_env.make_world) has no"),
+        ("disturbance.worlds=2.5", "disturbance.worlds=2.5 must be a whole number of 1 or more"),
+        ("disturbance.episodes=2.5", "disturbance.episodes=2.5 must be a whole number of 1 or more"),
+        ("disturbance.episodes=null", "disturbance.episodes=None must be a whole number of 1 or more"),
+        ("disturbance.practice.worlds=1.5", "disturbance.practice.worlds=1.5 must be a whole number"),
+        ("disturbance.practice.rollout=many", "disturbance.practice.rollout=many must be a number"),
+        ("disturbance.most=far", "disturbance.most=far must be a finite number"),
+        ("disturbance.kinds=3", "unknown kind of push '3'"),
+    ],
+)
+def test_settings_of_no_use_are_told_by_their_key(
+    slid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, match: str
+) -> None:
+    assert cli.run(["evaluate", f"run={slid}", f"run_dir={tmp_path / 'e'}", *QUICK, word]) == 2
+    assert match in capsys.readouterr().err
+
+
+def test_a_world_that_is_evaluated_alone_cannot_be_many(
+    slid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["evaluate", f"run={slid}", f"run_dir={tmp_path / 'e'}", "+env.num_worlds=4"]) == 2
+    assert "env.num_worlds=4 has no use here" in capsys.readouterr().err
