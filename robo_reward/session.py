@@ -87,6 +87,7 @@ class Session:
     earned: list[tuple[int, float]] = field(default_factory=list)
     _own: list[Trace] = field(default_factory=list)
     _rendered: tuple[int, float] = (0, 0.0)
+    _blown_up: int = 0
 
     counts_updates: bool = False
     """Metrics and checkpoints are numbered by updates in place of rollouts, for learners that step no episodes."""
@@ -105,6 +106,11 @@ class Session:
     def render_seconds(self) -> float:
         """Processor seconds spent on them."""
         return self._rendered[1] + self.world.render_seconds
+
+    @property
+    def nan_resets(self) -> int:
+        """Simulations of the world that became unstable, those before a resume included."""
+        return self._blown_up + self.world.nan_resets
 
     _stored: int = 0
 
@@ -176,6 +182,7 @@ class Session:
         self.audit, self.verdict = state["audit"], state["verdict"]
         self.alarm.restore(state["alarm"])
         self._rendered = (int(state["rendered"][0]), float(state["rendered"][1]))
+        self._blown_up = int(state.get("nan_resets", 0))
         for part in (self.stack.model, self.judge):
             if isinstance(part, Saveable):
                 part.load(folder)
@@ -215,6 +222,7 @@ class Session:
             "alarm": self.alarm.dump(),
             "transforms": self.stack.state(),
             "rendered": [self.frames_rendered, self.render_seconds],
+            "nan_resets": self.nan_resets,
         }
 
     def _store(self, trace: Trace) -> None:

@@ -195,13 +195,14 @@ class LearnedDisturber:
         return metrics
 
     def dump(self) -> dict[str, Any]:
-        """Networks, optimizer, multiplier and how far the curriculum is."""
-        optimizer = self._optimizer.state_dict()
+        """Networks, optimizer, multiplier, how far the curriculum is, and what was counted."""
         return {
             "nets": dict(self.nets.state_dict()),
-            "optimizer": optimizer,
+            "optimizer": self._optimizer.state_dict(),
             "multiplier": self.multiplier.value,
             "steps": self.steps,
+            "nan_resets": self._watch.count,
+            "above_bound": self.cost.above,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -209,6 +210,8 @@ class LearnedDisturber:
         self.nets.load_state_dict(state["nets"])
         self._optimizer.load_state_dict(state["optimizer"])
         self.multiplier.value, self.steps = float(state["multiplier"]), int(state["steps"])
+        self._watch.resume(int(state.get("nan_resets", 0)))
+        self.cost.above = int(state.get("above_bound", 0))
 
     def save(self, folder: Path) -> None:
         """Writes the same as safetensors and JSON."""

@@ -101,12 +101,13 @@ class RandomPushes:
         return found
 
     def dump(self) -> dict[str, Any]:
-        """How far the curriculum is."""
-        return {"steps": self.steps}
+        """How far the curriculum is, and how many simulations blew up."""
+        return {"steps": self.steps, "nan_resets": self._watch.count}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Takes back what ``dump`` gave."""
         self.steps = int(state["steps"])
+        self._watch.resume(int(state.get("nan_resets", 0)))
 
     def save(self, folder: Path) -> None:
         """Writes the same as JSON."""

@@ -75,7 +75,7 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
         **about_starts(job.test_world, [e.successes for e in result.by_seed]),
     }
     summary.alarm = session.alarm.verdict()
-    summary.nan_resets = world.nan_resets
+    summary.nan_resets = session.nan_resets
     summary.stand_in_visuals = bool(getattr(world, "stand_in_visuals", False))
     _compare_with_truth(summary, job, session, truths)
 

@@ -243,7 +243,7 @@ def _summarise(
     summary.episodes, summary.updates = session.tally.rollouts, session.tally.updates
     summary.success_rate, summary.success_ci95, summary.success_episodes = end.success_rate, end.ci95, end.episodes
     summary.success_by_seed = [part.success_rate for part in after]
-    summary.env_return, summary.nan_resets = end.env_return, world.nan_resets
+    summary.env_return, summary.nan_resets = end.env_return, session.nan_resets
     summary.pricing_seconds = round(session.tally.pricing_seconds, 3)
     summary.frames_rendered, summary.render_seconds = session.frames_rendered, round(session.render_seconds, 3)
     summary.notes = {

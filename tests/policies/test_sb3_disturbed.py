@@ -93,6 +93,19 @@ def test_a_resumed_run_goes_the_way_of_the_unbroken_one(tmp_path: Path) -> None:
         assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
+def test_a_resumed_run_goes_on_counting_blow_ups(tmp_path: Path) -> None:
+    with session(tmp_path / "run", 120) as running:
+        running.world.nan_resets = 7
+        running.checkpoint({})
+    with session(tmp_path / "run", 120) as running:
+        latest = running.run.latest_checkpoint()
+        assert latest is not None
+        running.restore(latest)
+        assert running.nan_resets == 7
+        running.world.nan_resets += 2
+        assert running.nan_resets == 9
+
+
 def test_the_constraint_changes_what_the_policy_learns(tmp_path: Path) -> None:
     found = []
     for name, disturbed in (("with", True), ("without", False)):
