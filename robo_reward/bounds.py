@@ -89,6 +89,19 @@ def _knows_device(settings: Any) -> bool:
     return isinstance(settings, list) and any(map(_knows_device, settings))
 
 
+def check_enough_worlds(world: World) -> None:
+    """Refuses to train in fewer worlds than the world's settings need, if it tells that (``too_few_worlds``); the
+    world is closed then.
+
+    Raises:
+        UserError: with what would be left out.
+    """
+    told = getattr(world, "too_few_worlds", None)
+    if told is not None:
+        world.close()
+        raise UserError(told)
+
+
 def check_unit_actions(world: World) -> None:
     """Refuses worlds whose actions do not fill [-1, 1], for learners that squash theirs; the world is closed then.
 

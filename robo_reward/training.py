@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from robo_reward.audit_record import check_accepted, known_numbers, read_record
-from robo_reward.bounds import check_unit_actions
+from robo_reward.bounds import check_enough_worlds, check_unit_actions
 from robo_reward.build import build, build_stack, build_test_world, build_world, model_folder, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, Policy, World
 from robo_reward.demonstration_sizes import check_demonstration_sizes
@@ -117,6 +117,7 @@ class Job:
         horizon = self.horizon()
         more = {} if horizon is None else {"horizon": horizon}
         world = build_world(config.env, oracle=self.oracle, **more)
+        check_enough_worlds(world)
         for view in self.views():
             if view not in world.view_names:
                 raise unknown_name("view that the reward reads", view, world.view_names)

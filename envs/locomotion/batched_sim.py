@@ -33,7 +33,8 @@ class BatchedSim:
     last control, for one more evaluation of the dynamics. The next step writes other ``state``, but the same
     ``sensors``; the one after that writes over both.
 
-    ``failed``: whether any world blew up in the last step.
+    ``variants``: how many models there are, whether a world has them or not. ``failed``: whether any world blew up in
+    the last step.
 
     Solver warm starts are not carried from one call to the next, so that a step follows from ``state`` alone.
     """
@@ -53,7 +54,7 @@ class BatchedSim:
         # a blown-up world is found and counted here; MuJoCo would print it and write a log file
         mujoco.set_mju_user_warning(logging.getLogger(__name__).info)
         self.model = models[0]
-        self.num_worlds, self.frame_skip = num_worlds, frame_skip
+        self.num_worlds, self.frame_skip, self.variants = num_worlds, frame_skip, len(models)
         self.threads = min(threads or _processors(), num_worlds)
         self.failed = False
         self.dt = float(self.model.opt.timestep) * frame_skip

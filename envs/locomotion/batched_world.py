@@ -90,6 +90,18 @@ class BatchedWorld:
 
     # --- the contract ------------------------------------------------------------------------------------------------
 
+    @property
+    def too_few_worlds(self) -> str | None:
+        """What a training in so few worlds would leave out, and the way out; None where that is nothing."""
+        variants = self.sim.variants
+        if variants <= self.num_worlds:
+            return None
+        return (
+            f"env.randomise.variants={variants}, but env.num_worlds={self.num_worlds}: each world keeps one variant, "
+            f"and the first is the nominal robot, so that {variants - self.num_worlds} would never be trained on. Set "
+            f"env.num_worlds={variants} or more, or env.randomise.variants={self.num_worlds}"
+        )
+
     def reset(self, seed: int) -> Observation:
         """Starts an episode in every world; unfinished ones are dropped and leave no outcome."""
         self._reseed(seed)

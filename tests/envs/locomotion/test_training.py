@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from robo_reward.cli import run
+from robo_reward.envs.locomotion.make_quadruped import make_world
 
 SMALL = [
     "experiment=quadruped",
@@ -42,6 +45,16 @@ def test_the_experiment_trains_and_says_that_it_used_an_oracle(tmp_path: Path) -
     assert untimed(again) == untimed(tmp_path / "run")
     spread = [row["train/std"] for row in untimed(again) if "train/std" in row]
     assert abs(spread[0] - 0.5) < 0.05  # learner.initial_std of the experiment
+
+
+def test_variants_that_no_world_would_have_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", *SMALL, "env.randomise.variants=9", f"run_dir={tmp_path / 'a'}"]) == 2
+    told = capsys.readouterr().err
+    assert "env.randomise.variants=9, but env.num_worlds=8" in told
+    assert "1 would never be trained on" in told
+    world = make_world(num_worlds=1, threads=1, randomise={"variants": 9})  # as in an evaluation: the nominal robot
+    assert world.sim.model_of(0) is world.sim.model
+    world.close()
 
 
 def test_wrong_settings_exit_with_2(tmp_path: Path) -> None:
