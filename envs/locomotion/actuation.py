@@ -24,6 +24,12 @@ class DelayedTargets:
         if not 0.0 <= low <= high <= 0.2:
             raise UserError(f"env.latency=[{low}, {high}] must be two times in seconds, rising, within 0 and 0.2")
         self._steps = (round(low / timestep), round(high / timestep))
+        for bound, steps in zip(bounds, self._steps, strict=True):
+            if bound > 0.0 and steps == 0:
+                raise UserError(
+                    f"env.latency=[{low}, {high}]: {bound} s would be none at all, since targets arrive at whole "
+                    f"physics steps of {timestep:g} s: set it to {timestep:g} or more, or to 0.0"
+                )
         self._frame_skip = frame_skip
         self.depth = 1 + math.ceil(self._steps[1] / frame_skip)
 
