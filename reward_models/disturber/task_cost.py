@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from robo_reward.contracts import Flags, Oracle, Step, World
 from robo_reward.errors import UserError
-from robo_reward.pushes.forces import Fragile
+from robo_reward.pushes.forces import BlowUps
 
 Array = NDArray[np.float64]
 
@@ -30,7 +30,7 @@ class TaskCost:
         if fall_steps is not None and not 0.0 <= fall_steps < np.inf:
             raise UserError(f"hook.fall_steps={fall_steps} must be 0 or more steps of full cost; null: 1 / (1 - gamma)")
         self._given, self.fall_steps = reward_bound, fall_steps
-        self.bound, self.above, self._own, self._nan_resets = 0.0, 0, False, 0
+        self.bound, self.above, self._own = 0.0, 0, False
 
     def bind(self, world: World, oracle: Oracle) -> None:
         """UserError for a world without a bound, or with one that is not above 0, where none was given."""
@@ -51,12 +51,12 @@ class TaskCost:
                 "must be above 0 and finite: mend the task's reward (of env=quadruped env.reward.velocity or turn), or "
                 "set hook.reward_bound"
             )
-        self.bound, self._nan_resets = float(bound), world.nan_resets
+        self.bound, self._blow_ups = float(bound), BlowUps(world)
 
     def of(self, step: Step) -> tuple[Array, Flags]:
         """(N,) cost without falls, and (N,) True where the simulation blew up."""
         paid = np.asarray(getattr(self._world, "task_reward") if self._own else step.reward, np.float64)  # noqa: B009
-        broken = self._broken(step)
+        broken = self._blow_ups.of(step.transition)
         cost = np.where(broken, 0.0, 1.0 - paid / self.bound)
         above = int((cost < -1e-6).sum())
         if above and not self.above:
@@ -67,13 +67,3 @@ class TaskCost:
             )
         self.above += above
         return np.maximum(cost, 0.0), broken
-
-    def _broken(self, step: Step) -> Flags:
-        """(N,) by name; of a world that only counts them, all whose episodes were cut off in a step that counted some.
-
-        What was paid does not tell: a reward from pictures or a potential pays a world that blew up like any other.
-        """
-        if isinstance(self._world, Fragile):
-            return self._world.broken
-        counted, self._nan_resets = self._nan_resets, self._world.nan_resets
-        return step.transition.truncated & (self._nan_resets > counted)

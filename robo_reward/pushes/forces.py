@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.contracts import Flags, Observation, Oracle, Step, World
+from robo_reward.contracts import Flags, Observation, Oracle, Step, Transition, World
 from robo_reward.errors import UserError, unknown_name
 
 MANY = 8
@@ -34,6 +34,23 @@ class Fragile(Protocol):
 
     broken: Flags
     """(N,)"""
+
+
+class BlowUps:
+    """Names those of a world whose simulation blew up, step by step from now on."""
+
+    def __init__(self, world: World) -> None:
+        self._world, self._counted = world, world.nan_resets
+
+    def of(self, transition: Transition) -> Flags:
+        """(N,) in the last step, by name; of a world that only counts them, all that a step which counted some cut off.
+
+        What was paid does not tell: a reward from pictures or a potential pays a world that blew up like any other.
+        """
+        if isinstance(self._world, Fragile):
+            return self._world.broken
+        counted, self._counted = self._counted, self._world.nan_resets
+        return transition.truncated & (self._counted > counted)
 
 
 @runtime_checkable

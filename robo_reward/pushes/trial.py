@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.contracts import Flags, Observation, Policy, Transition, World
-from robo_reward.pushes.forces import Adversary, Pushable
+from robo_reward.pushes.forces import Adversary, BlowUps, Pushable
 from robo_reward.pushes.patterns import Array, Kind, Schedule, directions
 from robo_reward.seeding import derive_seed
 
@@ -21,8 +21,8 @@ OnTrialStep = Callable[[Flags, Transition], None]
 class Trial:
     """``survived`` (E,); ``error`` (E,) mean velocity error in m/s while pushed, NaN where the task tracks none.
 
-    The error of an episode that ended early is that of its time until then. ``blown_up``: simulations that became
-    unstable, which count as not survived.
+    The error of an episode that ended early is that of its time until then. ``blown_up``: episodes whose
+    simulation became unstable, which count as not survived.
     """
 
     survived: Flags
@@ -52,13 +52,11 @@ class PushTrials:
         waves = range(-(-self._episodes // worlds)) if wave is None else (wave,)
         parts = [self._wave(kind, newtons, k, on_step) for k in waves]
         keep = slice(None) if wave is not None else slice(0, self._episodes)
-        return Trial(
-            np.concatenate([p.survived for p in parts])[keep],
-            np.concatenate([p.error for p in parts])[keep],
-            sum(p.blown_up for p in parts),
-        )
+        survived, error, blown_up = (np.concatenate(part)[keep] for part in zip(*parts, strict=True))
+        return Trial(survived, error, int(blown_up.sum()))
 
-    def _wave(self, kind: Kind, newtons: float, wave: int, on_step: OnTrialStep | None) -> Trial:
+    def _wave(self, kind: Kind, newtons: float, wave: int, on_step: OnTrialStep | None) -> tuple[Flags, Array, Flags]:
+        """(N,) each: who survived, the mean errors, and whose episode ended because its simulation blew up."""
         world, schedule = self.world, self.schedule
         toward = directions(wave * world.num_worlds, world.num_worlds)
         seen = world.reset(derive_seed(self._seed, "pushed episodes", wave))
@@ -67,13 +65,14 @@ class PushTrials:
             assert self.adversary is not None
             self.adversary.begin(derive_seed(self._seed, "adversary", wave))
             self.adversary.hold(newtons, explore=False, world=world)
-        alive, before = np.ones(world.num_worlds, bool), world.nan_resets
-        ledger = _Ledger(world)
+        alive, blown_up = np.ones(world.num_worlds, bool), np.zeros(world.num_worlds, bool)
+        ledger, blow_ups = _Ledger(world), BlowUps(world)
         for step in range(schedule.steps(world.fps)):
             second = step / world.fps
             if schedule.pushes(second):
                 self._pushable.apply_force(self._force(kind, newtons, second, toward, seen))
             transition = world.step(self.policy.act(seen)[:, 0])
+            blown_up |= alive & blow_ups.of(transition)
             alive &= ~transition.done
             ledger.note(alive, schedule.pushes(second))
             if on_step is not None:
@@ -82,7 +81,7 @@ class PushTrials:
             self.policy.reset(transition.done)
             if not alive.any():
                 break
-        return Trial(alive, ledger.mean(), world.nan_resets - before)
+        return alive, ledger.mean(), blown_up
 
     def _force(
         self, kind: Kind, newtons: float, second: float, toward: Array, seen: Observation

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,9 +20,12 @@ from robo_reward.pushes.forces import check_time_to_push, chosen_bodies, disturb
 from robo_reward.pushes.patterns import Kind, Schedule, directions
 from robo_reward.pushes.sweep import Curve, Forces, Point, bisect, inside_band, point_of, remarks, sweep
 from robo_reward.pushes.sweep_settings import fields_of, inherited_bound, numbers_of
-from robo_reward.pushes.trial import Trial
+from robo_reward.pushes.trial import PushTrials, Trial
 from robo_reward.pushes.worst_case import Practice
 from robo_reward.reward_models.disturber.curriculum import Curriculum
+
+sys.path.append(str(Path(__file__).parent.parent / "reward_models" / "disturber"))
+from pushed_point import PushedPoint, Still  # type: ignore[import-not-found]
 
 
 class Threshold:
@@ -212,6 +217,15 @@ def test_a_hook_is_a_disturber_or_a_stopper() -> None:
     assert not disturbs({"_target_": f"{home}.success_stop.load_success_stop"})
     assert not disturbs({"_target_": None})
     assert not disturbs(None)
+
+
+def test_only_episodes_of_the_point_count_as_blown_up() -> None:
+    world = PushedPoint(num_worlds=4, horizon=1000, breaks=1.0)
+    trials = PushTrials(world, Still(), ("point",), Schedule(settle=0.0, seconds=1.0), seed=0, episodes=3)
+    # the third is pushed sideways and survives, the fourth is no episode of the point; all go on being pushed
+    trial = trials.run("constant", 5.0)
+    assert trial.survived.tolist() == [False, False, True]
+    assert trial.blown_up == 2
 
 
 def curve_of(kind: Kind, f50: float, survived: int = 5) -> Curve:
