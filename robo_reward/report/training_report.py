@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
+from robo_reward.errors import UserError
 from robo_reward.naming import reward_name, snake_case
 from robo_reward.reward_truth import told_apart
 from robo_reward.rollout import rollout
@@ -163,7 +166,7 @@ def _report(job: Job, session: Session, result: Result, truths: list[bool | None
             if model.needs.views:
                 data.strips = {**data.strips, name: pick_frames(thin.frames[model.needs.views[0]], curve)}
     if job.config.video:
-        data.videos = {"The trained policy": _video(job, result)}
+        data.videos = _videos(job, result)
     data.notes = _comparisons(job.run.summary)
     data.quality = [{"check": k.removeprefix("audit/"), "value": v} for k, v in session.audit.items()]
     write_report(job.run.path, data)
@@ -178,6 +181,15 @@ def _comparisons(summary: Summary) -> list[str]:
     }
     rates = {name: summary.notes.get(f"{name}_success_rate") for name in words}
     return [f"On the same starts {words[k]} succeeds in {rate:.0%}." for k, rate in rates.items() if rate is not None]
+
+
+def _videos(job: Job, result: Result) -> dict[str, bytes]:
+    """Title -> mp4; none, with a warning, where nothing can be rendered: the run is done without it."""
+    try:
+        return {"The trained policy": _video(job, result)}
+    except UserError as error:
+        print(f"the report has no video (video=false asks for none): {error}", file=sys.stderr)
+        return {}
 
 
 def _video(job: Job, result: Result, episodes: int = 2, height: int = 240, width: int = 320) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,9 +62,9 @@ def run(cfg: DictConfig) -> None:
             parts = _measure(cfg, world, policy)
             _describe(folder.summary, cfg, source, world, parts)
             folder.summary.device = str(getattr(policy, "device", "cpu"))
+            _say(folder.summary, cfg, source)
             if cfg.video and world.view_names:
                 _record(cfg, world, policy, folder.path / "video.mp4")
-            _say(folder.summary, cfg, source)
             print(f"run folder: {folder.path}")
     finally:
         world.close()
@@ -257,7 +258,10 @@ def _began_anew(source: Mapping[str, Any], starts: Mapping[str, Any]) -> bool:
 
 
 def _record(cfg: DictConfig, world: World, policy: Policy, path: Path) -> None:
-    """The first episodes of the first seed once more, in good quality: drawing during the measurement would slow it."""
+    """The first episodes of the first seed once more, in good quality: drawing during the measurement would slow it.
+
+    Where nothing can be rendered it says so: what was measured holds without a video.
+    """
     import numpy as np
 
     from robo_reward.data.video import encode_video
@@ -274,7 +278,11 @@ def _record(cfg: DictConfig, world: World, policy: Policy, path: Path) -> None:
         if not transition.done[0]:  # a world that is done shows the next episode already
             frames.append(picture(0, view, cfg.height, cfg.width))
 
-    run_episodes(world, policy, cfg.video_episodes, cfg.evaluation_seeds[0], on_step=draw)
+    try:
+        run_episodes(world, policy, cfg.video_episodes, cfg.evaluation_seeds[0], on_step=draw)
+    except UserError as error:
+        print(f"no video was made (video=false asks for none): {error}", file=sys.stderr)
+        return
     if frames:
         atomic.write_bytes(path, encode_video(np.stack(frames), world.fps))
 
