@@ -101,7 +101,7 @@ class Job:
         return bool(getattr(self.learner, "needs_demonstrations", True)) or self.unfitted
 
     def horizon(self) -> int | None:
-        """The training horizon in simulator steps: as configured, else 150, or what the demonstrations need."""
+        """The training horizon in simulator steps: as configured, else ``episode_horizon``; None: the world's own."""
         return episode_horizon(self.config.env, self.demonstrations)
 
     def views(self) -> tuple[str, ...]:

@@ -267,10 +267,18 @@ def check_pictures(episodes: Sequence[Episode], views: Sequence[str]) -> None:
 def episode_horizon(env: Any, demonstrations: Sequence[Trace], shortest: int = 150, longest: int = 500) -> int | None:
     """Simulator steps of an episode: as configured, else 1.5 times the longest demonstration's, within the bounds.
 
-    None leaves it to the world: without demonstrations, and for benchmarks, which say how they are evaluated.
+    None leaves it to the world: without demonstrations, and for all worlds that have a limit of their own. Those that
+    have none say so: what makes them (``_target_``) has ``follows_demonstrations``.
     """
     chosen: int | None = env.get("horizon")
-    if chosen is not None or not demonstrations or "action_repeat" not in env or env.get("evaluation"):
+    if chosen is not None or not demonstrations or not _follows_demonstrations(env):
         return chosen
-    needed = max((d.success_step or len(d)) * (env.action_repeat or 1) for d in demonstrations)
+    needed = max((d.success_step or len(d)) * (env.get("action_repeat") or 1) for d in demonstrations)
     return max(shortest, min(longest, 50 * math.ceil(1.5 * needed / 50)))
+
+
+def _follows_demonstrations(env: Any) -> bool:
+    from hydra.utils import get_object
+
+    target = env.get("_target_")
+    return target is not None and bool(getattr(get_object(target), "follows_demonstrations", False))

@@ -166,10 +166,9 @@ def test_worlds_for_evaluation_are_set_as_the_group_says() -> None:
     assert (world.starts, world.num_worlds, world.workers, world.horizon) == ("shipped", 1, "in_process", 7)
 
 
-def test_a_benchmark_says_itself_how_long_its_episodes_are() -> None:
+def test_a_world_says_itself_how_long_its_episodes_are() -> None:
     trace: Any = SimpleNamespace(success_step=200)
-    assert episode_horizon(OmegaConf.create({"horizon": None, "action_repeat": 1}), [trace]) == 300
-    own = {"horizon": None, "action_repeat": 1, "evaluation": {"starts": "shipped"}}
+    own = {"_target_": f"{__name__}.made", "horizon": None, "action_repeat": 1, "evaluation": {"starts": "shipped"}}
     assert episode_horizon(OmegaConf.create(own), [trace]) is None
     assert episode_horizon(OmegaConf.create({**own, "horizon": 50}), [trace]) == 50
 

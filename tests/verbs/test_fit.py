@@ -175,10 +175,17 @@ def test_the_horizon_as_configured(env: dict[str, Any], expected: int | None) ->
     assert episode_horizon(env, [demonstration()]) == expected
 
 
-def test_the_horizon_follows_the_longest_demonstration() -> None:
-    from omegaconf import OmegaConf
+def test_the_horizon_follows_the_longest_demonstration_where_the_world_has_none() -> None:
+    from omegaconf import DictConfig, OmegaConf
 
-    env = OmegaConf.create({"horizon": None, "action_repeat": 8})
+    configs = Path(__file__).parents[2] / "configs" / "env"
+    env = OmegaConf.load(configs / "metaworld.yaml")
+    assert isinstance(env, DictConfig)
+    assert episode_horizon(env, [demonstration()]) == 150
+    env.action_repeat = 8
     # success at decision 20 of 8 steps each = 160 steps, half as much again = 240, in fifties 250
     assert episode_horizon(env, [demonstration()]) == 250
-    assert episode_horizon(OmegaConf.create({"horizon": None, "action_repeat": 2}), [demonstration()]) == 150
+    for name in ("gym", "so101", "libero"):
+        own = OmegaConf.load(configs / f"{name}.yaml")
+        assert own.horizon is None
+        assert episode_horizon(own, [demonstration()]) is None, name
