@@ -88,10 +88,17 @@ def gather_demonstrations(
     from robo_reward.data.recording import Recording
 
     if config.data is not None:
-        from robo_reward.data.dataset_source import one_dataset
+        from robo_reward.data.dataset_source import one_dataset, open_dataset
         from robo_reward.data.datasets import read_dataset
 
-        traces = read_dataset(one_dataset(config.data), views=views or None, stride=1)
+        source = one_dataset(config.data)
+        rows = open_dataset(source).episodes
+        wanted = None
+        # nothing else is decoded; where the table does not name one instruction for each episode, all are
+        if config.demos is not None and all(len(row.get("tasks") or ()) == 1 for row in rows):
+            chosen = of_each_task([str(row["tasks"][0]) for row in rows], config.demos)
+            wanted = [int(rows[k]["episode_index"]) for k in chosen]
+        traces = read_dataset(source, views=views or None, episodes=wanted, stride=1)
         return [traces[k] for k in of_each_task([trace.task for trace in traces], config.demos)], 0
     horizon = max(EXPERT_HORIZON, config.env.get("horizon") or 0)
     world = build_world(config.env, num_worlds=1, workers="in_process", horizon=horizon, oracle=oracle)

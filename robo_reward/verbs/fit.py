@@ -118,12 +118,14 @@ def _demonstrations(cfg: DictConfig, model: LearnedRewardModel, sources: Sequenc
 
     if not sources:
         return _expert(cfg, model)
+    from robo_reward.data.dataset_source import open_dataset
     from robo_reward.data.datasets import read_dataset
 
     episodes = []
     for source in sources:
-        traces = read_dataset(source, views=model.needs.views)
-        episodes += [Episode(trace, source, k) for k, trace in enumerate(traces[: cfg.demos])]
+        wanted = [int(row["episode_index"]) for row in open_dataset(source).episodes][: cfg.demos]
+        traces = read_dataset(source, views=model.needs.views, episodes=wanted)
+        episodes += [Episode(trace, source, k) for k, trace in enumerate(traces)]
     return episodes
 
 
