@@ -8,6 +8,13 @@ from typing import Any
 
 from robo_reward.errors import UserError
 
+EVALUATION = {
+    "num_worlds": "episodes are measured one after another; episodes=NUMBER says how many",
+    "workers": "one world needs no processes; leave it out",
+    "oracle": "an evaluation looks at no reward; leave it out",
+}
+"""Settings of the world that an evaluation makes itself, and what to do instead."""
+
 
 def chosen_settings(
     asked: Mapping[str, Any] | None, world: Mapping[str, Any], taken: Mapping[str, str]

@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 ARM_EPISODES = 10
 """On an arm, unless told otherwise: somebody has to watch each one."""
 LEAST = {"seed": 0, "episodes": 1, "horizon": 1}
-TAKEN = {
-    "num_worlds": "episodes are measured one after another; episodes=NUMBER says how many",
-    "workers": "one world needs no processes; leave it out",
-    "oracle": "an evaluation looks at no reward; leave it out",
-}
-"""Settings of the world that an evaluation makes itself, and what to do instead."""
 VIDEO = {"video_episodes": 1, "height": 16, "width": 16}
 """The least that a number may be, and of a video."""
 
@@ -161,10 +155,10 @@ def _world(trained: DictConfig, file: Path, cfg: DictConfig) -> World:
     from omegaconf import OmegaConf
 
     from robo_reward.build import load_world
-    from robo_reward.chosen_settings import chosen_settings
+    from robo_reward.chosen_settings import EVALUATION, chosen_settings
     from robo_reward.trust import check_recipe
 
-    chosen = chosen_settings(cfg.get("env"), trained.env, TAKEN)
+    chosen = chosen_settings(cfg.get("env"), trained.env, EVALUATION)
     test, evaluation = _test(trained), trained.env.get("evaluation") or {}
     own: Any = OmegaConf.to_container(trained.env, resolve=True)
     check_recipe({**own, "test": test}, file, "robo_reward.envs")
