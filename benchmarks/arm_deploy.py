@@ -29,7 +29,7 @@ from robo_reward.evaluation import wilson
 from robo_reward.runs.summary import git_commit
 
 LOOKING = ["learner=sft", "policy=nano_vla", "policy.head=regression", "recording.places=true",
-           "policy.places_weight=1", "policy.crop={front: [0.15, 0.875, 0.2, 0.78]}", "policy.dtype=bfloat16",
+           "policy.places_weight=1", "policy.crop={front: [0.15, 0.875, 0.2, 0.78]}", "policy.dtype=fastest",
            "learner.scenes=1500", "learner.batch=32", "learner.schedule=cosine", "learner.lr=1e-3", "video=false",
            "report=false"]  # fmt: skip
 """The crop keeps what the arm can reach of the fixed camera's picture, which shows the whole table."""
