@@ -11,7 +11,6 @@ import torch
 
 from robo_reward.contracts import Budget
 from robo_reward.data.demonstrations import collect_demonstrations
-from robo_reward.errors import Interrupted
 from robo_reward.line_world import LineReward, LineWorld
 from robo_reward.policies.rlpd import RlpdLearner
 from robo_reward.reward_models.transforms.level import Level
@@ -56,7 +55,7 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("audition", [0, 2])
 def test_a_resumed_run_goes_the_unbroken_ones_way(audition: int, tmp_path: Path) -> None:
     learn(tmp_path / "whole", audition)
-    with pytest.raises(Interrupted):
+    with pytest.raises(KeyboardInterrupt):
         learn(tmp_path / "part", audition, stop=14)
     learn(tmp_path / "part", audition, resume=True)
     assert rows(tmp_path / "part") == rows(tmp_path / "whole")
