@@ -55,7 +55,7 @@ SOUND: dict[str, tuple[Chain, Chain]] = {
         lambda g: [Gold(consecutive=1)],
         lambda g: [Gold(consecutive=1), Potential(g)],
     ),
-    "potential after a bent reward": (lambda g: [Par([0.0])], lambda g: [Par([0.0]), Potential(g)]),
+    "potential after a bent reward": (lambda g: [Clip(-0.5, 0.5)], lambda g: [Clip(-0.5, 0.5), Potential(g)]),
     "normaliser": (lambda g: [], lambda g: [Normaliser(g, limit=1e6)]),
 }
 UNSOUND: dict[str, Chain] = {

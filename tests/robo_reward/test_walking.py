@@ -142,7 +142,7 @@ def test_runs_whose_seeds_each_began_anew_are_compared_by_the_first_one_only(tmp
     settings = {"episodes": 2, "evaluation_seeds": [1, 2]}
     OmegaConf.save(OmegaConf.create({**settings, "env": {"horizon": 6}}), tmp_path / "config.yaml")
     cfg = OmegaConf.create({**settings, "run": str(tmp_path), "horizon": 6, "execute": None, "env": {}})
-    summary: Any = SimpleNamespace(success_by_seed=[0.5, 1.0])
+    summary: Any = SimpleNamespace(success_rate=0.75, success_by_seed=[0.5, 1.0])
     starts = {"evaluated_from": [0, 2]}
     for rates, notes, reproduced in (
         ([0.5, 1.0], starts, True),
