@@ -1,6 +1,6 @@
 """The episodes that judge multi-task image rewards on MT10: five demonstrations a task, negatives, held-out classes.
 
-Run: python benchmarks/mt10_episodes.py [--tasks ...] [--seed 100] [--held-out 20]. Episodes are made once and kept
+Run: python benchmarks/mt10_episodes.py [--tasks ...] [--seed 100] [--held-out 50]. Episodes are made once and kept
 below runs/benchmarks/mt10_episodes/, which git ignores; every cell of a benchmark reads them there. The simulator's
 verdicts are used for measurement only. Negatives are stepped as ``robo-reward fit`` steps them.
 
@@ -196,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--seed", type=int, default=100)
-    parser.add_argument("--held-out", type=int, default=20)
+    parser.add_argument("--held-out", type=int, default=50)
     chosen = parser.parse_args()
     for task in chosen.tasks.split(","):
         start = time.monotonic()

@@ -1,8 +1,9 @@
 """One multi-task step_prm on ten Meta-World tasks, five demonstrations each: perspectives, views, one-shot adaptation.
 
-Run: python benchmarks/step_prm.py [--seeds 100,101,102] [--cells multi,single,progress,oneshot] [--held-out 20].
-``--oneshot-tasks``: which tasks the one-shot cells adapt to; all ten unless given.
-Finished cells are skipped, so the same command goes on where it stopped; ``--jobs 0`` only collects what is there.
+Run: python benchmarks/step_prm.py [--seeds 100,101,102] [--cells multi,single,progress] [--held-out 50], and with
+``--cells oneshot --held-out 20`` for what one demonstration of a new task does, which is a result file of its own,
+``step_prm_oneshot.json``. ``--oneshot-tasks``: which tasks those cells adapt to; all ten unless given. Finished cells
+are skipped, so the same command goes on where it stopped; ``--jobs 0`` only collects what is there.
 
 ``multi``: trained once on two views; ``fused``, ``incremental``, ``forward`` and ``backward`` are read from the same
 weights. ``single``: the front view alone. ``progress``: the progress reward on the same episodes. ``oneshot-TASK``:
@@ -141,18 +142,22 @@ def main() -> None:
     """Runs the grid."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
-    parser.add_argument("--cells", default="multi,progress,single,oneshot")
+    parser.add_argument("--cells", default="multi,progress,single")
     parser.add_argument("--oneshot-tasks", default=",".join(TASKS))
-    parser.add_argument("--held-out", type=int, default=20)
+    parser.add_argument("--held-out", type=int, default=50)
     parser.add_argument("--jobs", type=int, default=1)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    seeds = [int(s) for s in chosen.seeds.split(",")]
-    cells = grid(seeds, chosen.held_out, chosen.cells.split(","), chosen.oneshot_tasks.split(","))
+    seeds, wanted = [int(s) for s in chosen.seeds.split(",")], chosen.cells.split(",")
+    if "oneshot" in wanted and wanted != ["oneshot"]:
+        parser.error(f"--cells {chosen.cells}: oneshot has a result file of its own, ask for it alone")
+    cells = grid(seeds, chosen.held_out, wanted, chosen.oneshot_tasks.split(","))
     found = run_cells("step_prm", cells, chosen.jobs)
     rows = [row for cell in found for row in cell["rows"]]
-    command = f"python benchmarks/step_prm.py --seeds {chosen.seeds} --held-out {chosen.held_out}"
-    write_result("step_prm", command, rows, summarise(rows), seeds)
+    command = (
+        f"python benchmarks/step_prm.py --seeds {chosen.seeds} --cells {chosen.cells} --held-out {chosen.held_out}"
+    )
+    write_result("step_prm_oneshot" if wanted == ["oneshot"] else "step_prm", command, rows, summarise(rows), seeds)
 
 
 if __name__ == "__main__":
