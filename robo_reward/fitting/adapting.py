@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from robo_reward.fitting.episodes import Episode
+    from robo_reward.fitting.splits import StoredSplit
 
 GROUP = "reward_model"
 
@@ -64,6 +65,39 @@ def rehearsed(cfg: DictConfig, views: Sequence[str], new: Sequence[Episode]) -> 
     check_demonstrations([*old, *new])
     check_pictures(old, views)
     return old
+
+
+def saved_split(cfg: DictConfig) -> StoredSplit | None:
+    """What the model of ``adapt_from`` was fitted on and not; None without one, or where nobody noted it.
+
+    Raises:
+        UserError: its ``split.json`` is damaged.
+    """
+    from robo_reward.build import model_folder
+    from robo_reward.fitting.splits import FILE, read_split
+
+    if cfg.adapt_from is None:
+        return None
+    path = model_folder(Path(str(cfg.adapt_from))) / FILE
+    return read_split(path) if path.is_file() else None
+
+
+def without_held_out(old: Sequence[Episode], stored: Sequence[StoredSplit]) -> list[Episode]:
+    """Of the episodes to rehearse those that no earlier fit held out; says how many stay out.
+
+    Raises:
+        UserError: all of them do.
+    """
+    from robo_reward.fitting.splits import decided
+
+    kept = [episode for episode in old if not decided(episode, stored)]
+    if old and not kept:
+        raise UserError(
+            f"all {len(old)} episode(s) of rehearse were held out before, and stay so: rehearse what was fitted on"
+        )
+    if len(kept) < len(old):
+        print(f"{len(old) - len(kept)} of {len(old)} episode(s) of rehearse stay out: they were held out before")
+    return kept
 
 
 def _recipe(folder: Path, trust: Sequence[str]) -> Any:

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from robo_reward.fitting.copied_negatives import ORDERS, copies
 from robo_reward.fitting.counterfactuals import Propose, counterfactuals, perturbations, proposals
-from robo_reward.fitting.episodes import Episode, Split, stopped_copies
+from robo_reward.fitting.episodes import Episode, stopped_copies
+from robo_reward.fitting.splits import Split
 from robo_reward.seeding import derive_rng
 
 AUTOMATIC = {"clipped": 4, "rewound": 4, "reversed": 4, "counterfactual": 8, "perturbed": 0}

@@ -1,13 +1,11 @@
-"""What a reward model is fitted on: demonstrations, negatives stepped or made of them, and what is held out."""
+"""What a reward model is fitted on: demonstrations, and negatives stepped or made of them."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -70,60 +68,6 @@ def video_of(trace: Trace) -> str:
     for view in sorted(trace.frames):
         digest.update(trace.frames[view][-1:].tobytes())
     return digest.hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class Split:
-    """Episodes that are fitted on, and episodes that only the audit sees; no episode is in both."""
-
-    fitted: list[Episode]
-    held_out: list[Episode]
-
-    def as_json(self) -> dict[str, Any]:
-        """What is stored beside the model."""
-        return {"fitted": [e.as_json() for e in self.fitted], "held_out": [e.as_json() for e in self.held_out]}
-
-    def audited(self) -> list[Trace]:
-        """The held-out traces, or the fitted ones where there are too few to hold any out."""
-        return [e.trace for e in self.held_out or self.fitted]
-
-
-def split(
-    episodes: Sequence[Episode], share: float, rng: np.random.Generator, stored: Mapping[str, bool] | None = None
-) -> Split:
-    """Holds out ``share`` of the videos, drawn at random; none of fewer than ``1 / share``.
-
-    All episodes of one video land on one side. ``stored``: what an earlier split (``read_split``) decided about videos,
-    which stays as it is.
-
-    Raises:
-        UserError: for a share outside [0, 1).
-    """
-    if not 0 <= share < 1:
-        raise UserError(f"held_out={share} must be at least 0 and below 1: it is a share of the episodes")
-    stored = stored or {}
-    videos = list(dict.fromkeys(e.video for e in episodes if e.video not in stored))
-    drawn = {videos[k] for k in rng.permutation(len(videos))[: math.floor(share * len(videos))]}
-    out = drawn | {video for video, held_out in stored.items() if held_out}
-    kept = [episode for episode in episodes if episode.video not in out]
-    return Split(kept, [episode for episode in episodes if episode.video in out])
-
-
-def read_split(place: Path) -> dict[str, bool]:
-    """Video -> whether it is held out, of ``split.json``: the file, the model's folder or the run's.
-
-    Raises:
-        UserError: there is none, it is damaged, or it was written before videos were told apart.
-    """
-    names = (place, place / "split.json", place / "reward_model" / "split.json")
-    path = next((name for name in names if name.is_file()), None)
-    if path is None:
-        raise UserError(f"'{place}' holds no split.json: give the folder of a fitted model, or the file")
-    try:
-        parts = json.loads(path.read_text("utf-8"))["demonstrations"]
-        return {row["video"]: side == "held_out" for side in ("fitted", "held_out") for row in parts[side]}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UserError(f"'{path}' is no split of videos ({error!r}): fit the model again") from error
 
 
 def step_negatives(

@@ -185,12 +185,12 @@ def _other_tasks(said: Any) -> list[str]:
 
 def fitted_on(recorded: Sequence[Episode], folder: Path | None) -> int:
     """How many of these episodes the model was fitted on, as far as the split beside its weights tells."""
-    from robo_reward.fitting.episodes import read_split
+    from robo_reward.fitting.splits import FILE, read_split
 
-    if folder is None or not (folder / "split.json").is_file():
+    if folder is None or not (folder / FILE).is_file():
         return 0
-    held_out = read_split(folder)
-    return sum(held_out.get(episode.video) is False for episode in recorded)
+    stored = read_split(folder)
+    return sum("fitted" in stored.sides(episode) for episode in recorded)
 
 
 def _world(cfg: DictConfig, model: RewardModel) -> World:

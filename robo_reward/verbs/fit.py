@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.bounds import check_bounds
-from robo_reward.default_views import NO_WORLD, name_views
+from robo_reward.default_views import name_views
 from robo_reward.errors import UserError
+from robo_reward.fitting.dividing import divide, is_stepped, stored_splits
 from robo_reward.naming import world_name
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from robo_reward.contracts import LearnedRewardModel, World
-    from robo_reward.fitting.episodes import Episode, Split
+    from robo_reward.contracts import LearnedRewardModel
+    from robo_reward.fitting.episodes import Episode
+    from robo_reward.fitting.splits import Split
     from robo_reward.runs.folder import RunFolder
 
 LEAST = {
@@ -41,7 +43,7 @@ def run(cfg: DictConfig) -> None:
         UserError: neither env nor data, a reward model that is not learned, unknown views, unusable demonstrations.
     """
     check_bounds(cfg, LEAST)
-    from robo_reward.fitting.adapting import rehearsed, take_up
+    from robo_reward.fitting.adapting import rehearsed, take_up, without_held_out
     from robo_reward.fitting.card import pushes_only
 
     if pushes_only(cfg):
@@ -59,11 +61,13 @@ def run(cfg: DictConfig) -> None:
     with RunFolder.create("fit", name, cfg, cfg.run_dir, tensorboard=False) as folder:
         demonstrations = _demonstrations(cfg, model, sources)
         old = rehearsed(cfg, model.needs.views, demonstrations)
+        stored = stored_splits(cfg, [*demonstrations, *old])
         print(f"run folder: {folder.path}\n{len(demonstrations)} demonstration(s)", flush=True)
-        positive, negative = _splits(cfg, model, demonstrations, folder)
+        old = without_held_out(old, stored)
+        positive, negative = divide(cfg, model, demonstrations, stored, folder)
         _fit(cfg, model, positive, negative, old, folder)
         report = _audit(cfg, model, positive, negative, folder)
-        _save(cfg, model, positive, negative, folder)
+        _save(cfg, model, positive, negative, old, folder)
         if report is not None:
             write_short_record(folder.path / "reward_model", report, len(positive.held_out))
 
@@ -73,7 +77,7 @@ def _sources(cfg: DictConfig) -> list[str]:
     from omegaconf import ListConfig
 
     sources = [str(s) for s in cfg.data] if isinstance(cfg.data, ListConfig) else [str(cfg.data)] * bool(cfg.data)
-    if not sources and not _stepped(cfg):
+    if not sources and not is_stepped(cfg):
         raise UserError(
             "fit needs demonstrations: env=metaworld env.task=door-open (its scripted expert gives them), "
             "or data=DATASET (a LeRobotDataset, local folder or hub id)"
@@ -84,10 +88,6 @@ def _sources(cfg: DictConfig) -> list[str]:
             "leave it out to fit a new one, or use it with train or curves"
         )
     return sources
-
-
-def _stepped(cfg: DictConfig) -> bool:
-    return bool(cfg.env["_target_"] != NO_WORLD)
 
 
 def _model(cfg: DictConfig, sources: Sequence[str]) -> LearnedRewardModel:
@@ -147,77 +147,6 @@ def _expert(cfg: DictConfig, model: LearnedRewardModel) -> list[Episode]:
     return [Episode(trace, f"expert of {world.name}", k) for k, trace in enumerate(traces)]
 
 
-def _splits(
-    cfg: DictConfig, model: LearnedRewardModel, demonstrations: list[Episode], folder: RunFolder
-) -> tuple[Split, Split]:
-    """Demonstrations and negatives, each split by video; copies land where the demonstrations they are made of are."""
-    from robo_reward.fitting.episodes import (
-        Split,
-        check_demonstrations,
-        check_pictures,
-        check_successes,
-        read_split,
-        split,
-    )
-    from robo_reward.seeding import derive_rng
-
-    check_demonstrations(demonstrations)
-    check_successes(demonstrations)
-    stored = None if cfg.split is None else read_split(Path(cfg.split))
-    if stored is not None and not any(e.video in stored for e in demonstrations):
-        raise UserError(f"split={cfg.split} knows none of these demonstrations: it is of other data, leave it out")
-    positive = split(demonstrations, cfg.held_out, derive_rng(cfg.seed, "split", "demonstrations"), stored)
-    if not positive.fitted:
-        raise UserError(f"split={cfg.split} holds out every one of these demonstrations: nothing is left to fit on")
-    stepped = []
-    if _stepped(cfg):
-        stepped = _stepped_negatives(cfg, model, [e.trace for e in positive.fitted], folder)
-    copied = _copies(cfg, model, positive)
-    check_pictures([*demonstrations, *stepped], model.needs.views)
-    kinds = [[e for e in stepped if e.trace.source == kind] for kind in ("random", "replay")]
-    parts = [split(kind, cfg.held_out, derive_rng(cfg.seed, "split", k)) for k, kind in enumerate(kinds)]
-    fitted, held_out = ([e for p in (*parts, copied) for e in getattr(p, side)] for side in ("fitted", "held_out"))
-    return positive, Split(fitted, held_out)
-
-
-def _copies(cfg: DictConfig, model: LearnedRewardModel, positive: Split) -> Split:
-    from robo_reward.build import build
-    from robo_reward.fitting.all_copies import INSTRUCTED, choose_counts, make_copies
-    from robo_reward.traits import traits_of
-
-    asked = {kind: count for kind, count in cfg.negatives.items() if kind != "proposals"}
-    tasks = len({e.trace.task for e in positive.fitted})
-    reads = traits_of(model).reads_instructions
-    for kind in INSTRUCTED:
-        if asked[kind] and not reads:
-            raise UserError(f"negatives.{kind}={asked[kind]}: {type(model).__name__} does not read instructions, set 0")
-    counts = choose_counts(asked, _stepped(cfg), tasks, reads)
-    return make_copies(positive, counts, cfg.seed, build(cfg.negatives.proposals))
-
-
-def _stepped_negatives(
-    cfg: DictConfig, model: LearnedRewardModel, demonstrations: list[Any], folder: RunFolder
-) -> list[Episode]:
-    from robo_reward.build import build_world
-    from robo_reward.fitting.episodes import episode_horizon, step_negatives
-
-    horizon = episode_horizon(cfg.env, demonstrations)
-    more = {} if horizon is None else {"horizon": horizon}
-    world: World = build_world(cfg.env, num_worlds=1, workers="in_process", **more)
-    try:
-        wanted, needs = cfg.negatives, model.needs
-        negatives = step_negatives(
-            world, demonstrations, wanted.random, wanted.replay, cfg.seed, needs.views, needs.stride, wanted.hollow
-        )
-        summary = folder.summary
-        summary.env, summary.rollouts = world.name, len(negatives)
-        summary.env_steps = sum(len(e.trace) for e in negatives)
-        summary.frames_rendered, summary.render_seconds = world.frames_rendered, round(world.render_seconds, 3)
-    finally:
-        world.close()
-    return negatives
-
-
 def _fit(
     cfg: DictConfig,
     model: LearnedRewardModel,
@@ -236,7 +165,7 @@ def _fit(
         else:
             losses = model.fit(shown, failures, cfg.seed)
     except UserError as error:
-        if not _stepped(cfg) and "random episodes" in str(error):
+        if not is_stepped(cfg) and "random episodes" in str(error):
             error.add_note(
                 "this fit had no simulator (env=none), so no random episodes: name one with "
                 "env=metaworld env.task=NAME, or use reward_model=progress, which can do without"
@@ -265,17 +194,26 @@ def _audit(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative
     return report
 
 
-def _save(cfg: DictConfig, model: LearnedRewardModel, positive: Split, negative: Split, folder: RunFolder) -> None:
+def _save(
+    cfg: DictConfig,
+    model: LearnedRewardModel,
+    positive: Split,
+    negative: Split,
+    old: Sequence[Episode],
+    folder: RunFolder,
+) -> None:
     from robo_reward.answer_counts import note_counts
     from robo_reward.build import save_reward_model
+    from robo_reward.fitting.adapting import saved_split
     from robo_reward.fitting.card import env_words, write_card
+    from robo_reward.fitting.splits import FILE, on_record
     from robo_reward.naming import reward_name
     from robo_reward.runs import atomic
 
     target = folder.path / "reward_model"
     save_reward_model(model, cfg.reward_model, target)
-    split = {"demonstrations": positive.as_json(), "negatives": negative.as_json()}
-    atomic.write_json(target / "split.json", split)
+    split = on_record(positive, negative, old, saved_split(cfg))
+    atomic.write_json(target / FILE, split)
     summary = folder.summary
     summary.reward_model = reward_name(model)
     note_counts(summary, model)

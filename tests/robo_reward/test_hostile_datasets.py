@@ -21,7 +21,7 @@ from robo_reward.build import load_reward_model
 from robo_reward.contract_tests import moving_square
 from robo_reward.data.datasets import read_dataset, write_dataset
 from robo_reward.errors import UserError
-from robo_reward.fitting.episodes import read_split
+from robo_reward.fitting.splits import read_split
 from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.runs.hub import is_hub_id, push_model
 

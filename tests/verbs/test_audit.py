@@ -23,7 +23,8 @@ from robo_reward.audit_record import (
 )
 from robo_reward.data.datasets import write_dataset
 from robo_reward.errors import UserError
-from robo_reward.fitting.episodes import Episode, Split
+from robo_reward.fitting.episodes import Episode
+from robo_reward.fitting.splits import Split
 from robo_reward.line_world import VIEW
 from robo_reward.reward_models.audit.short_audit import AuditReport
 from robo_reward.trace import Trace

@@ -14,7 +14,8 @@ from robo_reward import cli
 from robo_reward.audit_record import read_record
 from robo_reward.build import load_reward_model
 from robo_reward.errors import UserError
-from robo_reward.fitting.episodes import Episode, check_pictures, episode_horizon, split, step_negatives, stopped_copies
+from robo_reward.fitting.episodes import Episode, check_pictures, episode_horizon, step_negatives, stopped_copies
+from robo_reward.fitting.splits import split
 
 LONG = 500
 

@@ -10,14 +10,18 @@ import pytest
 
 from robo_reward import cli
 from robo_reward.build import load_reward_model
+from robo_reward.data.datasets import read_dataset
+from robo_reward.fitting.episodes import Episode, video_of
+from robo_reward.fitting.splits import read_split
 from robo_reward.reward_models.step_prm.step_prm import StepPrm
+from robo_reward.verbs.audit import fitted_on
 
 
 @pytest.fixture(scope="module")
 def saved(right: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A step_prm of one task, hardly trained."""
+    """A step_prm of one task, hardly trained; one of its four demonstrations is held out."""
     folder = tmp_path_factory.mktemp("adapting") / "first"
-    words = ["reward_model=step_prm", "reward_model.fit.steps=4", "reward_model.refit_steps=2", "demos=2", "audit=none"]
+    words = ["reward_model=step_prm", "reward_model.fit.steps=4", "reward_model.refit_steps=2", "audit=none"]
     assert cli.run(["fit", f"data={right}", *words, f"run_dir={folder}"]) == 0
     return folder
 
@@ -37,11 +41,50 @@ def test_what_can_be_changed_is_and_old_tasks_are_rehearsed(
     fit = ["fit", f"data={left}", f"adapt_from={saved}", "demos=1", *words, *more, f"run_dir={tmp_path / 'on'}"]
     assert cli.run(fit) == 0
     assert seen["new"] == {"turn back"}
-    assert seen["old"] == ["go right"] * 4
+    assert seen["old"] == ["go right"] * 3
     back = load_reward_model(tmp_path / "on")
     for model in (seen["model"], back):
         assert (model.needs.stride, model.fusion.perspective) == (5, "forward")
         assert (model._learning.settings.steps, model._learning.settings.adapt_share) == (8, 0.5)
+
+
+def test_what_was_held_out_is_not_rehearsed_and_stays_on_record(
+    saved: Path,
+    right: Path,
+    left: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also where the same split is named, and where the new demonstrations are those of the first fit."""
+    seen: dict[str, set[str]] = {}
+
+    def adapt(model: StepPrm, shown: Sequence[Any], negatives: Any, seed: int, rehearse: Sequence[Any] = ()) -> Any:
+        seen.update(new={video_of(t) for t in shown}, old={video_of(t) for t in rehearse})
+        return {}
+
+    monkeypatch.setattr(StepPrm, "adapt", adapt)
+    first = read_split(saved).rows["demonstrations"]
+    fitted, (out,) = {r["video"] for r in first["fitted"]}, [r["video"] for r in first["held_out"]]
+    fit = ["fit", f"adapt_from={saved}", "audit=none"]
+    words = [f"data={left}", f"rehearse={right}", f"split={saved}"]
+    assert cli.run([*fit, *words, f"run_dir={tmp_path / 'on'}"]) == 0
+    assert seen["old"] == fitted
+    assert len(seen["new"]) == 3
+    assert "1 of 4 episode(s) of rehearse stay out" in capsys.readouterr().out
+    stored = read_split(tmp_path / "on").rows
+    told = {side: [row["video"] for row in rows] for side, rows in stored["demonstrations"].items()}
+    assert sorted(told["fitted"]) == sorted(fitted | seen["new"])
+    assert len(told["held_out"]) == 2
+    assert out in told["held_out"]
+    assert len(stored["negatives"]["fitted"]) == 2 * len(read_split(saved).rows["negatives"]["fitted"])
+    known = [Episode(trace, "elsewhere", k) for k, trace in enumerate(read_dataset(right))]
+    assert fitted_on(known, tmp_path / "on" / "reward_model") == 3
+    card = (tmp_path / "on" / "reward_model" / "README.md").read_text()
+    assert "| demonstrations | 6 | 2 |" in card
+    assert "* go right" in card
+    assert cli.run([*fit, f"data={right}", f"run_dir={tmp_path / 'same'}"]) == 0
+    assert seen["new"] == fitted
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""Which episodes a reward is fitted on, which only its audit sees, and what earlier fits decided about that."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from robo_reward.errors import UserError
+from robo_reward.fitting.episodes import Episode
+from robo_reward.trace import Trace
+
+FILE = "split.json"
+SIDES = ("fitted", "held_out")
+UNTOLD = {"origin": "not on record", "task": "not on record"}
+"""Of rows that somebody else wrote."""
+Rows = dict[str, dict[str, list[dict[str, Any]]]]
+"""What ``split.json`` holds: demonstrations and negatives, fitted and held_out, a row (``Episode.as_json``) each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Episodes that are fitted on, and episodes that only the audit sees; no episode is in both."""
+
+    fitted: list[Episode]
+    held_out: list[Episode]
+
+    def as_json(self) -> dict[str, Any]:
+        """What is stored beside the model."""
+        return {"fitted": [e.as_json() for e in self.fitted], "held_out": [e.as_json() for e in self.held_out]}
+
+    def audited(self) -> list[Trace]:
+        """The held-out traces, or the fitted ones where there are too few to hold any out."""
+        return [e.trace for e in self.held_out or self.fitted]
+
+
+class StoredSplit:
+    """What a fit before decided about recordings; ``rows``: its ``split.json``."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self._sides = {row["video"]: side for side in SIDES for row in rows["demonstrations"][side]}
+
+    def sides(self, episode: Episode) -> set[str]:
+        """``fitted`` or ``held_out``; nothing for an episode that it does not know."""
+        return {self._sides[episode.video]} if episode.video in self._sides else set()
+
+
+def read_split(place: Path) -> StoredSplit:
+    """What ``split.json`` tells: the file, or that of a model's folder or a run's.
+
+    Raises:
+        UserError: there is none, it is damaged, or it was written before videos were told apart.
+    """
+    names = (place, place / FILE, place / "reward_model" / FILE)
+    path = next((name for name in names if name.is_file()), None)
+    if path is None:
+        raise UserError(f"'{place}' holds no {FILE}: give the folder of a fitted model, or the file")
+    try:
+        held = json.loads(path.read_text("utf-8"))
+        made = held.get("negatives") or {side: [] for side in SIDES}
+        parts = {"demonstrations": held["demonstrations"], "negatives": made}
+        return StoredSplit(
+            {name: {side: [UNTOLD | row for row in part[side]] for side in SIDES} for name, part in parts.items()}
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"'{path}' is no split of videos ({error!r}): fit the model again") from error
+
+
+def decided(episode: Episode, stored: Sequence[StoredSplit]) -> bool | None:
+    """Whether the first split that knows this episode held it out; None if none knows it."""
+    return next(("held_out" in sides for known in stored if (sides := known.sides(episode))), None)
+
+
+def split(
+    episodes: Sequence[Episode], share: float, rng: np.random.Generator, stored: Sequence[StoredSplit] = ()
+) -> Split:
+    """Holds out ``share`` of the videos, drawn at random; none of fewer than ``1 / share``.
+
+    All episodes of one video land on one side. ``stored``: what earlier splits decided stays as it is, by the first
+    that knows an episode.
+
+    Raises:
+        UserError: for a share outside [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise UserError(f"held_out={share} must be at least 0 and below 1: it is a share of the episodes")
+    before = {e.video: held_out for e in episodes if (held_out := decided(e, stored)) is not None}
+    videos = list(dict.fromkeys(e.video for e in episodes if e.video not in before))
+    drawn = {videos[k] for k in rng.permutation(len(videos))[: math.floor(share * len(videos))]}
+    out = drawn | {video for video, held_out in before.items() if held_out}
+    kept = [episode for episode in episodes if episode.video not in out]
+    return Split(kept, [episode for episode in episodes if episode.video in out])
+
+
+def on_record(
+    positive: Split, negative: Split, rehearsed: Sequence[Episode] = (), before: StoredSplit | None = None
+) -> Rows:
+    """What ``split.json`` is to hold of a model that was fitted on ``positive.fitted`` and ``rehearsed``.
+
+    ``before``: of the model that it was adapted from, whose episodes it has seen too.
+    """
+    shown = Split([*rehearsed, *positive.fitted], positive.held_out)
+    rows = {"demonstrations": shown.as_json(), "negatives": negative.as_json()}
+    if before is None:
+        return rows
+    told = {(row["video"], row["task"]) for side in SIDES for row in rows["demonstrations"][side]}
+    for part, sides in rows.items():
+        for side in SIDES:
+            own = part == "demonstrations"
+            old = [r for r in before.rows[part][side] if not own or (r["video"], r["task"]) not in told]
+            sides[side] = [*old, *sides[side]]
+    return rows
