@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from robo_reward.fitting.splits import Split, StoredSplit
     from robo_reward.runs.folder import RunFolder
 
+LISTED = 5
+"""So many tasks are named in one line."""
+
 
 def is_stepped(cfg: DictConfig) -> bool:
     """Whether there is a world to step failures in."""
@@ -60,6 +63,7 @@ def divide(
     if not positive.fitted:
         named = " and ".join(f"{key}={cfg[key]}" for key in ("adapt_from", "split") if cfg[key] is not None)
         raise UserError(f"{named}: every one of these demonstrations is held out there: nothing is left to fit on")
+    _say_tasks(positive, cfg.held_out)
     stepped = []
     if is_stepped(cfg):
         stepped = _stepped_negatives(cfg, model, [e.trace for e in positive.fitted], folder)
@@ -69,6 +73,22 @@ def divide(
     parts = [split(kind, cfg.held_out, derive_rng(cfg.seed, "split", k)) for k, kind in enumerate(kinds)]
     fitted, held_out = ([e for p in (*parts, copied) for e in getattr(p, side)] for side in ("fitted", "held_out"))
     return positive, Split(fitted, held_out)
+
+
+def _say_tasks(positive: Split, share: float) -> None:
+    """Which tasks the audit sees nothing of, and which the model."""
+    fitted, held_out = positive.tasks("fitted"), positive.tasks("held_out")
+    unseen = [task for task in fitted if task not in held_out]
+    if share and unseen:
+        print(f"no demonstration is held out of {len(unseen)} of {len(fitted)} task(s): {_listed(unseen)}")
+    unfitted = [task for task in held_out if task not in fitted]
+    if unfitted:
+        print(f"every demonstration of {len(unfitted)} task(s) was held out before: not fitted: {_listed(unfitted)}")
+
+
+def _listed(tasks: Sequence[str]) -> str:
+    more = f"; and {len(tasks) - LISTED} more" if len(tasks) > LISTED else ""
+    return "; ".join(tasks[:LISTED]) + more
 
 
 def _copies(cfg: DictConfig, model: LearnedRewardModel, positive: Split) -> Split:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,10 @@ class Split:
     def as_json(self) -> dict[str, Any]:
         """What is stored beside the model."""
         return {"fitted": [e.as_json() for e in self.fitted], "held_out": [e.as_json() for e in self.held_out]}
+
+    def tasks(self, side: str) -> list[str]:
+        """The instructions of the episodes that are ``fitted`` or ``held_out``, in order."""
+        return list(dict.fromkeys(e.trace.task for e in getattr(self, side)))
 
     def audited(self) -> list[Trace]:
         """The held-out traces, or the fitted ones where there are too few to hold any out."""
@@ -82,8 +87,9 @@ def split(
 ) -> Split:
     """Holds out ``share`` of the videos, drawn at random; none of fewer than ``1 / share``.
 
-    All episodes of one video land on one side. ``stored``: what earlier splits decided stays as it is, by the first
-    that knows an episode.
+    Of each task its share, and what that leaves of the whole share one more a task; never the last that a task is
+    fitted on. All episodes of one video land on one side. ``stored``: what earlier splits decided stays as it is, by
+    the first that knows an episode.
 
     Raises:
         UserError: for a share outside [0, 1).
@@ -91,11 +97,28 @@ def split(
     if not 0 <= share < 1:
         raise UserError(f"held_out={share} must be at least 0 and below 1: it is a share of the episodes")
     before = {e.video: held_out for e in episodes if (held_out := decided(e, stored)) is not None}
-    videos = list(dict.fromkeys(e.video for e in episodes if e.video not in before))
-    drawn = {videos[k] for k in rng.permutation(len(videos))[: math.floor(share * len(videos))]}
-    out = drawn | {video for video, held_out in before.items() if held_out}
+    out = _drawn(episodes, share, rng, before) | {video for video, held_out in before.items() if held_out}
     kept = [episode for episode in episodes if episode.video not in out]
     return Split(kept, [episode for episode in episodes if episode.video in out])
+
+
+def _drawn(episodes: Sequence[Episode], share: float, rng: np.random.Generator, before: Mapping[str, bool]) -> set[str]:
+    tasks: dict[str, set[str]] = {}
+    for episode in episodes:
+        tasks.setdefault(episode.video, set()).add(episode.trace.task)
+    new = [video for video in tasks if video not in before]
+    known = Counter(task for video in new for task in tasks[video])
+    fitted = Counter(task for video, its in tasks.items() if not before.get(video) for task in its)
+    order = [new[k] for k in rng.permutation(len(new))]
+    drawn: set[str] = set()
+    out: Counter[str] = Counter()
+    for bound in (math.floor, math.ceil):
+        for video in order:
+            free = all(out[t] < bound(share * known[t]) and fitted[t] - out[t] > 1 for t in tasks[video])
+            if free and video not in drawn and len(drawn) < math.floor(share * len(new)):
+                drawn.add(video)
+                out.update(tasks[video])
+    return drawn
 
 
 def on_record(

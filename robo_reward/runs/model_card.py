@@ -33,12 +33,10 @@ class CardFacts:
 
 def model_card(facts: CardFacts) -> str:
     """README.md as the hub wants it: metadata in yaml, then sections."""
-    rows = facts.split["demonstrations"]
-    tasks = sorted({str(row["task"]) for side in rows.values() for row in side})
     parts = [
         f"---\n{_metadata(facts)}---\n\n# {facts.name}",
         f"A `{facts.kind}` reward for robots, fitted by robo-reward {facts.version} (seed {facts.seed}).",
-        _section("Tasks", [f"* {task}" for task in tasks]),
+        _section("Tasks", _tasks(facts)),
         _section("Reads", [f"* view `{view}`" for view in facts.views] or ["* the state vector; no pictures"]),
         _section("Data", _data(facts)),
         _section("Audit", [VERDICTS.get(facts.verdict or "", "Not audited."), "", *_metrics(facts.metrics)]),
@@ -47,6 +45,12 @@ def model_card(facts: CardFacts) -> str:
         _section("Settings", ["```yaml", facts.settings.strip(), "```"]),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _tasks(facts: CardFacts) -> list[str]:
+    """Those that it was fitted on."""
+    fitted, held_out = ({str(row["task"]) for row in facts.split["demonstrations"][k]} for k in ("fitted", "held_out"))
+    return [f"* {task}{'' if task in held_out else ' (no demonstration held out)'}" for task in sorted(fitted)]
 
 
 def _metadata(facts: CardFacts) -> str:

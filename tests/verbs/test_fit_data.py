@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from fit_episodes import STEPS, demonstration, episodes, fit
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from robo_reward import cli
 from robo_reward.build import load_reward_model
@@ -27,6 +30,43 @@ def test_copies_of_one_video_land_on_one_side() -> None:
     for seed in range(8):
         parts = split(listed, 0.5, np.random.default_rng(seed))
         assert sorted(e.number for e in parts.held_out) in ([0, 2], [1, 3])
+
+
+@given(counts=st.lists(st.integers(1, 9), min_size=1, max_size=6), share=st.floats(0, 0.99), seed=st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_every_task_is_fitted_and_has_its_share_held_out(counts: list[int], share: float, seed: int) -> None:
+    """With one task the draw is what results on file were measured with."""
+    one = demonstration()
+    of = [task for task, count in enumerate(counts) for _ in range(count)]
+    listed = [Episode(replace(one, task=f"task {t}"), "paper", k, f"video {k}") for k, t in enumerate(of)]
+    parts = split(listed, share, np.random.default_rng(seed))
+    for task, count in enumerate(counts):
+        out = [e for e in parts.held_out if of[e.number] == task]
+        assert math.floor(share * count) <= len(out) <= min(count - 1, math.ceil(share * count))
+    assert len(parts.held_out) <= math.floor(share * len(listed))
+    if len(counts) == 1:
+        drawn = np.random.default_rng(seed).permutation(len(listed))[: math.floor(share * len(listed))]
+        assert {e.number for e in parts.held_out} == set(drawn.tolist())
+
+
+def test_a_recording_under_two_instructions_is_not_the_last_of_either() -> None:
+    one = demonstration()
+    listed = [Episode(one, "a", k, f"video {k}") for k in range(4)]
+    listed.append(Episode(replace(one, task="turn back"), "b", 0, "video 2"))
+    for seed in range(8):
+        parts = split(listed, 0.25, np.random.default_rng(seed))
+        assert len(parts.held_out) == 1
+        assert parts.tasks("fitted") == ["go right", "turn back"]
+
+
+def test_a_task_without_a_held_out_demonstration_is_named(
+    right: Path, left: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [f"data=[{right},{left}]", "demos=1", "held_out=0.5", "audit=none", "reward_model.encoder=state"]
+    assert fit(words, tmp_path / "run") == 0
+    assert "no demonstration is held out of 2 of 2 task(s): go right; turn back" in capsys.readouterr().out
+    card = (tmp_path / "run" / "reward_model" / "README.md").read_text()
+    assert "* turn back (no demonstration held out)" in card
 
 
 def test_a_stored_split_is_kept(tmp_path: Path) -> None:
