@@ -41,15 +41,27 @@ def pushes_only(cfg: DictConfig) -> bool:
     """Uploads the model of reward_model.path, where that is what was asked; else only checks the name."""
     if cfg.push_to_hub is None:
         return False
-    from robo_reward.runs.hub import check_hub_id, push_model
+    from robo_reward.runs.hub import check_hub_id
 
     check_hub_id(str(cfg.push_to_hub))
     path = cfg.reward_model.get("path")
     if path is None:
         return False
     folder = Path(path) if (Path(path) / "model.yaml").exists() else Path(path) / "reward_model"
-    print(f"pushed to {push_model(folder, str(cfg.push_to_hub), cfg.private)}")
+    push(cfg, folder)
     return True
+
+
+def push(cfg: DictConfig, folder: Path) -> None:
+    """Uploads the saved model with all that lies beside it, if that was asked.
+
+    Raises:
+        UserError: what the hub answered; the folder is as it was.
+    """
+    from robo_reward.runs.hub import push_model
+
+    if cfg.push_to_hub is not None:
+        print(f"pushed to {push_model(folder, str(cfg.push_to_hub), cfg.private)}")
 
 
 def env_words() -> list[str]:

@@ -75,15 +75,15 @@ def _data(facts: CardFacts) -> list[str]:
     for part in ("demonstrations", "negatives"):
         sides = facts.split[part]
         lines.append(f"| {part} | {len(sides['fitted'])} | {len(sides['held_out'])} |")
-    places = ", ".join(_place(o) for o in _origins(facts))
+    places = ", ".join(f"`{public_name(o)}`" for o in _origins(facts))
     stepped = f" Failures were stepped in `{facts.env}`." if facts.env else " Failures are copies of demonstrations."
     more = f"From {places}.{stepped} Episodes are split by video; `split.json` lists both sides."
     return [*lines, "", more]
 
 
-def _place(origin: str) -> str:
+def public_name(origin: str) -> str:
     """A dataset without the folders of the machine it lay on."""
-    return f"`{origin.rstrip('/').rsplit('/', 1)[-1] if origin.startswith(('/', '.', '~')) else origin}`"
+    return origin.rstrip("/").rsplit("/", 1)[-1] if origin.startswith(("/", ".", "~")) else origin
 
 
 def _metrics(metrics: Mapping[str, float | None]) -> list[str]:

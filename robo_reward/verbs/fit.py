@@ -44,7 +44,7 @@ def run(cfg: DictConfig) -> None:
     """
     check_bounds(cfg, LEAST)
     from robo_reward.fitting.adapting import rehearsed, take_up, without_held_out
-    from robo_reward.fitting.card import pushes_only
+    from robo_reward.fitting.card import push, pushes_only
 
     if pushes_only(cfg):
         return
@@ -70,6 +70,7 @@ def run(cfg: DictConfig) -> None:
         _save(cfg, model, positive, negative, old, folder)
         if report is not None:
             write_short_record(folder.path / "reward_model", report, len(positive.held_out))
+        push(cfg, folder.path / "reward_model")
 
 
 def _sources(cfg: DictConfig) -> list[str]:
@@ -226,7 +227,3 @@ def _save(
     write_card(cfg, model.needs.views, split, folder, more)
     print(f"use it: robo-reward train {' '.join([f'reward_model.path={target}', *more])}")
     print(f"        robo-reward curves data=DATASET reward_model.path={target}")
-    if cfg.push_to_hub is not None:
-        from robo_reward.runs.hub import push_model
-
-        print(f"pushed to {push_model(target, str(cfg.push_to_hub), cfg.private)}")

@@ -15,7 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from robo_reward import cli
+from robo_reward.audit_record import read_record
 from robo_reward.build import load_reward_model
+from robo_reward.data.datasets import read_dataset
 from robo_reward.errors import UserError
 from robo_reward.fitting.all_copies import choose_counts, make_copies
 from robo_reward.fitting.episodes import Episode, check_demonstrations
@@ -132,6 +134,7 @@ def test_two_tasks_are_fitted_with_copies_and_carded(
 ) -> None:
     """All kinds of copies at once, a stored split used again, the card, and the upload."""
     pushed: list[tuple[str, Any]] = []
+    uploaded: list[dict[str, str]] = []
 
     class Api:
         def create_repo(self, repo_id: str, **settings: Any) -> None:
@@ -140,6 +143,9 @@ def test_two_tasks_are_fitted_with_copies_and_carded(
         def upload_folder(self, repo_id: str, folder_path: Path, allow_patterns: list[str], **_: Any) -> None:
             names = {p.name for p in Path(folder_path).iterdir() if any(p.match(a) for a in allow_patterns)}
             pushed.append((repo_id, names))
+            uploaded.append(
+                {n: (Path(folder_path) / n).read_text() for n in ("split.json", "audit.json", "model.yaml")}
+            )
 
     monkeypatch.setattr("huggingface_hub.HfApi", Api)
     copies = ["stopped=2", "clipped=2", "rewound=2", "reversed=2", "counterfactual=4", "perturbed=2"]
@@ -149,7 +155,15 @@ def test_two_tasks_are_fitted_with_copies_and_carded(
     assert pushed[0] == ("me/both", {"private": True, "exist_ok": True, "repo_type": "model"})
     stored = json.loads((tmp_path / "one" / "reward_model" / "split.json").read_text())
     assert [r["source"] for r in stored["negatives"]["fitted"]].count("counterfactual") == 6
-    assert {"README.md", "model.yaml", "split.json", "reward_model.json"} <= pushed[1][1]
+    assert {"README.md", "model.yaml", "split.json", "audit.json", "reward_model.json"} <= pushed[1][1]
+    saved = tmp_path / "one" / "reward_model"
+    for name, text in uploaded[0].items():
+        assert str(right.parent) not in text, "no folder of this machine"
+        assert name == "split.json" or text.split() == (saved / name).read_text().split()
+    (tmp_path / "up").mkdir()
+    (tmp_path / "up" / "split.json").write_text(uploaded[0]["split.json"])
+    held_out = [Episode(t, str(right), k) for k, t in enumerate(read_dataset(right, views=["front"]))]
+    assert [read_split(tmp_path / "up").sides(e) for e in held_out] == [read_split(saved).sides(e) for e in held_out]
     card = (tmp_path / "one" / "reward_model" / "README.md").read_text()
     for said in ("library_name: robo-reward", "pipeline_tag: robotics", "* go right", "| demonstrations | 6 | 2 |"):
         assert said in card
@@ -175,6 +189,29 @@ def test_the_hub_is_asked_and_its_refusal_told(right: Path, tmp_path: Path, caps
     (tmp_path / "model.yaml").write_text("_target_: none")
     assert cli.run(["fit", f"reward_model.path={tmp_path}", "push_to_hub=me/mine"]) == 2
     assert "is saved, but was not pushed to 'me/mine'" in capsys.readouterr().err
+
+
+def test_a_hub_that_is_down_loses_no_record(
+    right: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", fail)
+    words = [f"data={right}", "reward_model.encoder=state", "push_to_hub=me/mine"]
+    assert fit(words, tmp_path / "run") == 2
+    assert "was not pushed to 'me/mine': no network" in capsys.readouterr().err
+    record = read_record(tmp_path / "run" / "reward_model")
+    assert record is not None
+    assert record.current
+    audited = {"data": str(right), "verdict": record.verdict, "shown": [{"data": "me/mine"}, 3]}
+    (tmp_path / "run" / "reward_model" / "audit.json").write_text(json.dumps(audited))
+    seen: list[Any] = []
+    monkeypatch.setattr("huggingface_hub.HfApi.create_repo", lambda *_, **__: None)
+    read = lambda _, folder_path, **__: seen.append(json.loads((folder_path / "audit.json").read_text()))  # noqa: E731
+    monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", read)
+    assert cli.run(["fit", f"reward_model.path={tmp_path / 'run'}", "push_to_hub=me/mine"]) == 0
+    assert seen == [{**audited, "data": "right"}]
 
 
 def test_members_of_an_ensemble_read_all_views_of_the_data_unless_they_say_otherwise(
