@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 
+from robo_reward.answer_counts import note_counts
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name, snake_case
 from robo_reward.reward_truth import told_apart
@@ -62,6 +63,7 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
     rates = {name: other.success_rate for name, other in result.controls.items()}
     summary.cloned_success_rate = rates.pop("cloned", None)
     summary.env_return = evaluation.env_return
+    note_counts(summary, session.stack.model, before=session.tally.counts)
     summary.reward_audit = session.verdict  # type: ignore[assignment]
     prior = session.notes.get("prior", summary.learner)
     summary.policy = f"{prior} + learned correction" if session.notes.get("kept") == "learned" else str(prior)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from robo_reward.answer_counts import note_counts
 from robo_reward.bounds import check_bounds, check_seeds
 from robo_reward.default_views import NO_WORLD, name_views
 from robo_reward.errors import UserError
@@ -54,6 +55,7 @@ def run(cfg: DictConfig) -> None:
             folder.summary.device = str(getattr(policy, "device", "cpu"))
             _adapt(cfg, session, policy, check)
         finally:
+            note_counts(folder.summary, stack.model, before=session.tally.counts)
             session.world.close()
             session.test_world.close()
 
@@ -261,6 +263,7 @@ def _summarise(
     if end.success_rate is not None and start.success_rate is not None:
         print(f"success {start.success_rate:.2f} before, {end.success_rate:.2f} after ({end.episodes} episodes)")
     if cfg.report:
+        note_counts(summary, session.stack.model, before=session.tally.counts)
         _report(cfg, session, start, end)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robo_reward.contracts import Budget, RewardModel
+from robo_reward.contracts import Budget, Estimate, RewardModel
 from robo_reward.line_world import LineReward, LineWorld
 from robo_reward.playground import Playground
 from robo_reward.policies.vla.features import DataFacts
@@ -17,6 +17,7 @@ from robo_reward.policies.vla.recipe import PolicyRecipe
 from robo_reward.reward_models.transforms.level import Level
 from robo_reward.reward_stack import RewardStack
 from robo_reward.session import Session
+from robo_reward.trace import Trace
 
 NANO: dict[str, Any] = {
     "channels": 8, "keypoints": 8, "hidden_dim": 32, "image_size": 16, "chunk_size": 2, "n_action_steps": 2,
@@ -40,6 +41,22 @@ def make_world(num_worlds: int = 1, horizon: int | None = 10, oracle: Any = "non
 def make_reward() -> LineReward:
     """Progress is the brightness."""
     return LineReward()
+
+
+class CountedReward(LineReward):
+    """Finds one answer unreadable per episode, and replaces two."""
+
+    parse_failures = fallbacks = 0
+
+    def estimate_episode(self, trace: Trace) -> Estimate:
+        """As without counting."""
+        self.parse_failures, self.fallbacks = self.parse_failures + 1, self.fallbacks + 2
+        return super().estimate_episode(trace)
+
+
+def make_counted_reward() -> CountedReward:
+    """Progress is the brightness, and answers are counted."""
+    return CountedReward()
 
 
 def make_policy(head: str = "flow", **more: Any) -> LeRobotPolicy:

@@ -14,6 +14,7 @@ from line_env import make_policy  # type: ignore[import-not-found]
 YAMLS = {
     "env/line.yaml": "# line\n_target_: line_env.make_world\nnum_worlds: 4\nhorizon: 10\nviews: [front]\n",
     "reward_model/line.yaml": "# line\n_target_: line_env.make_reward\n",
+    "reward_model/counted.yaml": "# counted\n_target_: line_env.make_counted_reward\n",
     "adaptation/mine.yaml": "# mine\n_target_: one_file_hook.Nudge\n",
 }
 HOOK = '''

@@ -164,7 +164,9 @@ def test_adapt_goes_on_from_a_run_and_is_oracle_free(settings: Path, tuned: Path
 def test_adapt_resumes(settings: Path, tuned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from robo_reward.adaptation import Adaptation
 
-    whole = called("adapt", settings, tmp_path / "whole", f"run={tuned}", *ADAPT)
+    words = (f"run={tuned}", *ADAPT, "reward_model=counted")
+    whole = called("adapt", settings, tmp_path / "whole", *words)
+    assert (whole["parse_failures"], whole["fallbacks"]) == (8, 16)
     play = Adaptation.round
 
     def interrupted(self: Adaptation, ground: Any) -> dict[str, float]:
@@ -175,8 +177,11 @@ def test_adapt_resumes(settings: Path, tuned: Path, tmp_path: Path, monkeypatch:
     with monkeypatch.context() as patched:
         patched.setattr(Adaptation, "round", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            called("adapt", settings, tmp_path / "broken", f"run={tuned}", *ADAPT)
-    resumed = called("adapt", settings, tmp_path / "broken", f"run={tuned}", *ADAPT, "resume=true")
+            called("adapt", settings, tmp_path / "broken", *words)
+    stopped = json.loads((tmp_path / "broken/summary.json").read_text())
+    assert (stopped["status"], stopped["parse_failures"], stopped["fallbacks"]) == ("interrupted", 4, 8)
+    resumed = called("adapt", settings, tmp_path / "broken", *words, "resume=true")
+    assert (resumed["parse_failures"], resumed["fallbacks"]) == (8, 16)
     assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
     assert resumed["notes"] == whole["notes"]
     assert resumed["notes"]["rewarded_episodes"] == resumed["rollouts"] == 8
