@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -43,30 +43,52 @@ class Episode:
     """A trace and where it came from: ``origin`` names the dataset or expert, ``number`` counts within it.
 
     ``video`` tells recordings apart whatever they are called: the same for copies of one recording, under another
-    instruction too. Empty: found from the trace.
+    instruction too. Empty: found from the trace, as ``motion`` and ``pictures`` are then, by which others know the
+    recording again who read other views of it.
     """
 
     trace: Trace
     origin: str
     number: int
     video: str = ""
+    motion: str = ""
+    pictures: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.video:
             object.__setattr__(self, "video", video_of(self.trace))
+            object.__setattr__(self, "motion", motion_of(self.trace))
+            object.__setattr__(self, "pictures", pictures_of(self.trace))
 
     def as_json(self) -> dict[str, Any]:
         """One row of ``split.json``."""
         trace = self.trace
         row = {"origin": self.origin, "number": self.number, "source": trace.source, "video": self.video}
-        return row | {"task": trace.task, "steps": len(trace)}
+        known = {"motion": self.motion, "pictures": dict(self.pictures)} if self.motion else {}
+        return row | known | {"task": trace.task, "steps": len(trace)}
 
 
 def video_of(trace: Trace) -> str:
     """16 hexadecimal digits that depend on the recorded states, actions and last pictures alone."""
-    digest = hashlib.sha256(trace.state.tobytes() + trace.action.tobytes())
-    for view in sorted(trace.frames):
-        digest.update(trace.frames[view][-1:].tobytes())
+    last = (trace.frames[view][-1:].tobytes() for view in sorted(trace.frames))
+    return _digits(trace.state.tobytes(), trace.action.tobytes(), *last)
+
+
+def motion_of(trace: Trace) -> str:
+    """16 hexadecimal digits that depend on the recorded states and actions alone, whatever views were read."""
+    sizes = f"{trace.state.shape} {trace.action.shape}"
+    return _digits(sizes.encode(), trace.state.tobytes(), trace.action.tobytes())
+
+
+def pictures_of(trace: Trace) -> dict[str, str]:
+    """View -> 16 hexadecimal digits of its last picture."""
+    return {view: _digits(frames[-1:].tobytes()) for view, frames in sorted(trace.frames.items())}
+
+
+def _digits(*parts: bytes) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
     return digest.hexdigest()[:16]
 
 

@@ -45,15 +45,55 @@ class Split:
 
 
 class StoredSplit:
-    """What a fit before decided about recordings; ``rows``: its ``split.json``."""
+    """What a fit before decided about recordings; ``rows``: its ``split.json``.
+
+    A recording is known by its video where the same views are read. Else the motion must be the same, and of several
+    of one motion the dataset's name and the number decide, then the last pictures of views that both read. A motion
+    without movement says nothing alone.
+    """
 
     def __init__(self, rows: Rows) -> None:
+        """Raises KeyError, TypeError or ValueError for rows that are none."""
         self.rows = rows
-        self._sides = {row["video"]: side for side in SIDES for row in rows["demonstrations"][side]}
+        self._videos: dict[str, str] = {}
+        self._motions: dict[str, list[_Told]] = {}
+        for side in SIDES:
+            for row in rows["demonstrations"][side]:
+                self._videos[row["video"]] = side
+                told = _Told(side, _named(str(row["origin"]), row.get("number")), dict(row.get("pictures") or {}))
+                self._motions.setdefault(row.get("motion") or "", []).append(told)
 
     def sides(self, episode: Episode) -> set[str]:
-        """``fitted`` or ``held_out``; nothing for an episode that it does not know."""
-        return {self._sides[episode.video]} if episode.video in self._sides else set()
+        """``fitted`` or ``held_out``; nothing for an episode that it does not know; both where it could be either."""
+        if episode.video in self._videos:
+            return {self._videos[episode.video]}
+        alike = self._motions.get(episode.motion, []) if episode.motion else []
+        named = [told for told in alike if told.name == _named(episode.origin, episode.number)]
+        equal = [told for told in alike if all(told.pictures[v] == episode.pictures[v] for v in told.both(episode))]
+        seen = [told for told in equal if told.both(episode)]
+        return {told.side for told in named or seen or (equal if _moves(episode.trace) else [])}
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a row tells of a recording."""
+
+    side: str
+    name: tuple[str, Any]
+    pictures: Mapping[str, str]
+
+    def both(self, episode: Episode) -> set[str]:
+        """The views that were read then and now."""
+        return set(self.pictures) & set(episode.pictures)
+
+
+def _named(origin: str, number: Any) -> tuple[str, Any]:
+    """A dataset may lie in another folder meanwhile."""
+    return origin.rstrip("/").rpartition("/")[2], number
+
+
+def _moves(trace: Trace) -> bool:
+    return any(bool((values != values[:1]).any()) for values in (trace.state, trace.action))
 
 
 def read_split(place: Path) -> StoredSplit:
@@ -96,10 +136,17 @@ def split(
     """
     if not 0 <= share < 1:
         raise UserError(f"held_out={share} must be at least 0 and below 1: it is a share of the episodes")
-    before = {e.video: held_out for e in episodes if (held_out := decided(e, stored)) is not None}
+    told = [decided(episode, stored) for episode in episodes]
+    before: dict[str, bool] = {}
+    for episode, held_out in zip(episodes, told, strict=True):
+        if held_out is not None:
+            before[episode.video] = held_out or before.get(episode.video, False)
     out = _drawn(episodes, share, rng, before) | {video for video, held_out in before.items() if held_out}
-    kept = [episode for episode in episodes if episode.video not in out]
-    return Split(kept, [episode for episode in episodes if episode.video in out])
+    parts = Split([], [])
+    for episode, held_out in zip(episodes, told, strict=True):
+        is_out = episode.video in out if held_out is None else held_out
+        (parts.held_out if is_out else parts.fitted).append(episode)
+    return parts
 
 
 def _drawn(episodes: Sequence[Episode], share: float, rng: np.random.Generator, before: Mapping[str, bool]) -> set[str]:

@@ -21,7 +21,7 @@ from robo_reward.data.datasets import read_dataset
 from robo_reward.errors import UserError
 from robo_reward.fitting.all_copies import choose_counts, make_copies
 from robo_reward.fitting.episodes import Episode, check_demonstrations
-from robo_reward.fitting.splits import Split, read_split, split
+from robo_reward.fitting.splits import Split, StoredSplit, decided, read_split, split
 
 
 def test_copies_of_one_video_land_on_one_side() -> None:
@@ -89,6 +89,51 @@ def test_a_stored_split_is_kept(tmp_path: Path) -> None:
         read_split(tmp_path)
     with pytest.raises(UserError, match=r"no split\.json"):
         read_split(tmp_path / "elsewhere")
+
+
+def test_a_recording_is_known_whatever_is_read_of_it(tmp_path: Path) -> None:
+    """Two that share states and actions too, and recordings in which nothing moves."""
+
+    def read(seed: int, *views: str, moves: bool = True, origin: str = "data/paper", number: int = 0) -> Episode:
+        one = demonstration(seed=seed)
+        still = {"state": one.state * 0, "action": one.action * 0}
+        shown = {view: one.frames[view] for view in views}
+        return Episode(replace(one, frames=shown, **({} if moves else still)), origin, number)
+
+    def stored(fitted: Episode, held_out: Episode, **changes: Any) -> StoredSplit:
+        parts = {"demonstrations": Split([fitted], [held_out]).as_json(), "negatives": Split([], []).as_json()}
+        for rows in parts["demonstrations"].values():
+            rows[0] = {key: value for key, value in (rows[0] | changes).items() if value is not None}
+        (tmp_path / "split.json").write_text(json.dumps(parts))
+        return read_split(tmp_path)
+
+    for moves in (True, False):
+        known = stored(read(0, "front", moves=moves), read(1, "front", moves=moves, number=1))
+        for views in ((), ("top",), ("front", "top"), ("front",)):
+            for number, side in enumerate(("fitted", "held_out")):
+                again = read(number, *views, moves=moves, origin="/elsewhere/paper", number=number)
+                assert known.sides(again) == {side}, "by name where pictures do not tell"
+                if "front" in views:
+                    copy = read(number, *views, moves=moves, origin="copies", number=7)
+                    assert known.sides(copy) == {side}, "by the pictures of the view that both read"
+        assert not known.sides(read(2, "front", "top", moves=moves, origin="others")), "the motion is not all"
+        unclear = known.sides(read(0, "top", moves=moves, origin="copies"))
+        assert unclear == ({"fitted", "held_out"} if moves else set())
+        assert decided(read(0, "top", moves=moves, origin="copies"), [known]) is (True if moves else None)
+    before = stored(read(0, "front"), read(1, "front", number=1), motion=None, pictures=None)
+    assert before.sides(read(1, "front")) == {"held_out"}
+    assert not before.sides(read(1, "front", "top", number=1))
+
+
+def test_a_split_is_kept_by_a_model_that_reads_something_else(right: Path, tmp_path: Path) -> None:
+    quick = [f"data={right}", "audit=none"]
+    assert fit([*quick, "reward_model.views=[front]"], tmp_path / "one") == 0
+    known = read_split(tmp_path / "one").rows["demonstrations"]
+    for k, words in enumerate((["reward_model.views=[front,top]"], ["reward_model.encoder=state"])):
+        assert fit([*quick, *words, f"split={tmp_path / 'one'}", "seed=7"], tmp_path / str(k)) == 0
+        again = read_split(tmp_path / str(k)).rows["demonstrations"]
+        for side in ("fitted", "held_out"):
+            assert [row["number"] for row in again[side]] == [row["number"] for row in known[side]]
 
 
 def test_copies_land_where_their_demonstrations_are() -> None:
@@ -174,7 +219,7 @@ def test_two_tasks_are_fitted_with_copies_and_carded(
         videos = [{row["video"] for row in told["demonstrations"][side]} for told in (stored, again)]
         assert videos[0] == videos[1]
     for row in [row for rows in stored["demonstrations"].values() for row in rows]:
-        row["video"] += " of other data"
+        row |= {key: row[key] + " of other data" for key in ("video", "motion")}
     (tmp_path / "split.json").write_text(json.dumps(stored))
     assert fit([*words, f"split={tmp_path / 'split.json'}"], tmp_path / "three") == 2
     assert "knows none of these demonstrations" in capsys.readouterr().err
