@@ -21,8 +21,8 @@ class Choice:
     """How likely each candidate was.
 
     ``log_probability`` (K,) float64, natural logarithm, <= 0; -inf for a candidate that was less likely than all that
-    the server lists. None where the answer holds no place for a candidate: it could not be read. ``text``: the answer
-    as far as the backend saw it.
+    the server lists. None where the answer is not one of the candidates and only that: it could not be read. ``text``:
+    the answer as far as the backend saw it.
     """
 
     log_probability: LogProbabilities | None

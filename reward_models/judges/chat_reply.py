@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 
 from robo_reward.errors import UserError
 from robo_reward.reward_models.judges.backend import Choice, LogProbabilities
+from robo_reward.reward_models.judges.one_verdict import Found, find_verdict, spelled
 
 LONGEST_EXCERPT = 160
 
@@ -43,10 +43,10 @@ def text_of(reply: Any, url: str) -> str:
 
 
 def choice_in(reply: Any, url: str, lead: str, candidates: Sequence[str]) -> Choice:
-    """The candidates' log-probabilities at the first word after ``lead``, which must be one of them.
+    """The candidates' log-probabilities at the place where the answer gives its verdict, as ``find_verdict`` reads it.
 
-    An answer that leaves the lead out is read from its beginning; case and marks such as ``**`` do not matter. Several
-    tokens that spell one candidate (``5`` and `` 5``) add up. None where another word stands in that place.
+    Several tokens that spell one candidate (``True``, `` True``, ``true``) add up. None where the answer as a whole is
+    not one verdict, or where its place is not among the tokens.
 
     Raises:
         UserError: without log-probabilities, or if they are not what the protocol says.
@@ -59,27 +59,32 @@ def choice_in(reply: Any, url: str, lead: str, candidates: Sequence[str]) -> Cho
                 f"{url} gives no log-probabilities: start a server that does (vLLM and llama.cpp do), or read the "
                 "answers as text (reward_model.score=text, where the judge has it)"
             )
-        entries = listed[_after([str(entry["token"]) for entry in listed], lead.strip()) :]
-        place = next((entry for entry in entries if re.search(r"\w", entry["token"])), None)
-        if place is None or place["token"].strip() not in candidates:
+        tokens = [str(entry["token"]) for entry in listed]
+        found = find_verdict(text, lead, candidates)
+        index = None if found is None else _token_at(tokens, text, found)
+        if found is None or index is None or spelled(tokens[index], candidates) != found.index:
             return Choice(None, text)
+        place = listed[index]
         alternatives = {str(t["token"]): float(t["logprob"]) for t in (*(place.get("top_logprobs") or ()), place)}
         return Choice(_gather(alternatives, candidates), text)
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(f"{url} gives log-probabilities in a form that is not OpenAI's ({excerpt(reply)})") from None
 
 
-def _after(tokens: Sequence[str], lead: str) -> int:
-    """The index of the first token behind the last occurrence of ``lead``; 0 without one."""
-    at = "".join(tokens).lower().rfind(lead.lower()) if lead else -1
-    if at < 0:
-        return 0
+def _token_at(tokens: Sequence[str], text: str, found: Found) -> int | None:
+    """The token in which the verdict's candidate begins; spaces are left out, since not all servers list them."""
+    start = "".join(map(_squeezed, tokens)).rfind(_squeezed(text[found.start : found.end]))
+    at = start + len(_squeezed(text[found.start : found.at]))
     read = 0
     for index, token in enumerate(tokens):
-        if read >= at + len(lead):
-            return index
-        read += len(token)
-    return len(tokens)
+        read += len(_squeezed(token))
+        if read > at:
+            return index if start >= 0 else None
+    return None
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
 
 
 def _gather(alternatives: Mapping[str, float], candidates: Sequence[str]) -> LogProbabilities:
@@ -87,8 +92,8 @@ def _gather(alternatives: Mapping[str, float], candidates: Sequence[str]) -> Log
     for token, value in alternatives.items():
         if math.isnan(value):
             raise ValueError("a log-probability is not a number")
-        if token.strip() in candidates:
-            k = candidates.index(token.strip())
+        k = spelled(token, candidates)
+        if k is not None:
             found[k] = np.logaddexp(found[k], min(value, 0.0))
     np.minimum(found, 0.0, out=found)
     return found

@@ -123,7 +123,7 @@ class GVL(EpisodeJudge):
 def read_percentages(answer: str, count: int) -> Values | None:
     """Shares (count,) in [0, 1] of frames 1..count; None unless each of them has exactly one percentage up to 100.
 
-    The last percentage of a frame's line counts: descriptions may hold others.
+    The last percentage of a frame's line counts: descriptions may hold others. "10 to 20%" is no percentage.
     """
     found: dict[int, float] = {}
     for part in re.split(r"(?=\bFrame\s*\d+)", answer, flags=re.IGNORECASE):
@@ -131,7 +131,8 @@ def read_percentages(answer: str, count: int) -> Values | None:
         given = re.findall(r"(?<![\w.\-])(\d+(?:\.\d+)?)\s*%", part)
         if number is None or not given:
             continue
-        if int(number[1]) in found:
+        done = re.split(r"\bdone\b", part, flags=re.IGNORECASE)[-1]
+        if int(number[1]) in found or re.search(r"\d\s*%?\s*(?:-|\u2013|to|or|and)\s*\d", done):
             return None
         found[int(number[1])] = float(given[-1]) / 100
     if set(found) != set(range(1, count + 1)) or max(found.values()) > 1:

@@ -5,12 +5,12 @@ Source: RoboReward (arXiv 2601.00675): a whole number from 1 to 5 for the final 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 
 from robo_reward.reward_models.judges.backend import LogProbabilities
+from robo_reward.reward_models.judges.one_verdict import find_verdict
 
 KEYWORD = "ANSWER:"
 LEVELS = ("1", "2", "3", "4", "5")
@@ -29,7 +29,7 @@ Levels:
 5: every requirement of the task is met
 
 Reply with one line and nothing else, the keyword and the level: {KEYWORD} <1, 2, 3, 4 or 5>"""
-AGAIN = f"Your earlier reply could not be read. Reply with exactly one line, such as: {KEYWORD} 2"
+AGAIN = f"Your earlier reply could not be read. Reply with exactly one line: {KEYWORD} <1, 2, 3, 4 or 5>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,10 @@ def expected_verdict(log_probability: LogProbabilities) -> Verdict | None:
     return Verdict(mean, float(p[-1]), float(np.sqrt(p @ (places - mean) ** 2)))
 
 
-LEVEL = r"[^\w\-]*([1-5])(?![\w%]|[.,]\d|\s*(?:,|-|\u2013|or|to|and)\s*\d)"
-"""A level that stands alone: no minus before it, no further digits, no choice ("1, 2", "3-4") behind it."""
-
-
 def written_verdict(answer: str) -> Verdict | None:
-    """From the answer's text: the level after its last keyword, or an answer that is nothing but a level."""
-    parts = re.split(KEYWORD, answer, flags=re.IGNORECASE)
-    found = re.match(LEVEL, parts[-1]) if len(parts) > 1 else re.fullmatch(LEVEL + r"\W*", answer)
+    """From the answer's text, where it is one verdict."""
+    found = find_verdict(answer, KEYWORD, LEVELS)
     if found is None:
         return None
-    level = int(found[1])
-    return Verdict((level - 1) / 4, float(level == 5), 0.0)
+    places = np.linspace(0, 1, len(LEVELS))
+    return Verdict(float(places[found.index]), float(LEVELS[found.index] == LEVELS[-1]), 0.0)

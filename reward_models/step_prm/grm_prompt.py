@@ -14,6 +14,7 @@ import numpy as np
 from robo_reward.contracts import Frames
 from robo_reward.errors import UserError
 from robo_reward.reward_models.judges.backend import Prompt
+from robo_reward.reward_models.judges.one_verdict import are_alternatives
 
 ROLES = ("Front", "Left Wrist", "Right Wrist")
 ANSWER_TOKENS = 32
@@ -31,11 +32,12 @@ are and at the wrist views for grasps and contacts; leave aside light, colours a
 
 Answer with one line only, in this form: <score>+NN%</score> or <score>-NN%</score> or <score>0%</score>"""
 AGAIN = (
-    "Your last answer could not be read. Answer with nothing but the tagged percentage, such as <score>+12%</score>."
+    "Your last answer could not be read. Answer with nothing but the tagged percentage: <score>+NN%</score> or "
+    "<score>-NN%</score> or <score>0%</score>"
 )
 
-_TAGGED = re.compile(r"<score>\s*([+\-\u2212]?\s*\d+(?:\.\d+)?)\s*%?\s*</score>", re.IGNORECASE)
-_BARE = re.compile(r"^\s*([+\-\u2212]?\s*\d+(?:\.\d+)?)\s*%\s*$")
+_TAG = re.compile(r"<score>([^<]*)</score>", re.IGNORECASE)
+_PERCENT = re.compile(r"\s*([+\-\u2212]?\s*\d+(?:\.\d+)?)\s*%?\s*")
 
 Moment = Mapping[str, Frames]
 """View name -> one picture (H, W, 3) uint8, the front view first."""
@@ -75,15 +77,18 @@ def three_views(moment: Moment) -> list[Frames]:
 def parse_hop(answer: str) -> float | None:
     """The hop in [-1, 1] of an answer, None if it cannot be read.
 
-    The last tagged percentage counts, or an answer that is nothing but a percentage; decimals are read, and what lies
-    beyond 100% is clipped.
+    The tagged percentage counts, or an answer that is nothing but a percentage; decimals are read, and what lies beyond
+    100% is clipped. Of several tags the last one counts, unless they are a choice (``are_alternatives``), as those of
+    the question are.
     """
-    tagged = _TAGGED.findall(answer)
-    found = tagged[-1] if tagged else None
-    if found is None:
-        bare = _BARE.match(answer)
-        found = bare.group(1) if bare else None
+    tags = list(_TAG.finditer(answer))
+    other = next((tag.end() for tag in reversed(tags) if tag[1].split() != tags[-1][1].split()), None)
+    if other is not None and are_alternatives(answer[other : tags[-1].start()]):
+        return None
+    if not tags and not answer.rstrip().endswith("%"):
+        return None
+    found = _PERCENT.fullmatch(tags[-1][1] if tags else answer)
     if found is None:
         return None
-    percent = float(found.replace("\u2212", "-").replace(" ", ""))
+    percent = float("".join(found[1].replace("\u2212", "-").split()))
     return min(max(percent / 100, -1.0), 1.0)

@@ -75,7 +75,7 @@ def test_unknown_perspectives_and_negative_strengths_are_refused() -> None:
         ("<score>+33%</score>", 0.33),
         ("<score>-7.5%</score>", -0.075),
         ("<score>0%</score>", 0.0),
-        ("first <score>+90%</score>, then rather <SCORE> \u221212 % </SCORE>.", -0.12),
+        ("first <score>+90%</score>,\nthen rather <SCORE> \u221212 % </SCORE>.", -0.12),
         ("<score>+250%</score>", 1.0),
         (" 40% ", 0.4),
         ("The robot did 40% of it", None),
