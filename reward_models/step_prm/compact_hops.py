@@ -66,6 +66,8 @@ class CompactHops:
         where = [torch.from_numpy(index) for index in (batch.before, batch.after, batch.start, batch.goal)]
         before, after, start, goal = (tokens[index.clamp(min=0)] for index in where)
         hop, features = self.net(before, after, start[:, 0], goal[:, 0], task, given)
+        if not bool(torch.isfinite(hop).all()):  # NaN would pass for an answer that could not be read
+            raise UserError("the network computes hops that are not finite: its training went wrong, fit it again")
         return hop, features
 
     def _images(self, batch: HopBatch) -> Tensor:

@@ -40,5 +40,8 @@ class HopBackend(Protocol):
     """Judges hops."""
 
     def hops(self, batch: HopBatch) -> Floats:
-        """The signed hop (B,) float32 in [-1, 1] from ``before`` to ``after``, as ``discretise.signed_hop`` counts."""
+        """The signed hop (B,) float32 in [-1, 1] from ``before`` to ``after``, as ``discretise.signed_hop`` counts.
+
+        NaN where an answer could not be read, which the backend counts in ``fallbacks``.
+        """
         ...

@@ -51,16 +51,21 @@ class Question:
     without_goal: int
 
     def hops(self, answers: Floats) -> Hops:
-        """The mean over goals of the answers (B,); NaN from the goal where there is none; 0 between equal pictures."""
+        """The mean over goals of the answers (B,) that could be read; 0 between equal pictures, not asked about.
+
+        NaN from the goal where there is none, and where no answer could be read, which ``unread`` tells apart.
+        """
         count = self.still.shape[1]
         table = np.full((3, count), np.nan)
-        total, number = np.zeros((3, count)), np.zeros((3, count))
-        np.add.at(total, (self.kind, self.moment), answers)
-        np.add.at(number, (self.kind, self.moment), 1)
+        total, number, asked = np.zeros((3, count)), np.zeros((3, count)), np.zeros((3, count))
+        read = ~np.isnan(answers)
+        np.add.at(total, (self.kind[read], self.moment[read]), answers[read])
+        np.add.at(number, (self.kind[read], self.moment[read]), 1)
+        np.add.at(asked, (self.kind, self.moment), 1)
         np.divide(total, number, out=table, where=number > 0)
         table[:2][self.still] = 0.0
         step, start, goal = table.astype(np.float32)
-        return Hops(step, start, goal)
+        return Hops(step, start, goal, (asked > 0) & (number == 0))
 
     def features(self, answers: Tensor) -> Tensor:
         """(N, 2S) from features (B, S): those seen from the start and those seen from the goals, each their mean."""

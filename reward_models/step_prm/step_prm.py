@@ -239,7 +239,7 @@ class StepPrm:
             success = self._learning.success.probability(judged.features)
         else:  # a steep step at the paper's threshold
             success = (1 / (1 + np.exp(-(progress - (1 - GOLD)) / (GOLD / 4)))).astype(np.float32)
-        return Estimate(progress, judged.hops.step, success, spread)
+        return Estimate(progress, np.nan_to_num(judged.hops.step), success, spread)
 
     def _see(self, observation: Observation) -> dict[str, Frames]:
         return {view: np.array(frames) for view, frames in self._pick(observation.views).items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -26,10 +27,11 @@ class Answers(Protocol):
 class VlmHops:
     """Hops as ``model`` says them, in the release's picture order and answer format.
 
-    An answer that cannot be read is asked for again, ``reading.retries`` times; then the hop is 0 with
-    ``fallback=previous`` (nothing is said to have changed), -1 with ``worst``, or an error with ``raise``. The release
-    takes 0 and says nothing; here ``parse_failures`` and ``fallbacks`` count, and a run ends in which more than
-    ``reading.max_fallback_share`` of the hops are of that kind.
+    An answer that cannot be read is asked for again, ``reading.retries`` times; then the hop is NaN with
+    ``fallback=previous`` (``Fusion`` leaves it out and lets progress rise no further), -1 with ``worst``, or an error
+    with ``raise``. The release takes 0, which from the goal means that all is done, and says nothing; here
+    ``parse_failures`` and ``fallbacks`` count, and a run ends in which more than ``reading.max_fallback_share`` of the
+    hops are of that kind.
     """
 
     def __init__(self, model: Answers, reading: Reading | None = None) -> None:
@@ -47,7 +49,7 @@ class VlmHops:
         return self.answers.fallbacks
 
     def hops(self, batch: HopBatch) -> Floats:
-        """The hop (B,) float32 in [-1, 1]; equal questions are asked once.
+        """The hop (B,) float32 in [-1, 1], NaN where it could not be read; equal questions are asked once.
 
         Raises:
             UserError: a model that fails, too many unreadable answers, or an empty instruction.
@@ -73,7 +75,7 @@ class VlmHops:
         for key in questions:
             if key not in read:
                 self.answers.fell_back(said[key])
-                read[key] = -1.0 if self.answers.reading.fallback == "worst" else 0.0
+                read[key] = -1.0 if self.answers.reading.fallback == "worst" else math.nan
         return read
 
 
