@@ -20,6 +20,7 @@ from robo_reward.reward_models.frozen_weights import load_trained, trained_weigh
 from robo_reward.reward_models.hops import Rule, fuse
 from robo_reward.reward_models.image_encoder import stack_views
 from robo_reward.reward_models.instruction import different_instructions
+from robo_reward.reward_models.looks import Looks, embed_episode, seen_in
 from robo_reward.reward_models.milestones import MilestoneTracker, check_threshold, held_above, milestone_progress
 from robo_reward.reward_models.progress_fit import FitSettings, fit_progress
 from robo_reward.reward_models.progress_net import EMBEDDING, ProgressNet, StateEncoder, make_encoder
@@ -77,7 +78,7 @@ class ProgressModel:
         self._memory = blank_memory()
         self.success = TaskSuccess(EMBEDDING)
         self._cache: WeakKeyDictionary[Trace, Tensor] = WeakKeyDictionary()
-        self._first = self._before = torch.zeros(0, EMBEDDING)
+        self._looks = Looks(EMBEDDING)
         self._threshold, self._consecutive = threshold, consecutive
         self._tracker = MilestoneTracker(interval, rule)
 
@@ -153,7 +154,7 @@ class ProgressModel:
     def embed(self, trace: Trace) -> Tensor:
         """Embeddings (F, 64) of the trace's kept frames, remembered while the trace lives."""
         if trace not in self._cache:
-            self._cache[trace] = self.net.encoder(inputs_of(trace, self.needs.views))
+            self._cache[trace] = embed_episode(self.net.encoder, trace, self.needs.views)
         return self._cache[trace]
 
     def matched(self, trace: Trace) -> Tensor:
@@ -175,11 +176,7 @@ class ProgressModel:
     @torch.no_grad()
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Remembers the first frame of fresh episodes; estimates (N,)."""
-        z = self._see(first, np.ones(len(fresh), bool))
-        if len(self._first) != len(fresh):
-            self._first, self._before = z.clone(), z.clone()
-        where = torch.from_numpy(fresh)
-        self._first[where], self._before[where] = z[where], z[where]
+        z = self._looks.begin(self.net.encoder, seen_in(first, self.needs.views), fresh)
         self._tracker.begin(z, fresh)
         return self._now(z, self._tasks(first))
 
@@ -190,13 +187,13 @@ class ProgressModel:
     @torch.no_grad()
     def estimate_where(self, transition: Transition, look: Flags) -> Estimate:
         """As ``LooksApart``: worlds where ``look`` (N,) is False were not looked at and remember nothing of it."""
-        z, task = self._before.clone(), self._tasks(transition.after)
-        z[torch.from_numpy(look)] = self._see(transition.after, look)
+        seen, task = seen_in(transition.after, self.needs.views), self._tasks(transition.after)
+        z = self._looks.at(self.net.encoder, seen, look)
         if self.head == "milestones":
             self._tracker.advance(self.net.hop(self._tracker.references, z, task).mean(0).numpy(), z, look)
-        seen = self._now(z, task)
-        self._before = z
-        return seen
+        told = self._now(z, task)
+        self._looks.remember(seen, z, look)
+        return told
 
     @torch.no_grad()
     def success_by_head(self, trace: Trace) -> Floats:
@@ -208,9 +205,9 @@ class ProgressModel:
 
     def _now(self, z: Tensor, task: Tensor) -> Estimate:
         if self.head != "milestones":
-            return self._estimate(self._first, self._before, z, task)
+            return self._estimate(self._looks.first, self._looks.before, z, task)
         held = None if self._threshold is None else self._tracker.held(self._threshold, self._consecutive)
-        return self._estimate(self._first, self._before, z, task, self._tracker.progress(), held)
+        return self._estimate(self._looks.first, self._looks.before, z, task, self._tracker.progress(), held)
 
     def _estimate(
         self,
@@ -247,18 +244,10 @@ class ProgressModel:
         self._make_net()
 
     def _make_net(self) -> None:
+        self._looks.forget()
         encoder = make_encoder(self._encoder_name, len(self.needs.views), **self._shape)
         self._net = ProgressNet(encoder, self._members).eval()
         self.success = TaskSuccess(EMBEDDING)
-
-    def _see(self, observation: Observation, look: Flags) -> Tensor:
-        """Embeddings of the worlds where ``look`` is True."""
-        if not self.needs.views:
-            seen: Tensor = self.net.encoder(torch.from_numpy(observation.state[look]))
-            return seen
-        frames = {view: observation.views[view][look] for view in self.needs.views}
-        embedded: Tensor = self.net.encoder(stack_views(frames, self.needs.views))
-        return embedded
 
     def _tasks(self, observation: Observation) -> Tensor:
         return torch.stack([task_vector(text) for text in observation.task])

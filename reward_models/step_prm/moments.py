@@ -12,6 +12,7 @@ from torch import Tensor
 
 from robo_reward.contracts import Floats, Frames
 from robo_reward.errors import UserError
+from robo_reward.reward_models.looks import alike
 from robo_reward.reward_models.step_prm.anchors import GoalAnchors
 from robo_reward.reward_models.step_prm.fusion import Hops
 from robo_reward.reward_models.step_prm.hop_backend import NOT_GIVEN, HopBatch
@@ -130,7 +131,5 @@ def _check_sizes(moments: Moments, goals: Mapping[str, Frames]) -> None:
 
 def _equal(moments: Moments, other: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(N,) whether a moment's pictures equal those of another moment."""
-    same = np.ones(len(moments.now), bool)
-    for frames in moments.frames.values():
-        same &= (frames[moments.now] == frames[other]).all((1, 2, 3))
-    return same
+    frames = moments.frames.items()
+    return alike({view: f[moments.now] for view, f in frames}, {view: f[other] for view, f in frames})
