@@ -30,6 +30,11 @@ def seen_in(observation: Observation, views: Sequence[str]) -> Seen:
     return {view: observation.views[view] for view in views} or {_STATE: observation.state}
 
 
+def seen_along(trace: Trace, views: Sequence[str]) -> Seen:
+    """The same of a trace's kept frames (F)."""
+    return {view: trace.frames[view] for view in views} or {_STATE: trace.state[trace.frame_steps]}
+
+
 def alike(one: Seen, other: Seen) -> Flags:
     """(N,) whether N looks show just what N others do, in all views or states of ``one``."""
     same = [(shown == other[name]).all(tuple(range(1, shown.ndim))) for name, shown in one.items()]
@@ -39,7 +44,7 @@ def alike(one: Seen, other: Seen) -> Flags:
 def embed_episode(encode: Encode, trace: Trace, views: Sequence[str]) -> Tensor:
     """Embeddings (F, size) of the trace's kept frames, in one batch."""
     z, index = encode(inputs_of(trace, views)), np.arange(len(trace.frame_steps))
-    shown: Seen = {view: trace.frames[view] for view in views} or {_STATE: trace.state[trace.frame_steps]}
+    shown = seen_along(trace, views)
     index[1:][alike(_rows(shown, slice(0, -1)), _rows(shown, slice(1, None)))] = 0
     return z[torch.from_numpy(np.maximum.accumulate(index))]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from robo_reward.contracts import Estimate, Flags, Floats, Needs, Observation, Transition
 from robo_reward.errors import UserError
+from robo_reward.reward_models.calibration_split import split_recordings
 from robo_reward.reward_models.demonstration_memory import DemonstrationMemory
 from robo_reward.reward_models.frame_gains import FrameGains
 from robo_reward.reward_models.frames import settled_step
@@ -91,22 +92,26 @@ class SuccessClassifier:
     ) -> Mapping[str, float]:
         """Trains encoder and detector, then calibrates on every ``1 / held_out``-th demonstration and negative.
 
-        With too few demonstrations to hold any out, shifted copies of the fitted successes stand in for held-out ones
-        (``fit/held_out_demonstrations`` is then 0, and the probabilities are too sure). ``own``: a policy's judged
-        successes; they are examples for the detector, and teach the encoder.
+        Recordings are held out whole: a copy of a demonstration (stopped, clipped, rewound, reversed) lies where that
+        one does. With too few demonstrations to hold any out, shifted copies of the fitted successes stand in for
+        held-out ones (``fit/held_out_demonstrations`` is then 0, and the probabilities are too sure), and where no
+        failure is held out either, the fitted ones. ``own``: a policy's judged successes; they are examples for the
+        detector, and teach the encoder, except for every ``1 / held_out``-th.
 
         Raises:
             UserError: without usable demonstrations, and where there is no failure frame to calibrate on.
         """
-        shown, shown_held = self._split(demonstrations)
-        failed, failed_held = self._split(negatives)
-        losses = dict(self._model.fit(shown, failed, seed, own))
+        split = split_recordings(demonstrations, negatives, self.needs.views, self._every)
+        (shown, shown_held), (failed, failed_held) = split
+        calibrating = self._calibrating(own)
+        losses = dict(self._model.fit(shown, failed, seed, [trace for trace in own if trace not in calibrating]))
         memory = self._memory()
         self._examples = SuccessExamples()
-        self._examples.add(memory.final[:0], self._joined([self._model.matched(t) for t in failed], memory))
+        seen = [self._model.matched(t) for t in failed]
+        self._examples.add(memory.final[:0], self._joined(seen, memory))
         successes = [self._settled(t) for t in shown_held] or [memory.final]
         failures = [self._model.matched(t) for t in failed_held] + [self._early(t) for t in shown_held]
-        self._examples.hold(torch.cat(successes), self._joined(failures or [memory.early], memory))
+        self._examples.hold(torch.cat(successes), self._joined(failures or [memory.early, *seen], memory))
         if own or not failed:  # the progress model's own fit of the detector has seen neither
             losses |= self.refit(own, seed, 3 * self._refit_steps)
         told = {
@@ -124,11 +129,11 @@ class SuccessClassifier:
         it is annotated. Such episodes never calibrate.
         """
         memory = self._memory()
-        annotated = [trace for trace in episodes if trace.success is not None]
-        for number, trace in enumerate(annotated):
-            positive, negative = self._labelled(trace)
-            last = (number + 1) % self._every == 0
-            (self._examples.hold if last else self._examples.add)(positive, negative)
+        calibrating = self._calibrating(episodes)
+        for trace in episodes:
+            if trace.success is not None:
+                positive, negative = self._labelled(trace)
+                (self._examples.hold if trace in calibrating else self._examples.add)(positive, negative)
         for trace in episodes:
             if trace.success is None:
                 self._examples.add(memory.final[:0], self._model.matched(trace))
@@ -147,10 +152,8 @@ class SuccessClassifier:
         recall = float((found.probability(success) >= found.threshold).mean())
         return {"fit/temperature": found.temperature, "fit/threshold": found.threshold, "fit/recall": recall}
 
-    def _split(self, traces: Sequence[Trace]) -> tuple[list[Trace], list[Trace]]:
-        every = self._every
-        held = list(traces[every - 1 :: every])
-        return [t for k, t in enumerate(traces) if (k + 1) % every], held
+    def _calibrating(self, episodes: Sequence[Trace]) -> list[Trace]:
+        return [trace for trace in episodes if trace.success is not None][self._every - 1 :: self._every]
 
     def _memory(self) -> DemonstrationMemory:
         return DemonstrationMemory(**self._model.state()["memory"])
