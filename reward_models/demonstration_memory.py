@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,10 +13,12 @@ from robo_reward.reward_models.frames import inputs_of, settled_step
 from robo_reward.reward_models.image_encoder import augment
 from robo_reward.reward_models.instruction import KnownInstructions
 from robo_reward.reward_models.progress_net import EMBEDDING
+from robo_reward.reward_models.saved_tensors import Shape, check_saved
 from robo_reward.trace import Trace
 
 Encode = Callable[[Tensor], Tensor]
 COPIES = 8
+WHAT = "what this reward model remembers of its demonstrations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,21 @@ def blank_memory() -> DemonstrationMemory:
     """Of a model that was not fitted."""
     none = torch.zeros(0, EMBEDDING)
     return DemonstrationMemory(torch.zeros(EMBEDDING), torch.ones(EMBEDDING), none, none, torch.zeros(EMBEDDING))
+
+
+def recall(state: Mapping[str, Any]) -> DemonstrationMemory:
+    """Takes back what ``DemonstrationMemory.state`` gave.
+
+    Raises:
+        UserError: for a tensor that is missing, of another shape or not finite, and for a spread that is not above 0.
+    """
+    one, many = (EMBEDDING,), (None, EMBEDDING)
+    shapes: dict[str, Shape] = {"mean": one, "std": one, "goal": one, "final": many, "early": many}
+    check_saved(WHAT, state, shapes, positive=("std",))
+    of_each = {name: (len(state[name.removesuffix("_task")]),) for name in ("final_task", "early_task")}
+    if of_each.keys() & state.keys():
+        check_saved(WHAT, state, of_each)
+    return DemonstrationMemory(**state)
 
 
 @torch.no_grad()

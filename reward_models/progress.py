@@ -14,7 +14,7 @@ from torch import Tensor
 
 from robo_reward.contracts import Estimate, Flags, Floats, Needs, Observation, Transition
 from robo_reward.errors import UserError
-from robo_reward.reward_models.demonstration_memory import DemonstrationMemory, blank_memory, remember
+from robo_reward.reward_models.demonstration_memory import blank_memory, recall, remember
 from robo_reward.reward_models.frames import check_demonstrations, inputs_of, task_vector
 from robo_reward.reward_models.frozen_weights import load_trained, trained_weights
 from robo_reward.reward_models.hops import Rule, fuse
@@ -261,7 +261,7 @@ class ProgressModel:
         """Takes back what ``state`` gave.
 
         Raises:
-            UserError: if it was fitted for other views, or with other weights of a pretrained encoder.
+            UserError: if it was fitted for other views, or with other weights of a pretrained encoder, or is damaged.
         """
         if not {"shape", "views", "net", "detector", "memory"} <= set(state):
             raise UserError("this reward model was saved by another version of robo-reward: fit it again")
@@ -274,7 +274,7 @@ class ProgressModel:
         self._make_net()
         load_trained(self.net, state["net"], state.get("frozen", {}))
         self.success.load_state(state["detector"])
-        self._memory = DemonstrationMemory(**state["memory"])
+        self._memory = recall(state["memory"])
         self._cache.clear()
 
     def save(self, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from robo_reward.errors import UserError
 from robo_reward.networks import EnsembleMlp
 from robo_reward.reward_models.image_encoder import ConvEncoder, FrozenEncoder
 from robo_reward.reward_models.instruction import SIZE as TASK_SIZE
@@ -27,6 +28,13 @@ class StateEncoder(nn.Module):
         self.get_buffer("std").copy_(states.std(0).clamp(min=0.1))
 
     def forward(self, states: Tensor) -> Tensor:
+        """Raises UserError for states of another size than those it was made for."""
+        size, known = states.shape[-1], len(self.get_buffer("mean"))
+        if size != known:
+            raise UserError(
+                f"this reward model was fitted on states of {known} numbers, got {size}: give it data or an env with "
+                "the states that it knows, or fit one on these"
+            )
         z = ((states - self.get_buffer("mean")) / self.get_buffer("std")).clamp(-5, 5)
         embedded: Tensor = self.net(z)
         return embedded

@@ -201,13 +201,13 @@ class SuccessClassifier:
         """Reads what ``save`` wrote.
 
         Raises:
-            UserError: if it was fitted for other views.
+            UserError: if it was fitted for other views, or is damaged.
         """
         state: dict[str, Any] = load_state(folder, "success_classifier")
         if set(state) != {"model", "examples"}:
             raise UserError(f"'{folder}' holds no success classifier of this version of robo-reward: fit it again")
         self._model.load_state(state["model"])
-        self._examples = SuccessExamples(**state["examples"])
+        self._examples = SuccessExamples.of(state["examples"])
 
 
 def _estimate(p: Floats, gain: Floats) -> Estimate:

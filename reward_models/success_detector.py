@@ -92,7 +92,7 @@ class SuccessDetector:
         }
 
     def load(self, state: dict[str, Any]) -> None:
-        """Takes back what ``state`` gave."""
+        """Takes back what ``state`` gave. UserError for a calibration whose numbers are out of bounds."""
         self.net.load_state_dict(state["net"])
         self.optimizer.load_state_dict(state["optimizer"])
         temperature, offset, threshold = state["temperature"], state["offset"], state.get("threshold", 0.5)

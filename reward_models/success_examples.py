@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from robo_reward.reward_models.progress_net import EMBEDDING
+from robo_reward.reward_models.saved_tensors import check_saved
 
 CAPACITY = 20_000
 """Frames of each kind that are kept, the newest: 5 MB."""
@@ -35,6 +38,13 @@ class SuccessExamples:
         """For calibration."""
         self.held_positive = torch.cat([self.held_positive, positive])[-CAPACITY:]
         self.held_negative = torch.cat([self.held_negative, negative])[-CAPACITY:]
+
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> SuccessExamples:
+        """Takes back what ``state`` gave. UserError for a tensor that is missing, of another shape or not finite."""
+        names = [field.name for field in fields(cls)]
+        check_saved("the frames that this classifier was shown", state, {name: (None, EMBEDDING) for name in names})
+        return cls(**state)
 
     def state(self) -> dict[str, Tensor]:
         """For saving."""

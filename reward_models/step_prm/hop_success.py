@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robo_reward.contracts import Floats
+from robo_reward.reward_models.saved_tensors import Shape, check_saved
 from robo_reward.reward_models.success_detector import SuccessDetector
 
 
@@ -61,6 +62,9 @@ class HopSuccess:
         return {"detector": self.detector.state(), "shown": asdict(self._shown)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
-        """Takes back what ``state`` gave."""
+        """Takes back what ``state`` gave. UserError for a tensor of another shape, and for numbers out of bounds."""
         self.detector.load(state["detector"])
+        size = len(self._shown.mean)
+        shapes: dict[str, Shape] = {"mean": (size,), "std": (size,), "final": (None, size), "early": (None, size)}
+        check_saved("what this step_prm knows of its demonstrations", state["shown"], shapes, positive=("std",))
         self._shown = Shown(**state["shown"])
