@@ -106,8 +106,10 @@ def known_numbers(values: Mapping[str, float | None]) -> dict[str, float | None]
     return {name: value if value is not None and math.isfinite(value) else None for name, value in values.items()}
 
 
-def read_record(folder: Path) -> AuditRecord | None:
+def read_record(folder: Path, sha256: str | None = None) -> AuditRecord | None:
     """What ``audit.json`` in the folder of a reward model says; None where there is none.
+
+    ``sha256``: of the weights that it is asked about; None: those that lie there now.
 
     Raises:
         UserError: if the file is damaged.
@@ -123,7 +125,7 @@ def read_record(folder: Path) -> AuditRecord | None:
     if verdict not in VERDICTS:
         raise UserError(f"'{path}' says verdict '{verdict}', which is none of {', '.join(VERDICTS)}: audit again")
     env = held.get("env")
-    current = digest == weights_sha256(folder)
+    current = digest == (weights_sha256(folder) if sha256 is None else sha256)
     short, elsewhere = held.get("kind") == "short", tuple(parts_of(folder).elsewhere)
     return AuditRecord(cast(Audit, verdict), reasons, current, short, None if env is None else str(env), elsewhere)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
-from robo_reward.audit_record import check_accepted, known_numbers, read_record
+from robo_reward.audit_record import check_accepted, known_numbers
 from robo_reward.bounds import check_enough_worlds, check_unit_actions
-from robo_reward.build import build, build_stack, build_test_world, build_world, model_folder, save_reward_model
+from robo_reward.build import build, build_stack, build_test_world, build_world, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, Policy, World
 from robo_reward.demonstration_sizes import check_demonstration_sizes
 from robo_reward.errors import UserError, unknown_name
@@ -21,6 +21,7 @@ from robo_reward.growing import Growth, begin
 from robo_reward.picture_sizes import check_picture_sizes, picture_size
 from robo_reward.pushes.forces import check_time_to_push
 from robo_reward.ranks import Ranks
+from robo_reward.reward_audits import audits_of, check_audits, tell_audits
 from robo_reward.runs.folder import RunFolder
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.session import Saveable, Session
@@ -202,29 +203,20 @@ class Job:
         return tuple(f"{name.removeprefix('audit/')} {report.values[name]:.2f}" for name in report.failed)
 
     def read_audit(self, session: Session) -> None:
-        """Takes the verdict that lies beside a fitted reward's weights, if it is of these weights.
+        """Takes the verdict that lies beside a fitted reward's weights, if it is of these weights, and its parts'.
 
         Raises:
-            UserError: if the audit refuses the reward and ``accept_refused_reward`` is off.
+            UserError: if the audit refuses the reward, a member of it or what a server prices with, and
+                ``accept_refused_reward`` is off.
         """
-        if self.config.reward_model.get("path") is None:
-            if not self.unfitted and self.oracle == "none" and getattr(self.stack.model, "prices", True):
-                print("this reward was never audited: robo-reward audit reward_model=NAME says what it is worth")
-                session.notes["audit_of_reward"] = "none"
+        audits = audits_of(self.stack.model, self.config.reward_model)
+        unpriced = self.oracle != "none" or not getattr(self.stack.model, "prices", True)
+        if not audits and (self.unfitted or unpriced):
             return
-        folder = model_folder(self.config.reward_model.path)
-        record = read_record(folder)
-        if record is None or not record.current:
-            why = "was never audited" if record is None else "is not what its audit.json is about"
-            print(f"the reward in '{folder}' {why}: robo-reward audit reward_model.path={folder} says what it is worth")
-            session.notes["audit_of_reward"] = "none" if record is None else "of other weights"
-            return
-        session.verdict = record.verdict
-        print(record.told())
-        if record.env is not None and record.env != session.world.name:
-            session.notes["audit_of_reward"] = f"on {record.env}"
-            print(f"  that says nothing about {session.world.name}: robo-reward audit reward_model.path={folder} does")
-        check_accepted(record.verdict, record.reasons, self.config.accept_refused_reward, f"the reward in '{folder}'")
+        session.verdict, note = tell_audits(audits, session.world.name)
+        if note is not None:
+            session.notes["audit_of_reward"] = note
+        check_audits(audits, self.config.accept_refused_reward)
 
     # --- learning and after ------------------------------------------------------------------------------------------
 

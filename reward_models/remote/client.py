@@ -23,7 +23,7 @@ class RemoteReward:
     A lost connection is made anew where nothing is lost by it (whole episodes, and steps where all worlds begin); in
     the midst of stepped episodes it is an error, since the server's memory of them is gone. ``parse_failures`` and
     ``fallbacks`` count what the served model counted for this client. What the served model says of itself
-    (``traits.py``) holds here too. It is not trained from here.
+    (``traits.py``) holds here too, and ``served_audits`` is what the audit says of it. It is not trained from here.
     """
 
     def __init__(self, link: Link, greeting: Greeting) -> None:
@@ -33,6 +33,7 @@ class RemoteReward:
         self.reads_instructions, self.gives_match = said.reads_instructions, said.gives_match
         self.threshold, self.gives_hops = said.threshold, said.gives_hops
         self.takes_fewer_views = said.takes_fewer_views
+        self.served_audits = greeting.audits
         self.parse_failures = self.fallbacks = 0
         self._link, self._greeting = link, greeting
         self._begun = -1

@@ -10,6 +10,7 @@ from typing import Any
 
 from robo_reward.contracts import Needs
 from robo_reward.errors import UserError
+from robo_reward.reward_audits import PartAudit, unpack_audits
 from robo_reward.reward_models.remote import messages, wire
 from robo_reward.reward_models.remote.address import Address, connect
 from robo_reward.reward_models.remote.spawn import ServerProcess
@@ -30,6 +31,8 @@ class Greeting:
     frame_size: tuple[int, int] | None
     traits: Traits = field(default_factory=Traits)
     """Of a server that tells none, those of a model that does not say."""
+    audits: tuple[PartAudit, ...] | None = field(default=None, compare=False)
+    """Of what it prices with; None from a server that does not know."""
 
 
 @dataclass(slots=True)
@@ -65,6 +68,7 @@ class Link:
             messages.unpack_needs(said.get("needs")),
             tuple(size) if size else None,
             read_traits(said.get("traits") or said),  # before they were one field gives_match stood alone
+            unpack_audits(said.get("audits"), str(self.address)),
         )
 
     @property

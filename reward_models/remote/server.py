@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from robo_reward.contracts import Estimate, RewardModel
 from robo_reward.errors import UserError
+from robo_reward.reward_audits import Source, pack_audits
 from robo_reward.reward_models.remote import messages, wire
 from robo_reward.reward_models.remote.address import listen, parse_address, remove
 from robo_reward.reward_models.remote.replica import replicate
@@ -67,6 +68,7 @@ class RewardServer:
     once: bool = False
     public: bool = False
     served: Served = field(default_factory=Served)
+    _sources: Sequence[Source] | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _sessions: dict[int, socket.socket] = field(default_factory=dict)
@@ -79,12 +81,20 @@ class RewardServer:
         """Makes ``serve`` return soon; may be called from another thread."""
         self._stop.set()
 
-    def serve(self, model: RewardModel, ready: Callable[[str], None] = lambda address: None) -> Served:
+    def serve(
+        self,
+        model: RewardModel,
+        ready: Callable[[str], None] = lambda address: None,
+        sources: Sequence[Source] | None = None,
+    ) -> Served:
         """Listens until ``stop``, an interruption, or the last client's leave (``once``). ``ready`` hears the address.
+
+        ``sources``: where the model comes from; clients are told what the audits of that say, nothing with None.
 
         Raises:
             UserError: if the address cannot be had.
         """
+        self._sources = None if sources is None else [source.hashed() for source in sources]
         slots = threading.BoundedSemaphore(self.queue)
         sock, bound = listen(parse_address(self.address), self.public)
         try:
@@ -150,7 +160,7 @@ class RewardServer:
         if message.kind == "hello":
             session.greeted = True
             self.served.clients += 1
-            return Message("hello", _introduce(model))
+            return Message("hello", _introduce(model) | self._audits())
         if not session.greeted:
             raise wire.WireError(f"a client must say hello before '{message.kind}'")
         start, before = time.perf_counter(), _counted(session.model, model)
@@ -160,6 +170,12 @@ class RewardServer:
         self.served.pricing_seconds += time.perf_counter() - start
         counted = {name: n - before.get(name, 0) for name, n in _counted(session.model, model).items()}
         return messages.pack_estimate(estimate, {"counts": counted})
+
+    def _audits(self) -> dict[str, Any]:
+        """As they are now, of the weights as they were when this server read them."""
+        if self._sources is None:
+            return {}
+        return {"audits": pack_audits([audit for source in self._sources for audit in source.audits()])}
 
     def _price(self, message: Message, session: _Session, model: RewardModel) -> Estimate:
         if message.kind == "estimate_episode":

@@ -99,8 +99,8 @@ def _check_world(cfg: DictConfig, folder: Path) -> None:
 
 
 def _stack(cfg: DictConfig) -> RewardStack:
-    from robo_reward.audit_record import check_accepted, read_record
-    from robo_reward.build import build_stack, model_folder
+    from robo_reward.build import build_stack
+    from robo_reward.reward_audits import audits_of, check_audits
     from robo_reward.traits import is_unfitted
 
     stack = build_stack(cfg)
@@ -111,11 +111,7 @@ def _stack(cfg: DictConfig) -> RewardStack:
             "adapt needs a fitted reward, and the run holds none: robo-reward fit reward_model=progress "
             "reward_model.head=milestones env=..., then reward_model.path=FOLDER"
         )
-    if cfg.reward_model.get("path") is not None:
-        place = model_folder(cfg.reward_model.path)
-        record = read_record(place)
-        if record is not None and record.current:
-            check_accepted(record.verdict, record.reasons, cfg.accept_refused_reward, f"the reward in '{place}'")
+    check_audits(audits_of(stack.model, cfg.reward_model), cfg.accept_refused_reward)
     return stack
 
 

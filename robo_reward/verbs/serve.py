@@ -25,6 +25,7 @@ def run(cfg: DictConfig) -> None:
     """
     check_bounds(cfg, LEAST)
     from robo_reward.build import build, build_reward_model
+    from robo_reward.reward_audits import sources_of
     from robo_reward.seeding import seed_everything
 
     server = build(cfg.server)
@@ -35,8 +36,9 @@ def run(cfg: DictConfig) -> None:
     if torch is not None and cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     seed_everything(cfg.seed, "serve")
+    sources = sources_of(model, cfg.reward_model)
     try:
-        server.serve(model, lambda address: print(f"serving {reward_name(model)} at {address}", flush=True))
+        server.serve(model, lambda at: print(f"serving {reward_name(model)} at {at}", flush=True), sources)
     except KeyboardInterrupt:
         print("stopped")
     done = server.served

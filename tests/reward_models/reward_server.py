@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 
 from robo_reward.contracts import Estimate, RewardModel
 from robo_reward.line_world import LineReward
+from robo_reward.reward_audits import Source
 from robo_reward.reward_models.remote.server import RewardServer
 from robo_reward.trace import Trace
 
@@ -33,14 +34,16 @@ class Slow(LineReward):
 
 
 @contextmanager
-def serving(model: RewardModel, address: str, **settings: Any) -> Iterator[tuple[str, RewardServer]]:
+def serving(
+    model: RewardModel, address: str, sources: Sequence[Source] | None = None, **settings: Any
+) -> Iterator[tuple[str, RewardServer]]:
     """The address that a server of ``model`` listens at, and the server, until the block ends."""
     server, bound, failed = RewardServer(address, **settings), list[str](), list[BaseException]()
     ready = threading.Event()
 
     def run() -> None:
         try:
-            server.serve(model, lambda at: (bound.append(at), ready.set()))  # type: ignore[func-returns-value]
+            server.serve(model, lambda at: (bound.append(at), ready.set())[1], sources)  # type: ignore[func-returns-value]
         except BaseException as error:
             failed.append(error)
             ready.set()

@@ -1,0 +1,142 @@
+"""A refused reward is refused behind a server and in an ensemble too, and the refusal names its folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from robo_reward import cli
+from robo_reward.audit_record import weights_sha256
+from robo_reward.build import build_reward_model, save_reward_model
+from robo_reward.errors import UserError
+from robo_reward.line_world import LineReward
+from robo_reward.reward_audits import PartAudit, audits_of, check_audits, sources_of, tell_audits, unpack_audits
+from robo_reward.reward_models.remote.client import connect_remote
+
+sys.path.append(str(Path(__file__).parents[1] / "reward_models"))
+from reward_server import serving
+
+LINE = "robo_reward.line_world.LineReward"
+ENV = "_target_: robo_reward.line_world.LineWorld\nnum_worlds: 1\nhorizon: 20\noracle: none\n"
+
+
+@pytest.fixture(autouse=True)
+def _trusted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROBO_REWARD_TRUST", "robo_reward.line_world")
+
+
+def saved(folder: Path, verdict: str | None, **more: Any) -> Path:
+    """A saved reward, with an audit of it where there is a verdict."""
+    save_reward_model(LineReward(), OmegaConf.create({"_target_": LINE, **more}), folder)
+    if verdict is not None:
+        audited(folder, verdict)
+    return folder
+
+
+def audited(folder: Path, verdict: str) -> None:
+    record = {"verdict": verdict, "reasons": ["it pays for time"], "weights_sha256": weights_sha256(folder), "env": "w"}
+    (folder / "audit.json").write_text(json.dumps(record))
+
+
+def ensemble(**models: Any) -> dict[str, Any]:
+    target = "robo_reward.reward_models.ensemble.make_ensemble"
+    return {"_target_": target, "_recursive_": False, "models": models}
+
+
+def found(config: dict[str, Any]) -> list[PartAudit]:
+    return audits_of(build_reward_model(config), config)
+
+
+def refusal(audits: list[PartAudit]) -> str:
+    check_audits(audits, accepted=True)
+    with pytest.raises(
+        UserError, match=r"refuses the reward in .*: it pays for time.*accept_refused_reward=true"
+    ) as info:
+        check_audits(audits, accepted=False)
+    return str(info.value)
+
+
+def test_members_are_looked_at_nested_ones_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bad, good = str(saved(tmp_path / "bad", "refuse")), str(saved(tmp_path / "good", "pass"))
+    inner = ensemble(deep={"path": bad}, plain={"_target_": LINE})
+    assert f"'{bad}' (member 'first/deep')" in refusal(found(ensemble(first=inner, second={"path": good})))
+    fine = found(ensemble(one={"path": good}))
+    check_audits(fine, accepted=False)
+    assert tell_audits(fine, "w") == (None, "of its parts"), "good members say nothing of the whole"
+    assert "as a whole this reward was never audited" in capsys.readouterr().out
+    assert tell_audits(found(ensemble(one={"path": bad})), "w")[0] == "refuse"
+    assert tell_audits(found(ensemble(one={"_target_": LINE})), "w") == (None, "none")
+
+
+def test_an_ensemble_that_was_audited_counts_by_its_own_record(tmp_path: Path) -> None:
+    bad, whole = saved(tmp_path / "bad", "refuse"), tmp_path / "whole"
+    whole.mkdir()
+    recipe = ensemble(one={"path": str(bad)}) | {"_recursive_": False}
+    (whole / "model.yaml").write_text(OmegaConf.to_yaml(OmegaConf.create(recipe)))
+    config = {"path": str(whole)}
+    refusal(found(config))  # it has no record of its own yet
+    audited(whole, "pass")
+    (own,) = found(config)
+    assert (own.place, own.whole, own.current is not None) == (f"'{whole}'", True, True)
+    check_audits([own], accepted=False)
+    (whole / "weights").write_text("others")  # its record is about something else now
+    refusal(found(config))
+
+
+def test_a_server_tells_the_audit_of_the_weights_that_it_read(tmp_path: Path) -> None:
+    folder = saved(tmp_path / "model", None)
+    config = {"path": str(folder)}
+    model = build_reward_model(config)
+    sources = sources_of(model, config)
+    with serving(model, str(tmp_path / "s"), sources=sources) as (address, _):
+        remote = {"_target_": "robo_reward.reward_models.remote.client.connect_remote", "address": address}
+        (before,) = found(remote)
+        assert (before.record, before.whole) == (None, True)
+        audited(folder, "refuse")
+        assert f"'{folder}' (served at {address})" in refusal(found(remote))
+        assert f"'{folder}' (served at {address}) (member 'one')" in refusal(found(ensemble(one=remote)))
+        told = connect_remote(address)
+        with serving(told, str(tmp_path / "t"), sources=sources_of(told, remote)) as (second, _):
+            assert f"(served at {address}) (served at {second})" in refusal(found({**remote, "address": second}))
+        (folder / "weights").write_text("others")
+        audited(folder, "pass")  # of weights that the server does not price with
+        (other,) = found(remote)
+        assert other.record is not None
+        assert other.current is None
+    with serving(model, str(tmp_path / "old")) as (address, _):
+        assert found({**remote, "address": address}) == [], "a server that does not say"
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    fine = {"folder": "f", "where": "", "whole": True, "record": {"verdict": "fine", "env": None}}
+    nonsense: list[Any] = [[{}], [3], 3, [fine]]
+    for told in nonsense:
+        with pytest.raises(UserError, match="says of its audit makes no sense"):
+            unpack_audits(told, "here")
+    assert unpack_audits(None, "here") is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["reward_model=remote", "reward_model.spawn={path: bad}"],
+        ["reward_model=ensemble", "reward_model.models.first.path=bad", "reward_model.models.second.path=bad"],
+    ],
+)
+def test_train_refuses_it(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved(Path("bad"), "refuse")
+    Path("configs/env").mkdir(parents=True)
+    Path("configs/env/line.yaml").write_text(ENV)
+    more = ["env=line", "transform=level", "run_dir=run", "--config-dir", "configs"]
+    assert cli.run(["train", *words, *more, "rollouts=12"]) == 2
+    told = capsys.readouterr().err
+    assert "the audit refuses the reward in '" in told
+    assert "bad'" in told
