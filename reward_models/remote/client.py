@@ -126,7 +126,8 @@ def connect_remote(
     """A remote reward on a running server at ``address``, or on a server of its own that prices with ``spawn``.
 
     Raises:
-        UserError: neither address nor spawn, python without spawn, no server, or one of another version.
+        UserError: neither address nor spawn, python without spawn, no server, one of another version, or another's
+            server where its own was to listen.
     """
     if timeout <= 0 or start_timeout <= 0:
         raise UserError(f"timeout={timeout:g} and start_timeout={start_timeout:g} must be above 0 seconds")
@@ -143,4 +144,9 @@ def connect_remote(
     else:
         process, place = start_server(spawn, python, address, start_timeout)
     link = Link(place, timeout, process)
-    return RemoteReward(link, link.open())
+    try:
+        return RemoteReward(link, link.open())
+    except BaseException:
+        if process is not None:
+            process.close()
+        raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,7 +51,8 @@ class Link:
         """Connects and greets.
 
         Raises:
-            ServerLost: nobody listens, or does not answer in time. UserError: it speaks something else.
+            ServerLost: nobody listens, or does not answer in time. UserError: it speaks something else, or is not the
+                server that was started for this.
         """
         self.close()
         try:
@@ -61,6 +63,7 @@ class Link:
                 f"robo-reward serve reward_model=NAME address={self.address}"
             ) from error
         said = self._exchange(Message("hello")).fields
+        self._check_own(said)
         self.opened += 1
         size = said.get("frame_size")
         return Greeting(
@@ -117,6 +120,16 @@ class Link:
         if answer.kind == "fault":
             raise RuntimeError(f"the reward server at {self.address} failed: {answer.fields.get('error')}")
         return answer
+
+    def _check_own(self, said: Mapping[str, Any]) -> None:
+        pid = said.get("pid")
+        if self.process is not None and isinstance(pid, int) and not self.process.owns(pid):
+            self.close()
+            raise UserError(
+                f"another server (process {pid}, which serves {said.get('model')}) listens at {self.address}, where "
+                f"reward_model.spawn is to start one of its own{self._fate()}: leave reward_model.address out or give "
+                "another one, or leave spawn out to price with the server that is there"
+            )
 
     def _fate(self) -> str:
         return "" if self.process is None else self.process.fate()

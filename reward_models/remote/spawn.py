@@ -38,6 +38,13 @@ class ServerProcess:
         said = "; its last words:\n  " + "\n  ".join(lines[-_SHOWN:]) if lines else ""
         return f" (it ended with code {code}{said})"
 
+    def owns(self, pid: int) -> bool:
+        """Whether that process is this server: it, or what an interpreter that is a script has started."""
+        try:
+            return os.getsid(pid) == self.process.pid
+        except OSError:  # gone, or not of this machine
+            return False
+
     def close(self) -> None:
         """Stops the server and removes its folder."""
         _end(self.process, self.folder)

@@ -136,6 +136,19 @@ def test_a_spawned_server_prices_dies_loudly_and_never_outlives_its_client(
     assert not process.folder.exists()
 
 
+def test_a_server_of_ones_own_is_never_mistaken_for_another(tmp_path: Path) -> None:
+    class Half(LineReward):
+        pass
+
+    with serving(Half(), str(tmp_path / "s")) as (address, server):
+        with pytest.raises(
+            UserError, match=rf"process {os.getpid()}, which serves Half\) listens at .*leave spawn out"
+        ):
+            connect_remote(address, spawn={"_target_": "robo_reward.line_world.LineReward"})
+        assert server.served.requests == 0
+        assert connect_remote(address).served_model == "Half", "the other one is none the worse for it"
+
+
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"did not start \(it ended with code 2; its last words:[\s\S]*nowhere"):
         connect_remote(spawn={"path": str(tmp_path / "nowhere")})
