@@ -23,6 +23,11 @@ class Address:
     host: str = ""
     port: int = 0
 
+    @property
+    def free_port(self) -> bool:
+        """Whether the port is any free one, which only the server that listens knows."""
+        return self.path is None and self.port == 0
+
     def __str__(self) -> str:
         if self.path is not None:
             return f"unix:{self.path}"

@@ -59,11 +59,17 @@ def start_server(
     a Unix socket in a private folder.
 
     Raises:
-        UserError: there is no such interpreter, or the server ends or does not listen within ``start_timeout`` seconds.
+        UserError: there is no such interpreter, ``address`` has port 0, or the server ends or does not listen within
+            ``start_timeout`` seconds.
     """
     executable = python or sys.executable
     if shutil.which(executable) is None:
         raise UserError(f"reward_model.python='{executable}' is no program: give an environment's python")
+    if address is not None and parse_address(address).free_port:
+        raise UserError(
+            f"reward_model.address={address} of a spawned server names no port, and nobody would know which one it "
+            "got: name one, or leave reward_model.address out (a socket that only your user reaches)"
+        )
     folder = Path(tempfile.mkdtemp(prefix="robo-reward-"))  # only this user may look inside
     place = parse_address(address or str(folder / "reward.sock"))
     group = folder / "configs" / "reward_model"

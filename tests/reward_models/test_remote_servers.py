@@ -152,6 +152,10 @@ def test_a_server_of_ones_own_is_never_mistaken_for_another(tmp_path: Path) -> N
 def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"did not start \(it ended with code 2; its last words:[\s\S]*nowhere"):
         connect_remote(spawn={"path": str(tmp_path / "nowhere")})
+    with pytest.raises(
+        UserError, match=r"address=tcp:127\.0\.0\.1:0 .* names no port.*leave reward_model\.address out"
+    ):
+        connect_remote("tcp:127.0.0.1:0", spawn={"_target_": "robo_reward.line_world.LineReward"})
     with pytest.raises(UserError, match="is no program"):
         connect_remote(spawn={}, python=str(tmp_path / "python"))
     with pytest.raises(UserError, match=r"needs reward_model\.address"):
