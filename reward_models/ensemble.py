@@ -15,13 +15,13 @@ from robo_reward.contracts import (
     Flags,
     Floats,
     LearnedRewardModel,
-    Needs,
     Observation,
     RewardModel,
     Transition,
 )
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.gains import with_hops
+from robo_reward.reward_models.ensemble_members import group_members, merge_needs
 from robo_reward.seeding import derive_seed
 from robo_reward.separate_looks import SeparateLooks
 from robo_reward.session import Saveable
@@ -40,7 +40,8 @@ class Ensemble:
     ``mean``; ``worst``: the least of each (WCO); ``uncertainty_weighted``: mean - ``caution`` * variance (UWO; both
     Coste et al. 2024, arXiv 2310.02743); ``precision_weighted``: the mean with weights 1 / uncertainty^2 as the members
     state it. The uncertainty is the members' spread and their own together, sqrt(variance + mean of squares).
-    ``match`` is combined over those members that give one.
+    ``match`` is combined over those members that give one. Where all members price groups (``GroupRewardModel``), it
+    does; ``groups_refused`` says why not where some do.
     """
 
     def __init__(
@@ -63,6 +64,9 @@ class Ensemble:
         self.rule: Rule = rule
         self.needs = merge_needs({name: member.needs for name, member in self.members.items()})
         self._looks = [SeparateLooks(member) for member in self.members.values()]
+        self._grouping, self.groups_refused = group_members(self.members)
+        if len(self._grouping) == len(self.members):
+            self.estimate_group = self._estimate_group  # GroupRewardModel asks for the name
 
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         """Estimates (N,). UserError if a member prices whole episodes only."""
@@ -81,6 +85,11 @@ class Ensemble:
     def estimate_episode(self, trace: Trace) -> Estimate:
         """Estimates (F,)."""
         return self._combine([member.estimate_episode(trace) for member in self.members.values()])
+
+    def _estimate_group(self, traces: Sequence[Trace], success: Flags | None = None) -> Floats:
+        """Rewards (G,) in [0, 1], the members' by the rule; they state no uncertainty, so precisions are alike."""
+        said = np.stack([member.estimate_group(traces, success) for member in self._grouping.values()])
+        return np.clip(combine(said, self.rule, self._caution), 0, 1).astype(np.float32)
 
     # --- what it says of itself, from what its members say -----------------------------------------------------------
 
@@ -239,25 +248,6 @@ def combine(
         weights = 1 / np.maximum(uncertainty, _LEAST_SPREAD) ** 2
         return np.asarray((weights * rows).sum(0) / weights.sum(0))
     return np.asarray(rows.mean(0))
-
-
-def merge_needs(needs: Mapping[str, Needs]) -> Needs:
-    """All views, the one stride, whole episodes if any member asks for them.
-
-    Raises:
-        UserError: no member; different strides; a member that passes the simulator's own signal on.
-    """
-    if not needs:
-        raise UserError("an ensemble needs at least one member: reward_model.models.NAME={...}")
-    oracles = [name for name, n in needs.items() if n.oracle != "none"]
-    if oracles:
-        raise UserError(f"the member '{oracles[0]}' is the simulator's own signal, which says nothing to combine")
-    strides = {name: n.stride for name, n in needs.items()}
-    if len(set(strides.values())) > 1:
-        listed = ", ".join(f"{name}: {stride}" for name, stride in strides.items())
-        raise UserError(f"the members of an ensemble look at the same frames, these have other strides ({listed})")
-    views = tuple(dict.fromkeys(view for n in needs.values() for view in n.views))
-    return Needs(views, next(iter(strides.values())), any(n.episode for n in needs.values()))
 
 
 def make_ensemble(models: Mapping[str, Any], rule: Rule = "mean", caution: float = 0.5) -> Ensemble:

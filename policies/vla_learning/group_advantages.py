@@ -44,10 +44,14 @@ class EpisodePricer:
     """
 
     def __init__(self, stack: RewardStack, pays: Pays = "auto") -> None:
+        """UserError for an unknown ``pays``, potentials, ``auto`` where only some members of a reward price groups."""
         if pays not in PAYS:
             raise unknown_name("learner.pays", pays, PAYS)
         self._stack = stack
         self._grouped = pays == "auto" and isinstance(stack.model, GroupRewardModel)
+        refused = getattr(stack.model, "groups_refused", "")
+        if pays == "auto" and refused:
+            raise UserError(f"{refused}: take members of one kind, or say what an episode pays (pays=final, ...)")
         if not self._grouped:
             _check_potentials(stack)
         self.pays: Pays = _chosen(stack) if pays == "auto" else pays

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from robo_reward.contracts import Estimate, Flags, Observation, Transition
+from robo_reward.contracts import Estimate, Flags, Floats, Observation, Transition
 from robo_reward.errors import UserError
 from robo_reward.reward_models.remote import messages
 from robo_reward.reward_models.remote.address import parse_address
@@ -23,7 +23,8 @@ class RemoteReward:
     A lost connection is made anew where nothing is lost by it (whole episodes, and steps where all worlds begin); in
     the midst of stepped episodes it is an error, since the server's memory of them is gone. ``parse_failures`` and
     ``fallbacks`` count what the served model counted for this client. What the served model says of itself
-    (``traits.py``) holds here too, and ``served_audits`` is what the audit says of it. It is not trained from here.
+    (``traits.py``) holds here too, it prices groups if that does (``GroupRewardModel``), and ``served_audits`` is what
+    the audit says of it. It is not trained from here.
     """
 
     def __init__(self, link: Link, greeting: Greeting) -> None:
@@ -33,7 +34,9 @@ class RemoteReward:
         self.reads_instructions, self.gives_match = said.reads_instructions, said.gives_match
         self.threshold, self.gives_hops = said.threshold, said.gives_hops
         self.takes_fewer_views = said.takes_fewer_views
-        self.served_audits = greeting.audits
+        self.served_audits, self.groups_refused = greeting.audits, greeting.groups_refused
+        if greeting.groups:
+            self.estimate_group = self._estimate_group  # GroupRewardModel asks for the name
         self.parse_failures = self.fallbacks = 0
         self._link, self._greeting = link, greeting
         self._begun = -1
@@ -68,6 +71,12 @@ class RemoteReward:
         """Estimates (F,), in one message."""
         answer = self._ask(messages.pack_trace(trace, self.needs.views, self.takes_fewer_views), again=True)
         return self._estimate(answer, len(trace.frame_steps))
+
+    def _estimate_group(self, traces: Sequence[Trace], success: Flags | None = None) -> Floats:
+        """Rewards (G,), in one message."""
+        answer = self._ask(messages.pack_group(traces, success, self.needs.views, self.takes_fewer_views), again=True)
+        self._count(answer)
+        return messages.unpack_rewards(answer, len(traces))
 
     def close(self) -> None:
         """Hangs up; a server that was spawned ends."""
@@ -110,10 +119,13 @@ class RemoteReward:
             )
 
     def _estimate(self, answer: Message, count: int) -> Estimate:
+        self._count(answer)
+        return messages.unpack_estimate(answer, count)
+
+    def _count(self, answer: Message) -> None:
         counts = answer.fields.get("counts") or {}
         self.parse_failures += int(counts.get("parse_failures", 0))
         self.fallbacks += int(counts.get("fallbacks", 0))
-        return messages.unpack_estimate(answer, count)
 
 
 def connect_remote(

@@ -32,6 +32,10 @@ class Greeting:
     frame_size: tuple[int, int] | None
     traits: Traits = field(default_factory=Traits)
     """Of a server that tells none, those of a model that does not say."""
+    groups: bool = False
+    """Whether it prices the episodes of a group by each other."""
+    groups_refused: str = ""
+    """Why not, where only a part of it does."""
     audits: tuple[PartAudit, ...] | None = field(default=None, compare=False)
     """Of what it prices with; None from a server that does not know."""
 
@@ -71,7 +75,9 @@ class Link:
             messages.unpack_needs(said.get("needs")),
             tuple(size) if size else None,
             read_traits(said.get("traits") or said),  # before they were one field gives_match stood alone
-            unpack_audits(said.get("audits"), str(self.address)),
+            groups=said.get("groups") is True,
+            groups_refused=str(said.get("groups_refused") or ""),
+            audits=unpack_audits(said.get("audits"), str(self.address)),
         )
 
     @property

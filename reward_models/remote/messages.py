@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from robo_reward.contracts import Estimate, Flags, Frames, Needs, Observation, Transition
+from robo_reward.contracts import Estimate, Flags, Floats, Frames, Needs, Observation, Transition
 from robo_reward.errors import UserError
 from robo_reward.reward_models.remote.wire import Arrays, Message, WireError
 from robo_reward.trace import Trace
@@ -104,10 +104,47 @@ def unpack_trace(message: Message) -> Trace:
         raise WireError(f"this is no episode: {error}") from error
 
 
-def pack_estimate(estimate: Estimate, told: Mapping[str, Any]) -> Message:
-    """An answer, with what the model counted (``told``)."""
+def pack_group(traces: Sequence[Trace], success: Flags | None, views: Sequence[str], fewer: bool = False) -> Message:
+    """``GroupRewardModel.estimate_group`` as a message: each episode's arrays under its number."""
+    packed = [pack_trace(trace, views, fewer) for trace in traces]
+    arrays = {f"{k}/{name}": array for k, one in enumerate(packed) for name, array in one.arrays.items()}
+    if success is not None:
+        arrays["succeeded"] = np.asarray(success, bool)
+    return Message("estimate_group", {"episodes": [dict(one.fields) for one in packed]}, arrays)
+
+
+def unpack_group(message: Message) -> tuple[list[Trace], Flags | None]:
+    """Takes back what ``pack_group`` gave; errors as ``unpack_trace``."""
+    told = message.fields.get("episodes")
+    if not isinstance(told, list) or not all(isinstance(one, dict) for one in told):
+        raise WireError("a message 'estimate_group' does not say which episodes it is about")
+    held: list[Arrays] = [{} for _ in told]
+    for name, array in message.arrays.items():
+        number, _, rest = name.partition("/")
+        if number.isdecimal() and int(number) < len(held):
+            held[int(number)][rest] = array
+    traces = [unpack_trace(Message(message.kind, one, arrays)) for one, arrays in zip(told, held, strict=True)]
+    success = message.arrays.get("succeeded")
+    return traces, None if success is None else success.astype(bool)
+
+
+def pack_rewards(rewards: Floats) -> Message:
+    """The answer for a group."""
+    return Message("answer", {}, {"rewards": np.asarray(rewards, np.float32)})
+
+
+def unpack_rewards(message: Message, count: int) -> Floats:
+    """Rewards of ``count`` episodes. Raises WireError for another length, and for values that are not finite."""
+    rewards: Floats = _need(message, "rewards")["rewards"]
+    if rewards.shape != (count,) or not np.isfinite(rewards).all():
+        raise WireError(f"the server's rewards have the shape {rewards.shape} for {count} episodes, or are not finite")
+    return rewards
+
+
+def pack_estimate(estimate: Estimate) -> Message:
+    """The answer for steps or an episode."""
     held = {f.name: getattr(estimate, f.name) for f in fields(estimate)}
-    return Message("answer", told, {k: np.asarray(v, np.float32) for k, v in held.items() if v is not None})
+    return Message("answer", {}, {k: np.asarray(v, np.float32) for k, v in held.items() if v is not None})
 
 
 def unpack_estimate(message: Message, count: int) -> Estimate:

@@ -11,10 +11,10 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from robo_reward.contracts import Estimate, RewardModel
+from robo_reward.contracts import Estimate, GroupRewardModel, RewardModel
 from robo_reward.errors import UserError
 from robo_reward.reward_audits import Source, pack_audits
 from robo_reward.reward_models.remote import messages, wire
@@ -164,12 +164,21 @@ class RewardServer:
         if not session.greeted:
             raise wire.WireError(f"a client must say hello before '{message.kind}'")
         start, before = time.perf_counter(), _counted(session.model, model)
-        estimate = self._price(message, session, model)
+        answer, frames = self._answer(message, session, model)
         self.served.requests += 1
-        self.served.frames += len(estimate.progress)
+        self.served.frames += frames
         self.served.pricing_seconds += time.perf_counter() - start
         counted = {name: n - before.get(name, 0) for name, n in _counted(session.model, model).items()}
-        return messages.pack_estimate(estimate, {"counts": counted})
+        return replace(answer, fields={"counts": counted})
+
+    def _answer(self, message: Message, session: _Session, model: RewardModel) -> tuple[Message, int]:
+        """With how many frames were priced for it."""
+        if message.kind == "estimate_group" and isinstance(model, GroupRewardModel):
+            traces, success = messages.unpack_group(message)
+            rewards = model.estimate_group(traces, success)
+            return messages.pack_rewards(rewards), sum(len(trace.frame_steps) for trace in traces)
+        estimate = self._price(message, session, model)
+        return messages.pack_estimate(estimate), len(estimate.progress)
 
     def _audits(self) -> dict[str, Any]:
         """As they are now, of the weights as they were when this server read them."""
@@ -201,6 +210,8 @@ def _introduce(model: RewardModel) -> dict[str, Any]:
         "frame_size": None if size is None else list(size),
         "gives_match": traits.gives_match,  # what older clients ask for
         "traits": traits.as_json(),
+        "groups": isinstance(model, GroupRewardModel),
+        "groups_refused": getattr(model, "groups_refused", ""),
     }
 
 

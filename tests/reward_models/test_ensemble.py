@@ -18,7 +18,8 @@ from robo_reward.contract_tests import check_reset_isolation, check_saved, check
 from robo_reward.contracts import Estimate, Flags, Needs, Observation, Transition
 from robo_reward.errors import UserError
 from robo_reward.line_world import LineReward
-from robo_reward.reward_models.ensemble import RULES, Ensemble, Rule, combine, merge_needs
+from robo_reward.reward_models.ensemble import RULES, Ensemble, Rule, combine
+from robo_reward.reward_models.ensemble_members import merge_needs
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.trace import Trace
 from robo_reward.traits import is_unfitted, traits_of
