@@ -21,7 +21,7 @@ from robo_reward.contracts import (
 )
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.gains import with_hops
-from robo_reward.reward_models.ensemble_members import group_members, merge_needs
+from robo_reward.reward_models.ensemble_members import check_shown, common_size, group_members, merge_needs
 from robo_reward.seeding import derive_seed
 from robo_reward.separate_looks import SeparateLooks
 from robo_reward.session import Saveable
@@ -54,7 +54,8 @@ class Ensemble:
         """``members``: their names, which folders and errors show, and the models; ``kept``: those fitted already.
 
         Raises:
-            UserError: no member, an unknown rule, a negative caution, or members whose needs do not go together.
+            UserError: no member, an unknown rule, a negative caution, or members whose needs or pictures do not go
+                together.
         """
         if rule not in RULES:
             raise unknown_name("rule of an ensemble", rule, RULES)
@@ -63,6 +64,7 @@ class Ensemble:
         self.members, self._caution, self._kept = dict(members), caution, frozenset(kept)
         self.rule: Rule = rule
         self.needs = merge_needs({name: member.needs for name, member in self.members.items()})
+        common_size(self.members)
         self._looks = [SeparateLooks(member) for member in self.members.values()]
         self._grouping, self.groups_refused = group_members(self.members)
         if len(self._grouping) == len(self.members):
@@ -139,9 +141,8 @@ class Ensemble:
 
     @property
     def frame_size(self) -> tuple[int, int] | None:
-        """(height, width) of the pictures that the first member that knows was fitted on."""
-        sizes = (getattr(member, "frame_size", None) for member in self.members.values())
-        return next((size for size in sizes if size is not None), None)
+        """(height, width) of the pictures that the members were fitted on, as far as they know."""
+        return common_size(self.members)
 
     @property
     def parse_failures(self) -> int | None:
@@ -163,6 +164,7 @@ class Ensemble:
         Those that were fitted already (``kept``) stay as they are; ``refit`` refits them like the others.
         Members that do not read instructions are shown no demonstration as a failure of another instruction.
         """
+        check_shown({name: self.members[name] for name in self._kept if name in self.members}, demonstrations)
         plain = [trace for trace in negatives if trace.source != "counterfactual"]
 
         def fit(name: str, member: LearnedRewardModel) -> Mapping[str, float]:
@@ -188,10 +190,11 @@ class Ensemble:
                 member.save(folder / name)
 
     def load(self, folder: Path) -> None:
-        """Reads what ``save`` wrote."""
+        """Reads what ``save`` wrote. UserError for members fitted on pictures of different sizes."""
         for name, member in self.members.items():
             if isinstance(member, Saveable):
                 member.load(folder / name)
+        common_size(self.members)
 
     def _counted(self, name: str) -> int | None:
         counts = [counts_of(member) for member in self.members.values()]

@@ -1,11 +1,12 @@
-"""What the members of an ensemble have in common: needs, and whether they price the episodes of a group together."""
+"""What the members of an ensemble have in common: needs, size of pictures, and whether they price groups together."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from robo_reward.contracts import GroupRewardModel, Needs, RewardModel
 from robo_reward.errors import UserError
+from robo_reward.trace import Trace
 
 
 def merge_needs(needs: Mapping[str, Needs]) -> Needs:
@@ -25,6 +26,44 @@ def merge_needs(needs: Mapping[str, Needs]) -> Needs:
         raise UserError(f"the members of an ensemble look at the same frames, these have other strides ({listed})")
     views = tuple(dict.fromkeys(view for n in needs.values() for view in n.views))
     return Needs(views, next(iter(strides.values())), any(n.episode for n in needs.values()))
+
+
+def common_size(members: Mapping[str, RewardModel]) -> tuple[int, int] | None:
+    """(height, width) of the pictures that the members were fitted on; None if none of them knows.
+
+    Raises:
+        UserError: members of different sizes, by name.
+    """
+    sizes = _known_sizes(members)
+    if len(set(sizes.values())) > 1:
+        listed = ", ".join(f"{name}: {height}x{width}" for name, (height, width) in sizes.items())
+        raise UserError(
+            f"the members of an ensemble are shown the same pictures, these were fitted on other sizes ({listed}): fit "
+            "them on pictures of one size, or draw them side by side with robo-reward curves reward_models=[...]"
+        )
+    return next(iter(sizes.values()), None)
+
+
+def check_shown(members: Mapping[str, RewardModel], demonstrations: Sequence[Trace]) -> None:
+    """Refuses to fit others on pictures that ``members``, fitted already, cannot read.
+
+    Raises:
+        UserError: that names the member and both sizes.
+    """
+    for name, size in _known_sizes(members).items():
+        for trace in demonstrations:
+            for view in members[name].needs.views:
+                if view in trace.frames and trace.frames[view].shape[1:3] != size:
+                    height, width = trace.frames[view].shape[1:3]
+                    raise UserError(
+                        f"the member '{name}' of the ensemble was fitted on pictures of {size[0]}x{size[1]}, the "
+                        f"demonstrations' '{view}' is {height}x{width}: fit all members on pictures of one size"
+                    )
+
+
+def _known_sizes(members: Mapping[str, RewardModel]) -> dict[str, tuple[int, int]]:
+    sizes = {name: getattr(member, "frame_size", None) for name, member in members.items()}
+    return {name: (int(size[0]), int(size[1])) for name, size in sizes.items() if size is not None}
 
 
 def group_members(members: Mapping[str, RewardModel]) -> tuple[dict[str, GroupRewardModel], str]:

@@ -104,6 +104,26 @@ def test_needs_are_merged_or_refused() -> None:
         Ensemble({"a": Says(0.1)}, caution=-1)
 
 
+class Sized(Says):
+    """Was fitted on square pictures."""
+
+    def __init__(self, size: int | None) -> None:
+        super().__init__(0.5, views=("front",))
+        self.frame_size = None if size is None else (size, size)
+
+
+def test_members_of_one_size_of_pictures_or_none() -> None:
+    assert Ensemble({"a": Says(0.1), "b": Sized(48), "c": Sized(48)}).frame_size == (48, 48)
+    with pytest.raises(UserError, match=r"other sizes \(first: 48x48, second: 96x96\).*reward_models="):
+        Ensemble({"first": Sized(48), "plain": Says(0.1), "second": Sized(96)})
+    loaded = Ensemble({"first": Sized(48), "second": Sized(None)})
+    loaded.members["second"] = Sized(96)
+    with pytest.raises(UserError, match="other sizes"):
+        loaded.load(Path("any"))
+    with pytest.raises(UserError, match=r"member 'old' .* 40x40, the demonstrations' 'front' is 48x48"):
+        Ensemble({"old": Sized(40), "new": Reads(0.1)}, kept=["old"]).fit([moving_square(0)], [], 0)
+
+
 def test_causal_members_make_a_causal_ensemble() -> None:
     ensemble = Ensemble({"a": LineReward(), "b": LineReward(), "c": Says(0.5)}, "uncertainty_weighted")
     seen = [moving_square(k, source="policy") for k in (1, 2, 3)]
