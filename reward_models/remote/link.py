@@ -66,7 +66,7 @@ class Link:
                 f"no reward server answers at {self.address} ({error.strerror or error}){self._fate()}: start it with "
                 f"robo-reward serve reward_model=NAME address={self.address}"
             ) from error
-        said = self._exchange(Message("hello")).fields
+        said = self._exchange(Message("hello", {"timeout": self.timeout})).fields
         self._check_own(said)
         self.opened += 1
         size = said.get("frame_size")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import socket
@@ -41,9 +42,10 @@ class Served:
 
 @dataclass(slots=True)
 class _Session:
-    """One client; ``looks`` is at a replica of its own once it steps episodes."""
+    """One client; ``looks`` is at a replica of its own once it steps episodes. ``patience``: for a slot, in seconds."""
 
     sock: socket.socket
+    patience: float
     looks: SeparateLooks | None = None
     greeted: bool = False
 
@@ -57,9 +59,10 @@ class RewardServer:
     """Prices what clients send, one request at a time.
 
     ``queue``: how many requests may wait in memory; the pictures of further ones stay with their clients until there is
-    room, and after ``timeout`` seconds they are told that the server is busy. ``timeout`` also bounds how long one
-    message may take to arrive. ``once``: ends when its last client has gone, or if none comes within ``timeout``
-    seconds. ``public``: may listen at an address that faces the network.
+    room, and after ``timeout`` seconds, or half the time that they themselves wait for an answer if that is less, they
+    are told that the server is busy. ``timeout`` also bounds how long one message may take to arrive. ``once``: ends
+    when its last client has gone, or if none comes within ``timeout`` seconds. ``public``: may listen at an address
+    that faces the network.
     """
 
     address: str
@@ -119,7 +122,9 @@ class RewardServer:
             client, _ = sock.accept()
             number += 1
             self._sessions[number] = client
-            work = threading.Thread(target=self._attend, args=(number, _Session(client), model, slots), daemon=True)
+            work = threading.Thread(
+                target=self._attend, args=(number, _Session(client, self.timeout), model, slots), daemon=True
+            )
             work.start()
 
     def _attend(self, number: int, session: _Session, model: RewardModel, slots: threading.BoundedSemaphore) -> None:
@@ -137,10 +142,12 @@ class RewardServer:
             self._sessions.pop(number, None)
 
     def _respond(self, head: Head, session: _Session, model: RewardModel, slots: threading.BoundedSemaphore) -> Message:
-        if not slots.acquire(timeout=self.timeout):
+        if head.kind == "hello":
+            session.patience = _patience(head.fields.get("timeout"), self.timeout)
+        if not slots.acquire(timeout=session.patience):
             wire.discard_body(session.sock, head, self.timeout)
             self.served.refused += 1
-            waited = f"{self.queue} requests are waiting before it (waited {self.timeout:g} s)"
+            waited = f"{self.queue} requests are waiting before it (waited {session.patience:g} s)"
             return Message("refused", {"error": f"the reward server is busy: {waited}; try later, or raise its queue="})
         try:
             message = wire.receive_body(session.sock, head, self.timeout)
@@ -213,6 +220,12 @@ def _introduce(model: RewardModel) -> dict[str, Any]:
         "groups": isinstance(model, GroupRewardModel),
         "groups_refused": getattr(model, "groups_refused", ""),
     }
+
+
+def _patience(told: Any, timeout: float) -> float:
+    """Half of what a client says that it waits: its clock also runs while its pictures wait to be sent."""
+    well = isinstance(told, int | float) and not isinstance(told, bool) and 0 < told < math.inf
+    return min(timeout, told / 2) if well else timeout
 
 
 def _counted(*models: RewardModel | None) -> dict[str, int]:

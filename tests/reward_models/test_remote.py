@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,25 @@ def test_a_full_queue_makes_further_clients_wait_and_then_tells_them(tmp_path: P
         second.estimate_episode(moving_square(2))  # the connection is still good
         assert server.served.refused == 1
         assert (first.parse_failures, second.parse_failures) == (2, 2), "each client counts its own"
+
+
+def test_a_client_with_large_pictures_and_the_servers_own_timeout_hears_that_it_is_busy(tmp_path: Path) -> None:
+    model, large = Slow(), moving_square(2)
+    large = replace(large, frames={"front": np.zeros((len(large.frame_steps), 400, 400, 3), np.uint8)})  # 8 MB
+    with serving(model, str(tmp_path / "s"), queue=1, timeout=2.0) as (address, _):
+        first, second = connect_remote(address), connect_remote(address, timeout=2.0)
+        work = threading.Thread(target=lambda: first.estimate_episode(moving_square(1)))
+        work.start()
+        assert model.started.wait(10)
+        with pytest.raises(UserError, match=r"refuses: the reward server is busy: .*waited 1 s"):
+            second.estimate_episode(large)
+        with pytest.raises(UserError, match=r"busy: .*waited 0\.5 s"):  # who has yet to say hello hears it too
+            connect_remote(address, timeout=1.0)
+        model.go_on.set()
+        work.join(10)
+        assert len(second.estimate_episode(large).progress) == 17, "the connection is still good"
+    for told in (None, True, "soon", 0, -1, float("inf"), float("nan")):
+        assert remote_server._patience(told, 3.0) == 3.0, "what makes no sense was not said"
 
 
 def test_a_model_that_cannot_be_copied_still_prices_episodes(tmp_path: Path) -> None:
