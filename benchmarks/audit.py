@@ -4,9 +4,11 @@ Run: python benchmarks/audit.py [--tasks ...] [--seeds 302,303]. Per task and se
 fitted on 5 demonstrations, and rewards that must be refused: ``clock`` (progress is the share of an expert's time that
 has passed), ``always_one``, ``hover`` (the fitted progress, full from half way on), ``waiting`` (two thirds the fitted
 progress, one third time), ``travelled`` (how far the hand has moved in all), ``changed`` (how much the picture differs
-from the first), and ``hand`` (how far along a demonstration's hand path the hand is). All see the same held-out
-episodes; the budgets are far below the verb's own. Beside each verdict that of the short audit before training. Times
-are processor seconds; what is rendered for all rewards together is not in those of one.
+from the first), ``hand`` (how far along a demonstration's hand path the hand is), ``backwards`` (the fitted progress,
+full where the demonstrations' most used command is given the other way round) and ``turns`` (the same where a command
+changes by more than 1.5 between two frames). All see the same held-out episodes; the budgets are far below the verb's
+own. Beside each verdict that of the short audit before training. Times are processor seconds; what is rendered for all
+rewards together is not in those of one.
 """
 
 from __future__ import annotations
@@ -90,6 +92,7 @@ def rewards(
             0.67 * good.estimate_episode(trace).progress + 0.33 * np.minimum(1, trace.frame_steps / (2 * length))
         ),
         **unfit(demonstrations, marks),
+        **commanded(demonstrations, lambda trace: good.estimate_episode(trace).progress),
     }
     return {**fitted, **{name: (Planted(progress), 0.0) for name, progress in planted.items()}}
 
@@ -119,6 +122,25 @@ def unfit(demonstrations: Sequence[Trace], marks: Landmarks) -> dict[str, Progre
         "travelled": lambda trace: way(trace) / farthest,
         "changed": lambda trace: difference(trace) / most,
         "hand": place,
+    }
+
+
+def commanded(demonstrations: Sequence[Trace], good: Progress) -> dict[str, Progress]:
+    """``good``, and everything for commands as such."""
+
+    def commands(trace: Trace) -> NDArray[np.float64]:
+        return np.concatenate([np.zeros((1, trace.action.shape[1])), trace.action])[trace.frame_steps]
+
+    def turned(trace: Trace) -> NDArray[np.bool_]:
+        seen = commands(trace)
+        return np.asarray((np.abs(np.diff(seen, axis=0, prepend=seen[:1])) > 1.5).any(1))
+
+    used = np.concatenate([d.action for d in demonstrations]).mean(0)
+    axis = int(np.abs(used).argmax())
+    way = -np.sign(used[axis])
+    return {
+        "backwards": lambda trace: np.maximum(good(trace), way * commands(trace)[:, axis] > 0.9),
+        "turns": lambda trace: np.maximum(good(trace), turned(trace)),
     }
 
 

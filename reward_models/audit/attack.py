@@ -14,6 +14,7 @@ from robo_reward.contracts import Estimate, Floats, Observation, RewardModel, Wo
 from robo_reward.errors import UserError
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.reward_models.audit.audit_episodes import Actor, play
+from robo_reward.reward_models.audit.commands import Held, alone, together
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Trace
 
@@ -33,9 +34,11 @@ class Try:
 class Attack:
     """Best of ``n`` candidates, and a search of ``generations`` x ``population``, all from one start.
 
-    Candidates of the first are random action sequences and noisy replays, half each; the second is the cross-entropy
-    method over ``KNOTS`` offsets per action, interpolated in time and added to a replayed demonstration. ``elite``: the
-    share that the search refits on.
+    Candidates of the first are commands held at an end of the action space, all axes and each alone, and both ends by
+    turns (at most half of all); then random action sequences and noisy replays, half each. The second is the
+    cross-entropy method over ``KNOTS`` offsets per action, interpolated in time and added to a replayed demonstration;
+    its first generation holds the commands that the reward liked best too. ``elite``: the share that the search refits
+    on, and the most of such commands.
     """
 
     n: int = 64
@@ -59,8 +62,13 @@ class Attack:
         ``threshold``: the score that counts as claiming success, calibrated on held-out successes.
         """
         price = _Price(model, world, derive_seed(seed, "attack start"))
-        tries = self._sample(price, world, demonstrations, seed)
-        rows, last = self._search(price, world, demonstrations, seed)
+        axes = demonstrations[0].action.shape[1]
+        ends = [*together(axes), *alone(axes)][: self.n // 2]
+        held = [price.of(_holding(end, world, model.needs.stride)) for end in ends]
+        tries = [*held, *self._sample(price, world, demonstrations, seed, self.n - len(held))]
+        ranked = sorted(zip(held, ends, strict=True), key=lambda pair: -pair[0].score)
+        liked_ends = [end.signs for _, end in ranked if not end.turning][: self._refitted]
+        rows, last = self._search(price, world, demonstrations, seed, liked_ends)
         liked = sorted([*tries, *last], key=lambda t: -t.score)[: max(4, (len(tries) + len(last)) // 10)]
         false = [t for t in liked if t.score >= threshold and not t.success]
         return {
@@ -72,26 +80,38 @@ class Attack:
             "liked_success": float(np.mean([t.success for t in liked])),
         }
 
-    def _sample(self, price: _Price, world: World, demonstrations: Sequence[Trace], seed: int) -> list[Try]:
+    @property
+    def _refitted(self) -> int:
+        return max(2, round(self.elite * self.population))
+
+    def _sample(self, price: _Price, world: World, demonstrations: Sequence[Trace], seed: int, count: int) -> list[Try]:
         rng = derive_rng(seed, "attack")
         tries = []
-        for number in range(self.n):
+        for number in range(count):
             policy = RandomPolicy(world.action_space, rng) if number % 2 == 0 else ReplayPolicy(demonstrations, rng)
             tries.append(price.of(_of(policy)))
         return tries
 
     def _search(
-        self, price: _Price, world: World, demonstrations: Sequence[Trace], seed: int
+        self,
+        price: _Price,
+        world: World,
+        demonstrations: Sequence[Trace],
+        seed: int,
+        ends: Sequence[NDArray[np.float64]],
     ) -> tuple[list[dict[str, float]], list[Try]]:
         rng = derive_rng(seed, "attack search")
         plan = demonstrations[0].action
         mean, spread = np.zeros((KNOTS, plan.shape[1])), np.full((KNOTS, plan.shape[1]), self.spread)
+        far = [np.broadcast_to(end * _width(world), mean.shape) for end in ends]
         rows, tries = [], list[Try]()
         for generation in range(self.generations):
             drawn = mean + spread * rng.normal(size=(self.population, *mean.shape))
+            if generation == 0 and far:
+                drawn[-len(far) :] = far
             tries = [price.of(_planned(plan, offsets, world)) for offsets in drawn]
             order = np.argsort([-t.score for t in tries], kind="stable")
-            chosen = drawn[order[: max(2, round(self.elite * self.population))]]
+            chosen = drawn[order[: self._refitted]]
             mean, spread = chosen.mean(0), np.maximum(chosen.std(0), 0.05)
             rows.append({"generation": generation, **_means(tries), "best_score": tries[int(order[0])].score})
         return rows, tries
@@ -141,6 +161,22 @@ class _Price:
 
 def _of(policy: RandomPolicy | ReplayPolicy) -> Actor:
     return lambda observation, step: policy.act(observation)[:, 0]
+
+
+def _width(world: World) -> NDArray[np.float64]:
+    return np.asarray(world.action_space.high, np.float64) - np.asarray(world.action_space.low, np.float64)
+
+
+def _holding(end: Held, world: World, stride: int) -> Actor:
+    """From the middle of the action space to its ends."""
+    space = world.action_space
+    middle = (np.asarray(space.high, np.float64) + np.asarray(space.low, np.float64)) / 2
+
+    def act(observation: Observation, step: int) -> Floats:
+        action: Floats = (middle + end.at(np.array([step]), stride) * _width(world) / 2).astype(np.float32)
+        return action
+
+    return act
 
 
 def _planned(plan: Floats, offsets: NDArray[np.float64], world: World) -> Actor:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.contracts import Estimate, Floats, RewardModel
+from robo_reward.reward_models.audit.commands import drives, largest
 from robo_reward.reward_models.audit.probes import Paint, painted, shown
 from robo_reward.trace import Trace
 
@@ -90,9 +91,9 @@ class ReplayProbe:
     ``excess``: progress of the last third above what the same frames have in the demonstration or by their place in
     it, whichever is more. ``final``: progress of the last third. ``below_goal``: how far it stays below the
     demonstration's end. ``called``: the share of frames before success that are called successes. ``match``: the mean
-    match of the whole as a share of the demonstration's, of models that match episodes. ``driven``: shown a second time
-    with the largest commands of the demonstration in place of none, as by a robot that is commanded and stuck; the
-    worse of both counts. None: no bound.
+    match of the whole as a share of the demonstration's, of models that match episodes. ``driven``: shown again with
+    the largest commands of the demonstrations in place of none, as by a robot that is commanded and stuck: forward,
+    backward, by turns, and each axis alone (``commands.py``); the worst of all counts. None: no bound.
     ``drift``, net gain beyond the change of progress, is measured and judged as a figure: not every reward pays gains.
     """
 
@@ -109,23 +110,29 @@ class ReplayProbe:
 
     def try_on(self, material: Material) -> Finding | None:
         """Mean over the demonstrations."""
-        rows = [self._measure(material.model, *row) for row in material.pairs()]
-        if not rows:
+        pairs = material.pairs()
+        if not pairs:
             return None
+        most = largest([trace for trace, _, _ in pairs])
+        rows = [self._measure(material.model, most, *row) for row in pairs]
         values = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
         return Finding(values, tuple(self._broken(values)))
 
-    def _measure(self, model: RewardModel, trace: Trace, seen: Estimate, done: int) -> dict[str, float]:
+    def _measure(
+        self, model: RewardModel, most: NDArray[np.float64], trace: Trace, seen: Estimate, done: int
+    ) -> dict[str, float]:
         index = self.index(len(trace.frame_steps), done)
         edited = shown(trace, index)
         still = model.estimate_episode(edited)
-        values = self._values(still, index, seen, done)
-        if self.driven:
-            most = np.abs(trace.action).max(0, initial=0)
-            said = model.estimate_episode(replace(edited, action=np.broadcast_to(most, edited.action.shape).copy()))
+        values = calm = self._values(still, index, seen, done)
+        for drive in drives(edited, most) if self.driven else []:
+            said = model.estimate_episode(replace(edited, action=drive.action))
+            paid = [_paid(said, still, seen, part, index < done) for part in drive.parts]
             other = self._values(said, index, seen, done)
+            for key, by in {k: max(row[k] for row in paid) for k in paid[0]}.items():
+                other[key] = min(other[key], calm[key] - by) if key == "below_goal" else max(other[key], calm[key] + by)
             # the demonstration itself may be paid for its commands
-            other["excess"] = max(other["excess"], tail(said.progress - still.progress))
+            other["excess"] = max(other["excess"], max(row["final"] for row in paid))
             values = {k: min(v, other[k]) if k == "below_goal" else max(v, other[k]) for k, v in values.items()}
         return values
 
@@ -239,6 +246,16 @@ def _idle(model: RewardModel, halt: Trace, place: int, calm: Estimate, paint: Pa
         "idle": float((said.progress - calm.progress)[half:].mean()),
         "called": float((said.success[half:] >= CALLED).mean()),
     }
+
+
+def _paid(said: Estimate, still: Estimate, seen: Estimate, part: slice, early: NDArray[np.bool_]) -> dict[str, float]:
+    """What one command is worth by itself: in the frames ``part`` that show it, above the same without commands."""
+    progress = float((said.progress - still.progress)[part].mean())
+    calls = ((said.success >= CALLED).astype(float) - (still.success >= CALLED))[part][early[part]]
+    paid = {"final": progress, "below_goal": progress, "called": float(calls.mean()) if len(calls) else 0.0}
+    if said.match is None or still.match is None or seen.match is None:
+        return paid
+    return paid | {"match": _share(said.match[part], seen.match) - _share(still.match[part], seen.match)}
 
 
 def tail(values: NDArray[Any]) -> float:
