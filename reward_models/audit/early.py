@@ -7,13 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.contracts import Estimate
+from robo_reward.contracts import Estimate, Floats
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisode
 from robo_reward.reward_models.audit.probe import CALLED, success_frame, tail
 from robo_reward.trace import Trace
 
 EARLY = 0.7
 """Of the time to success: what comes before is well before it, however many frames late or early the labels are."""
+
+
+def until_success(trace: Trace, said: Estimate) -> Floats:
+    """Progress (K,) up to and with the first priced frame that shows success: what follows has no order."""
+    return said.progress[: max(2, success_frame(trace) + 1)]
 
 
 def early_success(successes: Sequence[tuple[Trace, Estimate]]) -> float | None:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.contracts import Estimate, Floats
+from robo_reward.contracts import Estimate
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisode
-from robo_reward.reward_models.audit.early import early_figures
+from robo_reward.reward_models.audit.early import early_figures, until_success
 from robo_reward.reward_models.audit.metrics import (
     auroc,
     concordance,
@@ -25,7 +25,6 @@ from robo_reward.reward_models.audit.metrics import (
 )
 from robo_reward.reward_models.audit.probe import success_frame
 from robo_reward.reward_models.audit.reward_distance import sampled_epic, sampled_starc
-from robo_reward.trace import Trace
 
 GAMMA = 0.99
 Priced = tuple[AuditEpisode, Estimate]
@@ -44,8 +43,8 @@ def figures(priced: Sequence[Priced], reversed_orders: Sequence[float]) -> dict[
     near = [p for p in priced if p[0].kind == "near_miss"]
     final = {name: [final_progress(a, e) for a, e in rows] for name, rows in _named(won, lost, idle, near)}
     return {
-        "voc": mean_or_none([value_order_correlation(_until_success(a.trace, e)) for a, e in won]),
-        "concordance": mean_or_none([concordance(_until_success(a.trace, e)) for a, e in won]),
+        "voc": mean_or_none([value_order_correlation(until_success(a.trace, e)) for a, e in won]),
+        "concordance": mean_or_none([concordance(until_success(a.trace, e)) for a, e in won]),
         "voc_reversed": mean_or_none(reversed_orders),
         "negative_rate": negative_rate(_gains(won)),
         "negative_rate_failures": negative_rate(_gains(lost)),
@@ -83,13 +82,6 @@ def _last(episode: AuditEpisode) -> NDArray[np.int64]:
 
 def _named(*groups: list[Priced]) -> list[tuple[str, list[Priced]]]:
     return list(zip(("won", "lost", "idle", "near"), groups, strict=True))
-
-
-def _until_success(trace: Trace, said: Estimate) -> Floats:
-    """Progress (K,) until the first successful frame: what follows has no order."""
-    first = trace.success_step
-    kept = trace.frame_steps <= (len(trace) if first is None else first)
-    return said.progress[kept] if kept.sum() > 1 else said.progress[:2]
 
 
 def _gains(rows: Sequence[Priced]) -> Floats64:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from robo_reward.contracts import RewardModel
 from robo_reward.reward_models.audit.asked import Asked
-from robo_reward.reward_models.audit.early import early_gap, early_success
+from robo_reward.reward_models.audit.early import early_gap, early_success, until_success
 from robo_reward.reward_models.audit.metrics import auroc, concordance, mean_or_none, value_order_correlation
 from robo_reward.reward_models.audit.probe import Material, success_frame
 from robo_reward.reward_models.audit.probe_list import HOVER_CALLED, HOVER_GAP, HOVERING
@@ -92,7 +92,7 @@ class ShortAudit:
         priced = [(demonstration, say(demonstration)) for demonstration in thin]
         for demonstration, seen in priced:
             first = demonstration.success_step or len(demonstration)
-            way = seen.progress[demonstration.frame_steps <= first + 1]
+            way = until_success(demonstration, seen)
             orders.append(value_order_correlation(way))
             ordered.append(concordance(way))
             gains.append(float(seen.gain[1 : success_frame(demonstration) + 1].sum()))
