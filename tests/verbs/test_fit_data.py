@@ -96,9 +96,9 @@ def test_a_recording_is_known_whatever_is_read_of_it(tmp_path: Path) -> None:
 
     def read(seed: int, *views: str, moves: bool = True, origin: str = "data/paper", number: int = 0) -> Episode:
         one = demonstration(seed=seed)
-        still = {"state": one.state * 0, "action": one.action * 0}
+        still: dict[str, Any] = {} if moves else {"state": one.state * 0, "action": one.action * 0}
         shown = {view: one.frames[view] for view in views}
-        return Episode(replace(one, frames=shown, **({} if moves else still)), origin, number)
+        return Episode(replace(one, frames=shown, **still), origin, number)
 
     def stored(fitted: Episode, held_out: Episode, **changes: Any) -> StoredSplit:
         parts = {"demonstrations": Split([fitted], [held_out]).as_json(), "negatives": Split([], []).as_json()}
