@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import UserError
+from robo_reward.fitting.unread_settings import GROUP, unread_settings
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from robo_reward.fitting.episodes import Episode
     from robo_reward.fitting.splits import StoredSplit
-
-GROUP = "reward_model"
 
 
 def take_up(cfg: DictConfig) -> None:
@@ -35,6 +34,9 @@ def take_up(cfg: DictConfig) -> None:
     trust = list(cfg.reward_model.get("trust") or [])
     recipe = _recipe(Path(str(cfg.adapt_from)), trusted_by(cfg.reward_model))
     changes = dict(_changes(cfg, recipe))
+    named = OmegaConf.to_container(cfg.reward_model, resolve=True)
+    for line in unread_settings(named, recipe, changes):
+        print(f"{line}; give on the command line what is to change ({_listed(recipe)} can)", flush=True)
     with open_dict(cfg):
         held = {"path": str(cfg.adapt_from), "changes": changes} | ({"trust": trust} if trust else {})
         cfg.reward_model = OmegaConf.create(held)
@@ -126,10 +128,9 @@ def _changes(cfg: DictConfig, recipe: Any) -> Iterator[tuple[str, Any]]:
                 )
         elif first == GROUP and setting != "trust":
             if setting.split(".")[0] not in may or word.startswith("~"):
-                listed = ", ".join(f"{GROUP}.{name}" for name in may) or "none"
                 raise UserError(
                     f"{word} would change nothing: with adapt_from the saved model keeps its own {GROUP}.{setting}. "
-                    f"Leave it out, or fit anew without adapt_from. Settings that adapting takes: {listed}"
+                    f"Leave it out, or fit anew without adapt_from. Settings that adapting takes: {_listed(recipe)}"
                 )
             yield setting, OmegaConf.select(OmegaConf.create(named), setting)
         elif (first != GROUP and key.startswith((f"{GROUP}/", f"{GROUP}@"))) or f"@{GROUP}" in key:
@@ -142,6 +143,10 @@ def _adaptable(recipe: Any) -> tuple[str, ...]:
     from hydra.utils import get_object
 
     return tuple(getattr(get_object(recipe["_target_"]), "adaptable_settings", ()))
+
+
+def _listed(recipe: Any) -> str:
+    return ", ".join(f"{GROUP}.{name}" for name in _adaptable(recipe)) or "none"
 
 
 def _words() -> Iterator[tuple[str, str]]:

@@ -113,6 +113,28 @@ def test_what_would_be_ignored_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_yaml_of_ones_own_that_is_not_read_is_told(
+    saved: Path, left: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(StepPrm, "adapt", lambda *_, **__: {})
+    own = "defaults: [step_prm, _self_]\nlayers: 3\nperspective: forward\nfit: {steps: 9}\n"
+    for name, text in (
+        ("reward_model/mine", own),
+        ("experiment/x", "# @package _global_\nreward_model: {stride: 7}\n"),
+    ):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / f"{name}.yaml").write_text(text)
+    fit = ["fit", f"data={left}", f"adapt_from={saved}", "audit=none", "reward_model=mine", "+experiment=x"]
+    more = ["reward_model.perspective=forward", f"run_dir={tmp_path / 'on'}"]
+    assert cli.run([*fit, *more, "--config-dir", str(tmp_path)]) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if "keeps its own" in line]
+    assert len(told) == 2
+    assert any("reward_model.layers=2 (not 3), reward_model.fit.steps=4 (not 9), whatever" in line for line in told)
+    assert any("keeps its own reward_model.stride=3 (not 7), whatever" in line for line in told)
+    assert cli.run([*fit[:-2], f"run_dir={tmp_path / 'shipped'}"]) == 0
+    assert "keeps its own" not in capsys.readouterr().out, "nobody said anything"
+
+
 def test_rehearsing_goes_with_adapting(right: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["fit", f"data={right}", f"rehearse={right}"]) == 2
     assert "goes with adapt_from=FOLDER" in capsys.readouterr().err
