@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +27,15 @@ class FrameLabels:
     tasks: Tensor
 
     @classmethod
-    def of(cls, meta: Any) -> FrameLabels:
-        """From LeRobot's dataset metadata. UserError for two instructions that cannot be told apart."""
+    def of(cls, meta: Any, tasks: Iterable[str]) -> FrameLabels:
+        """From LeRobot's dataset metadata and the instructions that are trained on.
+
+        Raises:
+            UserError: for two instructions that cannot be told apart.
+        """
         first = torch.as_tensor(list(meta.episodes["dataset_from_index"]))
         last = torch.as_tensor(list(meta.episodes["dataset_to_index"])) - 1
-        if (last <= first).any():
-            short = int(torch.nonzero(last <= first)[0])
-            raise UserError(f"episode {short} of the dataset has one frame: progress needs two or more; delete it")
-        return cls(first, last, torch.stack([task_vector(text) for text in different_instructions(meta.tasks.index)]))
+        return cls(first, last, torch.stack([task_vector(text) for text in different_instructions(tasks)]))
 
     def label(self, batch: Mapping[str, Any], inputs: Tensor, mismatch: float) -> tuple[FrameSet, Tensor]:
         """The batch followed by its partners, labelled, (2B, ...), and which frame of the batch each partner is, (B,).

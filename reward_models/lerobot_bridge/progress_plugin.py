@@ -20,6 +20,7 @@ from torch import Tensor
 
 from robo_reward.errors import UserError
 from robo_reward.reward_models.image_encoder import augment
+from robo_reward.reward_models.lerobot_bridge.chosen_episodes import chosen_episodes, demonstrated_tasks
 from robo_reward.reward_models.lerobot_bridge.frame_labels import FrameLabels
 from robo_reward.reward_models.lerobot_bridge.remembering import save_for_robo_reward
 from robo_reward.reward_models.progress_fit import FitSettings, batch_loss
@@ -65,7 +66,11 @@ class ProgressConfig(RewardModelConfig):  # type: ignore[misc]  # LeRobot has no
 
 
 class ProgressRewardModel(PreTrainedRewardModel):  # type: ignore[misc]
-    """A ``ProgressNet`` under LeRobot's trainer. The reward is absolute progress, (B,) in [0, 1]."""
+    """A ``ProgressNet`` under LeRobot's trainer. The reward is absolute progress, (B,) in [0, 1].
+
+    ``dataset_meta``: LeRobot's metadata of the dataset to train on, None for inference. UserError, before anything is
+    trained, where an episode of those that LeRobot chose is no demonstration.
+    """
 
     config_class: Any = ProgressConfig
     name: Any = "progress"
@@ -73,13 +78,17 @@ class ProgressRewardModel(PreTrainedRewardModel):  # type: ignore[misc]
     def __init__(self, config: ProgressConfig, dataset_stats: Any = None, dataset_meta: Any = None) -> None:
         super().__init__(config)
         self.meta = dataset_meta
+        self.labels: FrameLabels | None = None
+        self.episodes: list[int] = []
         if dataset_meta is not None:
             _describe(config, dataset_meta)
+            self.episodes = chosen_episodes(dataset_meta)
+            tasks = demonstrated_tasks(dataset_meta, self.episodes, config.stride)
+            self.labels = FrameLabels.of(dataset_meta, tasks.values())
         if not (config.states or config.height):
             raise UserError("reward_model.type=progress learns its sizes from a dataset: train it with --dataset.root")
         encoder = make_encoder(config.encoder, len(config.views), config.height, config.width, config.states)
         self.net = ProgressNet(encoder, config.members)
-        self.labels = None if dataset_meta is None else FrameLabels.of(dataset_meta)
 
     def forward(self, batch: dict[str, Any]) -> tuple[Tensor, dict[str, float]]:
         """The loss on a batch of frames (B, ...) of LeRobot's loader, whose worth follows from their place in time.
@@ -120,7 +129,8 @@ class ProgressRewardModel(PreTrainedRewardModel):  # type: ignore[misc]
         """LeRobot's files; and robo-reward's, where the dataset is at hand."""
         super()._save_pretrained(save_directory)
         if self.meta is not None:
-            save_for_robo_reward(deepcopy(self.net).cpu().eval(), self.config, self.meta, Path(save_directory))
+            net = deepcopy(self.net).cpu().eval()
+            save_for_robo_reward(net, self.config, self.meta, self.episodes, Path(save_directory))
 
 
 def make_progress_pre_post_processors(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,14 @@ class TrainedElsewhere(ProgressModel):
         self._fit_success(negatives, seed=0)
 
 
-def save_for_robo_reward(net: ProgressNet, config: Any, meta: Any, folder: Path) -> None:
+def save_for_robo_reward(net: ProgressNet, config: Any, meta: Any, trained: Sequence[int], folder: Path) -> None:
     """Writes model.yaml, weights and split.json into ``folder``, as ``robo-reward fit`` does.
 
-    ``config``: a ProgressConfig; ``meta``: LeRobot's metadata of the dataset it was trained on. All episodes count as
-    fitted: what LeRobot's ``eval_split`` held out is not told to a reward model.
+    ``config``: a ProgressConfig; ``meta``: LeRobot's metadata of the dataset; ``trained``: the numbers of the episodes
+    that it was trained on, which are all that is remembered and all that count as fitted.
     """
-    chosen = np.unique(np.linspace(0, meta.total_episodes - 1, config.references).round().astype(int)).tolist()
+    places = np.unique(np.linspace(0, len(trained) - 1, config.references).round().astype(int))
+    chosen = [trained[place] for place in places]
     traces = read_dataset(meta.root, config.views, chosen)
     episodes = [Episode(trace, meta.repo_id, k) for k, trace in zip(chosen, traces, strict=True)]
     stopped = stopped_copies(episodes, max(8, len(episodes)), derive_rng(0, "stopped"))
@@ -47,6 +49,6 @@ def save_for_robo_reward(net: ProgressNet, config: Any, meta: Any, folder: Path)
     model = TrainedElsewhere(**settings)
     model.adopt(net, traces, [e.trace for e in stopped], config.shift)
     save_reward_model(model, OmegaConf.create({"_target_": TARGET, **settings}), folder)
-    rows = [{"origin": meta.repo_id, "number": k, "source": "demonstration"} for k in range(meta.total_episodes)]
+    rows = [{"origin": meta.repo_id, "number": k, "source": "demonstration"} for k in trained]
     split = {"demonstrations": {"fitted": rows, "held_out": []}, "negatives": {"fitted": [], "held_out": []}}
     atomic.write_json(folder / "split.json", split)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,15 +16,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from lerobot.datasets import LeRobotDataset
 
 from robo_reward.build import load_reward_model
 from robo_reward.contract_tests import check_estimates, moving_square
-from robo_reward.data.datasets import write_dataset
+from robo_reward.data.datasets import read_dataset, write_dataset
 from robo_reward.errors import UserError
+from robo_reward.reward_models.lerobot_bridge import remembering
 from robo_reward.reward_models.lerobot_bridge.frame_labels import FrameLabels
 from robo_reward.reward_models.lerobot_bridge.lerobot_reward import LeRobotReward
 from robo_reward.reward_models.lerobot_bridge.progress_plugin import ProgressConfig, ProgressRewardModel
 from robo_reward.reward_models.lerobot_bridge.saved_plugin import RoboRewardConfig, RoboRewardRewardModel
+from robo_reward.trace import Trace
 
 NAME = "lerobot_policy_robo_reward"
 SOURCE = Path(__file__).resolve().parents[2] / "plugins" / NAME
@@ -44,17 +49,24 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lerobot_train(installed: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
     program = [str(Path(sys.executable).with_name("lerobot-train")), *words]
-    offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(installed)}
+    found = os.pathsep.join([str(installed), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+    offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "PYTHONPATH": found}
     return subprocess.run(program, env=os.environ | offline, capture_output=True, text=True, check=False)
+
+
+def failure(seed: int) -> Trace:
+    """An episode that is said to succeed nowhere."""
+    return replace(moving_square(seed, STEPS, VIEWS), success=np.zeros(STEPS + 1, bool))
 
 
 @pytest.fixture(scope="module")
 def trained(installed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The pretrained_model folder that lerobot-train wrote after some steps on four demonstrations."""
+    """The pretrained_model folder that lerobot-train wrote after some steps on four demonstrations of five episodes."""
     pytest.importorskip("accelerate")
     folder = tmp_path_factory.mktemp("lerobot")
-    write_dataset([moving_square(k, STEPS, VIEWS) for k in range(4)], folder / "data", images=True)
-    words = [f"--dataset.root={folder / 'data'}", "--dataset.repo_id=local/data", "--reward_model.type=progress"]
+    write_dataset([failure(9), *(moving_square(k, STEPS, VIEWS) for k in range(4))], folder / "data", images=True)
+    words = ["--dataset.episodes=[1,2,3,4]"]
+    words += [f"--dataset.root={folder / 'data'}", "--dataset.repo_id=local/data", "--reward_model.type=progress"]
     words += ["--reward_model.device=cpu", "--steps=60", "--batch_size=16", "--num_workers=0", "--save_freq=60"]
     done = lerobot_train(installed, [*words, f"--output_dir={folder / 'out'}"])
     assert done.returncode == 0, done.stderr[-3000:]
@@ -77,6 +89,8 @@ def test_lerobot_train_trains_what_robo_reward_reads(trained: Path) -> None:
     seen = model.estimate_episode(episode)
     assert seen.progress[-1] - seen.progress[0] > 0.3, "it has learned the direction of time"
     assert seen.success[-1] > seen.success[0] + 0.3, "its detector was fitted too"
+    split = json.loads((trained / "split.json").read_text())["demonstrations"]
+    assert [row["number"] for row in split["fitted"]] == [1, 2, 3, 4], "what --dataset.episodes chose"
 
 
 def test_lerobots_own_files_give_the_same_network(trained: Path) -> None:
@@ -109,20 +123,24 @@ def test_any_saved_model_is_a_lerobot_reward(trained: Path, tmp_path: Path) -> N
 
 
 def meta(**changes: Any) -> Any:
-    """What the plug-in reads of LeRobot's dataset metadata: two episodes of 5 and 3 frames, two tasks."""
+    """What the plug-in reads of LeRobot's dataset metadata: two episodes of 5 and 3 frames."""
     pixels = {"shape": (48, 48, 3), "names": ["height", "width", "channels"]}
     held = {
         "episodes": {"dataset_from_index": [0, 5], "dataset_to_index": [5, 8]},
-        "tasks": SimpleNamespace(index=["go left", "go right"]),
+        "total_episodes": 2,
         "camera_keys": ["observation.images.front"],
         "features": {"observation.images.front": pixels, "observation.state": {"shape": (2,)}},
     }
     return SimpleNamespace(**(held | changes))
 
 
+def labels(*tasks: str) -> FrameLabels:
+    return FrameLabels.of(meta(), tasks or ("go left", "go right"))
+
+
 def test_labels_follow_from_the_place_in_time() -> None:
     batch = {"index": torch.tensor([0, 1, 4, 6]), "episode_index": torch.tensor([0, 0, 0, 1]), "task": ["go left"] * 4}
-    frames, partner = FrameLabels.of(meta()).label(batch, torch.zeros(4, 2), 0.0)
+    frames, partner = labels().label(batch, torch.zeros(4, 2), 0.0)
     assert frames.progress[:4].tolist() == [0, 0.25, 1, 0.5]
     assert frames.success[:3].tolist() == [0, 0, 1]
     assert frames.success[3].isnan(), "half-way nothing is said of success"
@@ -133,8 +151,8 @@ def test_labels_follow_from_the_place_in_time() -> None:
 
 def test_a_wrong_instruction_is_worth_nothing() -> None:
     batch = {"index": torch.tensor([4, 3]), "episode_index": torch.tensor([0, 0]), "task": ["go left"] * 2}
-    right, _ = FrameLabels.of(meta()).label(batch, torch.zeros(2, 2), 0.0)
-    wrong, _ = FrameLabels.of(meta()).label(batch, torch.zeros(2, 2), 1.0)
+    right, _ = labels().label(batch, torch.zeros(2, 2), 0.0)
+    wrong, _ = labels().label(batch, torch.zeros(2, 2), 1.0)
     assert not wrong.progress.any()
     assert not wrong.success.any()
     assert (wrong.task != right.task).any(1).all()
@@ -142,11 +160,54 @@ def test_a_wrong_instruction_is_worth_nothing() -> None:
 
 def test_instructions_of_a_dataset_must_differ_in_more_than_the_order_of_words() -> None:
     batch = {"index": torch.tensor([4, 3]), "episode_index": torch.tensor([0, 0]), "task": ["打开抽屉"] * 2}
-    spoken = meta(tasks=SimpleNamespace(index=["打开抽屉", "关上抽屉"]))
-    wrong, _ = FrameLabels.of(spoken).label(batch, torch.zeros(2, 2), 1.0)
+    wrong, _ = labels("打开抽屉", "关上抽屉").label(batch, torch.zeros(2, 2), 1.0)
     assert not wrong.progress.any()
     with pytest.raises(UserError, match="'left of right' and 'right of left' cannot be told apart"):
-        FrameLabels.of(meta(tasks=SimpleNamespace(index=["left of right", "right of left"])))
+        labels("left of right", "right of left")
+
+
+@pytest.fixture(scope="module")
+def failing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four episodes, the third of which fails."""
+    folder = tmp_path_factory.mktemp("failing") / "data"
+    write_dataset([failure(k) if k == 2 else moving_square(k, STEPS, VIEWS) for k in range(4)], folder, images=True)
+    return folder
+
+
+def built(root: Path, episodes: list[int] | None = None) -> ProgressRewardModel:
+    """The model as LeRobot's trainer builds it: from the metadata of a dataset that it holds."""
+    held = LeRobotDataset("local/data", root=root, episodes=episodes)
+    return ProgressRewardModel(ProgressConfig(references=2, members=1, device="cpu"), dataset_meta=held.meta)
+
+
+def test_a_failed_episode_is_refused_before_anything_is_trained(failing: Path) -> None:
+    with pytest.raises(UserError, match=r"^episode 2 of .* annotated as a success .*--dataset\.episodes=\[0,1,3\]$"):
+        built(failing)
+    with pytest.raises(UserError, match=r"--dataset\.episodes=\[3\]$"):
+        built(failing, [3, 2])
+
+
+def test_excluded_episodes_enter_neither_the_memory_nor_the_split(
+    failing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = built(failing, [3, 0, 1])
+    read: list[list[int]] = []
+
+    def noted(root: Path, views: list[str], episodes: list[int]) -> list[Trace]:
+        read.append(episodes)
+        return read_dataset(root, views, episodes)
+
+    monkeypatch.setattr(remembering, "read_dataset", noted)
+    model.save_pretrained(tmp_path / "saved")
+    assert read == [[0, 3]], "two references, from the first to the last"
+    split = json.loads((tmp_path / "saved" / "split.json").read_text())["demonstrations"]
+    assert [row["number"] for row in split["fitted"]] == [0, 1, 3]
+
+
+def test_without_annotations_all_episodes_are_successes(tmp_path: Path) -> None:
+    unsaid = [replace(moving_square(k, STEPS, VIEWS), success=None) for k in range(2)]
+    write_dataset(unsaid, tmp_path / "data", images=True)
+    assert built(tmp_path / "data").episodes == [0, 1]
 
 
 def test_what_the_plugin_refuses() -> None:
@@ -154,12 +215,12 @@ def test_what_the_plugin_refuses() -> None:
         ProgressRewardModel(ProgressConfig(views=["wrist"], device="cpu"), dataset_meta=meta())
     with pytest.raises(UserError, match="encoder=state"):
         ProgressRewardModel(ProgressConfig(device="cpu"), dataset_meta=meta(camera_keys=[]))
-    with pytest.raises(UserError, match="episode 1 of the dataset has one frame"):
-        short = {"dataset_from_index": [0, 5], "dataset_to_index": [5, 6]}
-        ProgressRewardModel(ProgressConfig(device="cpu"), dataset_meta=meta(episodes=short))
+    two_short = r"episode 0 of .* is shorter than two strides of 3 \(7 frames; .*: no other .*\(so are 1 more: 1\)"
+    with pytest.raises(UserError, match=two_short):
+        ProgressRewardModel(ProgressConfig(device="cpu"), dataset_meta=meta())
     with pytest.raises(UserError, match="learns its sizes"):
         ProgressRewardModel(ProgressConfig(device="cpu"))
-    model = ProgressRewardModel(ProgressConfig(device="cpu"), dataset_meta=meta())
+    model = ProgressRewardModel(ProgressConfig(views=["front"], height=48, width=48, states=2, device="cpu"))
     with pytest.raises(UserError, match=r"reads view\(s\) \['front'\], the batch has \[\]"):
         model.compute_reward({"task": "go left"})
     with pytest.raises(UserError, match="instructions that are not empty"):
