@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -255,3 +256,23 @@ def test_missing_weights_and_names_are_a_users_error(monkeypatch: pytest.MonkeyP
     if not torch.cuda.is_available():
         with pytest.raises(UserError, match="device=cuda: torch sees no GPU"):
             ClipEncoder(TINY, None, device="cuda").net  # noqa: B018
+
+
+def test_the_benchmark_of_pricing_encodes_at_every_repeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores of a trace are remembered: pricing one again takes no time, and says nothing of what pricing costs."""
+    pytest.importorskip("open_clip")
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
+    pricing: Any = import_module("pricing")
+    encoded: list[int] = []
+
+    def counted(encoder: ClipEncoder, frames: Frames) -> Tensor:
+        encoded.append(len(frames))
+        return really(encoder, frames)
+
+    really = ClipEncoder.pictures
+    monkeypatch.setattr(ClipEncoder, "pictures", counted)
+    monkeypatch.setattr(pricing, "ARCHITECTURE", TINY)
+    monkeypatch.setattr(pricing, "REPEATS", 3)
+    monkeypatch.setattr(torch, "set_num_threads", lambda _: None)  # it would stay so for other tests
+    assert len(pricing.in_process(4, 96)["goal_clip_ms"]) == 3
+    assert encoded == [4] * (1 + 3), "a warm-up and three repeats"
