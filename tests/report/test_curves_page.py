@@ -120,6 +120,18 @@ def test_the_numbers_are_the_parquets(look: Look, tmp_path: Path) -> None:
     assert compared == 21 * 2 * 4
 
 
+def test_the_numbers_stay_while_models_are_hidden_shown_and_brought_to_the_front(look: Look) -> None:
+    look.press("ArrowRight")
+    before = look.page.evaluate(READ)
+    assert all(text for _, *cells in before for _, _, text in cells)
+    for key in ("2", "2"):  # hidden, and shown again
+        look.press(key)
+        assert look.page.evaluate(READ) == before
+    for row in (1, 0):
+        look.page.locator("#models tbody tr").nth(row).locator("td").nth(1).click()
+        assert look.page.evaluate(READ) == before
+
+
 def test_sorting(look: Look) -> None:
     def order(key: Callable[[PricedEpisode], Any], reverse: bool) -> list[str]:
         return [e.name for e in sorted(look.episodes, key=key, reverse=reverse)]

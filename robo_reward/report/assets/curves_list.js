@@ -104,7 +104,7 @@ function show(i) {
   state.shown[i] = !state.shown[i];
   refresh();
 }
-function refresh() { fillModels(); draw(); moveCursor(); }
+function refresh() { fillModels(); draw(); moveCursor(); readNumbers(); }
 
 function readNumbers() {
   const step = now().steps[state.frame];
