@@ -31,7 +31,7 @@ def models_of(cfg: DictConfig) -> dict[str, RewardModel]:
     if by_name(cfg):
         model = _built(cfg)
         models[reward_name(model)] = model
-    for name, path in _named_paths(cfg).items():
+    for name, path in _named_paths(cfg):
         if name in models:
             raise UserError(f"two reward models are called '{name}': name them, reward_models='{{other: {path}}}'")
         models[name] = load_reward_model(path, trusted_by(cfg.reward_model))
@@ -86,7 +86,7 @@ def data_of(cfg: DictConfig) -> str:
     return data
 
 
-def _named_paths(cfg: DictConfig) -> dict[str, Path]:
+def _named_paths(cfg: DictConfig) -> list[tuple[str, Path]]:
     from omegaconf import OmegaConf
 
     if cfg.run is not None and not (Path(str(cfg.run)) / "config.yaml").is_file():
@@ -96,7 +96,7 @@ def _named_paths(cfg: DictConfig) -> dict[str, Path]:
     path = cfg.reward_model.get("path")
     paths = [] if path is None else [Path(str(path))]
     if isinstance(several, Mapping):
-        return _named(paths) | {str(name): Path(str(path)) for name, path in several.items()}
+        return _named(paths) + [(str(name), Path(str(path))) for name, path in several.items()]
     paths += [Path(str(path)) for path in several] if isinstance(several, list) else [Path(str(several))]
     if paths or by_name(cfg):
         return _named(paths)
@@ -128,9 +128,9 @@ def _notes(run: Path) -> Mapping[str, Any]:
     return notes
 
 
-def _named(paths: Sequence[Path]) -> dict[str, Path]:
+def _named(paths: Sequence[Path]) -> list[tuple[str, Path]]:
     """Short names: the folder's, or its run's; whole paths where those would be the same."""
     short = [path.parent.name or path.name if path.name == "reward_model" else path.name for path in paths]
     if len(set(paths)) < len(paths):
         raise UserError(f"the same reward model is given twice: {', '.join(map(str, paths))}")
-    return {str(p) if short.count(s) > 1 else s: p for s, p in zip(short, paths, strict=True)}
+    return [(str(p) if short.count(s) > 1 else s, p) for s, p in zip(short, paths, strict=True)]

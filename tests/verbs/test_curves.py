@@ -102,6 +102,13 @@ def test_several_models_look_at_their_own_views_and_steps(paper: Any, data: Path
         curves.run(settings(tmp_path, data=str(data), reward_models=[str(one)], reward_model={"path": str(one)}))
 
 
+def test_two_models_of_one_name_are_refused(paper: Any, data: Path, tmp_path: Path) -> None:
+    one, two = model(tmp_path / "one", ["top"]), model(tmp_path / "two", ["top"], stride=3)
+    with pytest.raises(UserError, match=r"two reward models are called 'one': name them, .*\{other: .*two\}"):
+        curves.run(settings(tmp_path, data=str(data), reward_model={"path": str(one)}, reward_models={"one": str(two)}))
+    assert not (tmp_path / "out").exists()
+
+
 def test_rabc_holds_every_frame_of_every_episode(paper: Any, data: Path, tmp_path: Path) -> None:
     path = model(tmp_path / "model", ["top"])
     curves.run(settings(tmp_path, data=str(data), reward_model={"path": str(path)}, format="rabc", max_episodes=1))
