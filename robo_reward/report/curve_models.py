@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,8 +130,9 @@ def _notes(run: Path) -> Mapping[str, Any]:
 
 
 def _named(paths: Sequence[Path]) -> list[tuple[str, Path]]:
-    """Short names: the folder's, or its run's; whole paths where those would be the same."""
-    short = [path.parent.name or path.name if path.name == "reward_model" else path.name for path in paths]
-    if len(set(paths)) < len(paths):
+    """Short names: the folder's, or its run's, also where it is given as ``.``; whole paths where they are the same."""
+    whole = [Path(os.path.abspath(path)) for path in paths]
+    short = [path.parent.name or path.name if path.name == "reward_model" else path.name for path in whole]
+    if len(set(whole)) < len(whole):
         raise UserError(f"the same reward model is given twice: {', '.join(map(str, paths))}")
     return [(str(p) if short.count(s) > 1 else s, p) for s, p in zip(short, paths, strict=True)]

@@ -102,6 +102,14 @@ def test_several_models_look_at_their_own_views_and_steps(paper: Any, data: Path
         curves.run(settings(tmp_path, data=str(data), reward_models=[str(one)], reward_model={"path": str(one)}))
 
 
+def test_a_model_is_called_as_its_folder_from_inside_it_too(
+    paper: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(model(tmp_path / "ours", ["top"]))
+    curves.run(settings(tmp_path, data=str(data), reward_model={"path": "."}, format="parquet"))
+    assert {row["model"] for row in rows(tmp_path)} == {"ours"}
+
+
 def test_two_models_of_one_name_are_refused(paper: Any, data: Path, tmp_path: Path) -> None:
     one, two = model(tmp_path / "one", ["top"]), model(tmp_path / "two", ["top"], stride=3)
     with pytest.raises(UserError, match=r"two reward models are called 'one': name them, .*\{other: .*two\}"):
