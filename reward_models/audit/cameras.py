@@ -11,6 +11,7 @@ from robo_reward.reward_models.audit.probes import Paint
 from robo_reward.trace import Trace
 
 GREY = 127
+COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 HALVES = (
     *((slice(a, a + 2), slice(None)) for a in (0, 1, 2)),
     *((slice(None), slice(a, a + 2)) for a in (0, 2)),
@@ -19,10 +20,13 @@ HALVES = (
 
 
 def covers(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
-    """Something before the lens: each view, then all, dark, grey or dazzled; then a shadow: 60% of the light."""
+    """Something before the lens: each view, then all, dark, grey or dazzled; all red, green, blue, and each of its own
+    mean colour; then a shadow: 60% of the light.
+    """
     groups = [(view,) for view in trace.frames] + [tuple(trace.frames)] * (len(trace.frames) > 1)
     whole = [_cover(group, value) for group in groups for value in (8, GREY, 255)]
-    return [*whole, _shadow]
+    coloured = [_cover(groups[-1], colour) for colour in COLOURS]
+    return [*whole, *coloured, _blank, _shadow]
 
 
 def half_covers(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
@@ -54,7 +58,7 @@ def shifts(trace: Trace, rng: np.random.Generator) -> Sequence[Paint]:
     return [_shift(axis, share) for axis in (2, 1) for share in (0.05, -0.05)]
 
 
-def _cover(group: Sequence[str], value: int) -> Paint:
+def _cover(group: Sequence[str], value: int | tuple[int, int, int]) -> Paint:
     return lambda view, frames: np.full_like(frames, value) if view in group else frames
 
 
@@ -69,6 +73,10 @@ def _half(rows: slice, columns: slice) -> Paint:
 
 def _quarters(part: slice, size: int) -> slice:
     return part if part.start is None else slice(part.start * size // 4, part.stop * size // 4)
+
+
+def _blank(view: str, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.broadcast_to(frames.mean((0, 1, 2)).round(), frames.shape).astype(np.uint8)
 
 
 def _shadow(view: str, frames: NDArray[np.uint8]) -> NDArray[np.uint8]:

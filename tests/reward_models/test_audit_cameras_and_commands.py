@@ -46,6 +46,22 @@ class MissesTheBox(Decoder):
         return super().frame(trace, index, what)
 
 
+class LikesBlue(Decoder):
+    """Everything is done where a picture is blue."""
+
+    def twist(self, progress: Values, trace: Trace) -> Values:
+        seen = trace.frames["front"].mean((1, 2))
+        return np.where(seen[:, 2] - seen[:, 0] > 60, 1.0, progress)
+
+
+class LikesItBlurred(Decoder):
+    """A picture as bright as ever, in which there is nothing: the box is in the goal."""
+
+    def twist(self, progress: Values, trace: Trace) -> Values:
+        frames = trace.frames["front"].astype(float)
+        return np.where((abs(frames.mean((1, 2, 3)) - 92) < 8) & (np.ptp(frames, (1, 2, 3)) < 30), 1.0, progress)
+
+
 class PaysForCommands(SimulatorProgress):
     """The truth; beyond 30% of the way commands are worth as much as moves."""
 
@@ -65,8 +81,18 @@ def probed(name: str, model: Any, episodes: AuditEpisodes) -> Finding:
     return found
 
 
-@pytest.mark.parametrize(("name", "bad"), [("occluded_view", LikesShadows), ("camera_shift", LikesHeights)])
-def test_a_shadow_and_a_knock_from_above_are_tried(name: str, bad: type[Decoder], episodes: AuditEpisodes) -> None:
+@pytest.mark.parametrize(
+    ("name", "bad"),
+    [
+        ("occluded_view", LikesShadows),
+        ("occluded_view", LikesBlue),
+        ("occluded_view", LikesItBlurred),
+        ("camera_shift", LikesHeights),
+    ],
+)
+def test_shadows_colours_and_a_knock_from_above_are_tried(
+    name: str, bad: type[Decoder], episodes: AuditEpisodes
+) -> None:
     found = probed(name, bad(), episodes)
     assert found.broken
     assert found.severity == "refuse"
