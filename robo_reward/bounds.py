@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from robo_reward.errors import UserError
+from robo_reward.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from robo_reward.contracts import World
@@ -100,6 +100,18 @@ def check_enough_worlds(world: World) -> None:
     if told is not None:
         world.close()
         raise UserError(told)
+
+
+def check_views(world: World, views: Sequence[str], reader: str = "the reward") -> None:
+    """Refuses a world that does not show a view that ``reader`` reads; the world is closed then.
+
+    Raises:
+        UserError: with the views that it shows.
+    """
+    for view in views:
+        if view not in world.view_names:
+            world.close()
+            raise unknown_name(f"view that {reader} reads", view, world.view_names)
 
 
 def check_unit_actions(world: World) -> None:

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 from robo_reward.audit_record import check_accepted, known_numbers
-from robo_reward.bounds import check_enough_worlds, check_unit_actions
+from robo_reward.bounds import check_enough_worlds, check_unit_actions, check_views
 from robo_reward.build import build, build_stack, build_test_world, build_world, save_reward_model
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, Policy, World
 from robo_reward.demonstration_sizes import check_demonstration_sizes
-from robo_reward.errors import UserError, unknown_name
+from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes, run_seeds
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting.episodes import HOLLOW_NOISE, check_lengths, episode_horizon
@@ -119,9 +119,7 @@ class Job:
         more = {} if horizon is None else {"horizon": horizon}
         world = build_world(config.env, oracle=self.oracle, **more)
         check_enough_worlds(world)
-        for view in self.views():
-            if view not in world.view_names:
-                raise unknown_name("view that the reward reads", view, world.view_names)
+        check_views(world, self.views())
         if getattr(self.learner, "unit_actions", False):
             check_unit_actions(world)
         by_state = self.unfitted and not self.stack.model.needs.views

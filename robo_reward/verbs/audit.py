@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.answer_counts import note_counts
-from robo_reward.bounds import check_bounds
+from robo_reward.bounds import check_bounds, check_views
 from robo_reward.default_views import NO_WORLD, name_views
 from robo_reward.errors import NoOracle, UserError
 from robo_reward.naming import reward_name, world_name
@@ -194,7 +194,9 @@ def fitted_on(recorded: Sequence[Episode], folder: Path | None) -> int:
 
 
 def _world(cfg: DictConfig, model: RewardModel) -> World:
-    """One copy, in this process, that pays its own reward, if it has one: for measurement only."""
+    """One copy, in this process, that pays its own reward, if it has one: for measurement only. UserError if it does
+    not show what the model reads.
+    """
     from robo_reward.build import build_world
 
     env, more = cfg.env, dict[str, Any]()
@@ -208,9 +210,11 @@ def _world(cfg: DictConfig, model: RewardModel) -> World:
     if "workers" in env:
         more["workers"] = "in_process"
     try:
-        return build_world(env, num_worlds=1, oracle="reward", **more)
+        world = build_world(env, num_worlds=1, oracle="reward", **more)
     except NoOracle:  # then there is no distance to it either
-        return build_world(env, num_worlds=1, oracle="none", **more)
+        world = build_world(env, num_worlds=1, oracle="none", **more)
+    check_views(world, model.needs.views)
+    return world
 
 
 def _store(report: dict[str, Any], folder: Path, out: Path, cfg: DictConfig) -> None:
