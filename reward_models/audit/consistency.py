@@ -19,7 +19,8 @@ def stepped_difference(model: RewardModel, traces: Sequence[Trace]) -> float | N
     stay at their last frame until the first of them, the longest that is needed, has ended. The mean difference along
     an episode; the worst episode and the worst of progress, gain, success probability and uncertainty count.
 
-    None for a model that prices whole episodes only: it says so, or raises when it is asked for a step.
+    None for a model that prices whole episodes only: it says so, or raises when it is asked for a step. None too where
+    no episode has a priced frame after the first.
     """
     if model.needs.episode:
         return None
@@ -29,18 +30,19 @@ def stepped_difference(model: RewardModel, traces: Sequence[Trace]) -> float | N
     except (AssertionError, NotImplementedError):
         return None
     together = [_stacked([step.at(slice(row, row + 1)) for step in steps]) for row in range(len(thin))]
-    return max(_apart(model.estimate_episode(trace), said) for trace, said in zip(thin, together, strict=True))
+    return _worst([(model.estimate_episode(trace), said) for trace, said in zip(thin, together, strict=True)])
 
 
-def repeated_difference(model: RewardModel, before: Sequence[tuple[Trace, Estimate]]) -> float:
+def repeated_difference(model: RewardModel, before: Sequence[tuple[Trace, Estimate]]) -> float | None:
     """The same figure between what a model said of episodes ``before`` and what it says of them now."""
     # a copy: models remember the embeddings of traces that they have seen
-    return max(_apart(said, model.estimate_episode(replace(trace))) for trace, said in before)
+    return _worst([(said, model.estimate_episode(replace(trace))) for trace, said in before])
 
 
-def _apart(one: Estimate, other: Estimate) -> float:
-    """The first frame has no gain."""
-    return max(float(np.abs(a - b)[1:].mean()) for a, b in zip(_parts(one), _parts(other), strict=True))
+def _worst(pairs: Sequence[tuple[Estimate, Estimate]]) -> float | None:
+    """Of the pairs with more than one frame; the first frame has no gain."""
+    parts = [p for one, other in pairs for p in zip(_parts(one), _parts(other), strict=True) if len(p[0]) > 1]
+    return max((float(np.abs(a - b)[1:].mean()) for a, b in parts), default=None)
 
 
 def _parts(said: Estimate) -> list[Floats]:

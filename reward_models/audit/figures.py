@@ -129,9 +129,12 @@ def _ranking(priced: Sequence[Priced]) -> float | None:
 
 
 def _distances(priced: Sequence[Priced]) -> dict[str, float | None]:
-    """EPIC and STARC of the reward "progress of the state reached" to the simulator's, over all priced frames."""
+    """EPIC and STARC of the reward "progress of the state reached" to the simulator's, over all priced frames.
+
+    None without the simulator's reward, and of episodes without a priced frame after the first.
+    """
     rows = [(a.trace, e) for a, e in priced if a.trace.env_reward is not None and a.policy]
-    if not rows:
+    if not any((trace.frame_steps > 0).any() for trace, _ in rows):
         return {"epic": None, "starc": None}
     said, true, before, after = list[Floats64](), list[Floats64](), list[Floats64](), list[Floats64]()
     for trace, e in rows:

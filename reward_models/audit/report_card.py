@@ -219,7 +219,12 @@ def _unknown(episodes: AuditEpisodes, material: Material) -> list[str]:
     found = []
     if episodes.end_at_success:
         found.append("the episodes end with their first success: what is said of success was not judged")
-    if not material.pairs():
+    if all(len(e.trace.frame_steps) < 2 for e in episodes.episodes):
+        found.append(
+            f"the episodes are shorter than the stride, {material.model.needs.stride}: a single frame of each "
+            "is priced, and nothing along them could be measured"
+        )
+    elif not material.pairs():
         found.append(
             f"no success is as late as the {LEAST_WAY + 1}th priced frame, so that most probes could not be tried: "
             "give longer episodes, or a reward with a smaller stride"

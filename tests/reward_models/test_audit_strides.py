@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from robo_reward.contracts import Estimate, Flags, Observation
 from robo_reward.reward_models.audit.audit_episodes import AuditEpisodes
 from robo_reward.reward_models.audit.report_card import ReportCard
 from robo_reward.reward_models.audit.short_audit import ShortAudit
@@ -47,3 +48,21 @@ def test_the_frame_that_shows_success_counts_at_every_stride(stride: int) -> Non
     short = ShortAudit().run(Sparse(stride), episodes.successes, [e.trace for e in episodes.of("random")])
     assert short.values["audit/concordance"] == 1
     assert short.verdict == "care", short.failed
+
+
+def test_episodes_of_a_single_priced_frame_are_told_as_such_and_compared_with_nothing() -> None:
+    report, _ = audited(Stepping(100))
+    unknown = {"epic", "starc", "stepped_difference", "repeated_difference"}
+    assert {name: report["figures"][name] for name in unknown} == dict.fromkeys(unknown)
+    assert unknown <= set(report["not_measured"])
+    assert not any("nan" in reason for reason in report["reasons"])
+    assert sum("shorter than the stride, 100:" in reason for reason in report["reasons"]) == 1
+    assert report["verdict"] != "pass"
+
+
+class Stepping(Looks):
+    """The truth, step by step too."""
+
+    def begin(self, first: Observation, fresh: Flags) -> Estimate:
+        place = first.state[:, 1]
+        return Estimate(place, np.zeros_like(place), np.zeros_like(place), np.zeros_like(place))
