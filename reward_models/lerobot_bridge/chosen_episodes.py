@@ -8,6 +8,7 @@ from typing import Any
 
 from robo_reward.data.datasets import read_dataset
 from robo_reward.errors import UserError
+from robo_reward.fitting.episodes import Episode
 
 TOLD = 30
 """No more episodes than this are listed in an error."""
@@ -28,8 +29,8 @@ def chosen_episodes(meta: Any) -> list[int]:
     return list(range(meta.total_episodes))
 
 
-def demonstrated_tasks(meta: Any, chosen: Sequence[int], stride: int) -> dict[int, str]:
-    """Episode -> instruction of the ``chosen`` ones. A dataset without ``next.success`` holds successes alone.
+def demonstrated(meta: Any, chosen: Sequence[int], stride: int) -> list[Episode]:
+    """The ``chosen`` episodes without their pictures. A dataset without ``next.success`` holds successes alone.
 
     Raises:
         UserError: that names the episodes that the dataset has not, that are shorter than two strides, or nowhere
@@ -46,13 +47,14 @@ def demonstrated_tasks(meta: Any, chosen: Sequence[int], stride: int) -> dict[in
         chosen,
         f"shorter than two strides of {stride} ({2 * stride + 1} frames; --reward_model.stride sets it):",
     )
-    traces = dict(zip(chosen, read_dataset(meta.root, (), chosen), strict=True))
+    traces = read_dataset(meta.root, (), chosen)
+    episodes = [Episode(trace, str(meta.repo_id), number) for number, trace in zip(chosen, traces, strict=True)]
     _refuse(
-        [number for number, trace in traces.items() if trace.success_step is None],
+        [episode.number for episode in episodes if episode.trace.success_step is None],
         chosen,
         "nowhere annotated as a success (next.success), and progress would be taught that it ends in one:",
     )
-    return {number: trace.task for number, trace in traces.items()}
+    return episodes
 
 
 def _refuse(wrong: Sequence[int], chosen: Sequence[int], why: str) -> None:

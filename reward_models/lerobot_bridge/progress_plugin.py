@@ -20,7 +20,7 @@ from torch import Tensor
 
 from robo_reward.errors import UserError
 from robo_reward.reward_models.image_encoder import augment
-from robo_reward.reward_models.lerobot_bridge.chosen_episodes import chosen_episodes, demonstrated_tasks
+from robo_reward.reward_models.lerobot_bridge.chosen_episodes import chosen_episodes, demonstrated
 from robo_reward.reward_models.lerobot_bridge.frame_labels import FrameLabels
 from robo_reward.reward_models.lerobot_bridge.remembering import save_for_robo_reward
 from robo_reward.reward_models.progress_fit import FitSettings, batch_loss
@@ -79,12 +79,12 @@ class ProgressRewardModel(PreTrainedRewardModel):  # type: ignore[misc]
         super().__init__(config)
         self.meta = dataset_meta
         self.labels: FrameLabels | None = None
-        self.episodes: list[int] = []
+        self.trained: list[dict[str, Any]] = []
         if dataset_meta is not None:
             _describe(config, dataset_meta)
-            self.episodes = chosen_episodes(dataset_meta)
-            tasks = demonstrated_tasks(dataset_meta, self.episodes, config.stride)
-            self.labels = FrameLabels.of(dataset_meta, tasks.values())
+            episodes = demonstrated(dataset_meta, chosen_episodes(dataset_meta), config.stride)
+            self.labels = FrameLabels.of(dataset_meta, [episode.trace.task for episode in episodes])
+            self.trained = [episode.as_json() for episode in episodes]
         if not (config.states or config.height):
             raise UserError("reward_model.type=progress learns its sizes from a dataset: train it with --dataset.root")
         encoder = make_encoder(config.encoder, len(config.views), config.height, config.width, config.states)
@@ -130,7 +130,7 @@ class ProgressRewardModel(PreTrainedRewardModel):  # type: ignore[misc]
         super()._save_pretrained(save_directory)
         if self.meta is not None:
             net = deepcopy(self.net).cpu().eval()
-            save_for_robo_reward(net, self.config, self.meta, self.episodes, Path(save_directory))
+            save_for_robo_reward(net, self.config, self.meta, self.trained, Path(save_directory))
 
 
 def make_progress_pre_post_processors(

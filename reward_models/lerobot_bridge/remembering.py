@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from robo_reward.build import save_reward_model
 from robo_reward.data.datasets import read_dataset
 from robo_reward.fitting.episodes import Episode, stopped_copies
+from robo_reward.fitting.splits import FILE
 from robo_reward.reward_models.frames import check_demonstrations
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.reward_models.progress_net import ProgressNet
@@ -34,14 +35,16 @@ class TrainedElsewhere(ProgressModel):
         self._fit_success(negatives, seed=0)
 
 
-def save_for_robo_reward(net: ProgressNet, config: Any, meta: Any, trained: Sequence[int], folder: Path) -> None:
+def save_for_robo_reward(
+    net: ProgressNet, config: Any, meta: Any, trained: Sequence[dict[str, Any]], folder: Path
+) -> None:
     """Writes model.yaml, weights and split.json into ``folder``, as ``robo-reward fit`` does.
 
-    ``config``: a ProgressConfig; ``meta``: LeRobot's metadata of the dataset; ``trained``: the numbers of the episodes
-    that it was trained on, which are all that is remembered and all that count as fitted.
+    ``config``: a ProgressConfig; ``meta``: LeRobot's metadata of the dataset; ``trained``: the episodes that it
+    was trained on, as rows of ``split.json``: all that is remembered, and all that counts as fitted.
     """
     places = np.unique(np.linspace(0, len(trained) - 1, config.references).round().astype(int))
-    chosen = [trained[place] for place in places]
+    chosen = [int(trained[place]["number"]) for place in places]
     traces = read_dataset(meta.root, config.views, chosen)
     episodes = [Episode(trace, meta.repo_id, k) for k, trace in zip(chosen, traces, strict=True)]
     stopped = stopped_copies(episodes, max(8, len(episodes)), derive_rng(0, "stopped"))
@@ -49,6 +52,5 @@ def save_for_robo_reward(net: ProgressNet, config: Any, meta: Any, trained: Sequ
     model = TrainedElsewhere(**settings)
     model.adopt(net, traces, [e.trace for e in stopped], config.shift)
     save_reward_model(model, OmegaConf.create({"_target_": TARGET, **settings}), folder)
-    rows = [{"origin": meta.repo_id, "number": k, "source": "demonstration"} for k in trained]
-    split = {"demonstrations": {"fitted": rows, "held_out": []}, "negatives": {"fitted": [], "held_out": []}}
-    atomic.write_json(folder / "split.json", split)
+    split = {"demonstrations": {"fitted": list(trained), "held_out": []}, "negatives": {"fitted": [], "held_out": []}}
+    atomic.write_json(folder / FILE, split)

@@ -22,12 +22,14 @@ from robo_reward.build import load_reward_model
 from robo_reward.contract_tests import check_estimates, moving_square
 from robo_reward.data.datasets import read_dataset, write_dataset
 from robo_reward.errors import UserError
+from robo_reward.fitting.episodes import Episode
 from robo_reward.reward_models.lerobot_bridge import remembering
 from robo_reward.reward_models.lerobot_bridge.frame_labels import FrameLabels
 from robo_reward.reward_models.lerobot_bridge.lerobot_reward import LeRobotReward
 from robo_reward.reward_models.lerobot_bridge.progress_plugin import ProgressConfig, ProgressRewardModel
 from robo_reward.reward_models.lerobot_bridge.saved_plugin import RoboRewardConfig, RoboRewardRewardModel
 from robo_reward.trace import Trace
+from robo_reward.verbs.audit import fitted_on
 
 NAME = "lerobot_policy_robo_reward"
 SOURCE = Path(__file__).resolve().parents[2] / "plugins" / NAME
@@ -207,7 +209,14 @@ def test_excluded_episodes_enter_neither_the_memory_nor_the_split(
 def test_without_annotations_all_episodes_are_successes(tmp_path: Path) -> None:
     unsaid = [replace(moving_square(k, STEPS, VIEWS), success=None) for k in range(2)]
     write_dataset(unsaid, tmp_path / "data", images=True)
-    assert built(tmp_path / "data").episodes == [0, 1]
+    assert [row["number"] for row in built(tmp_path / "data").trained] == [0, 1]
+
+
+def test_an_audit_knows_the_episodes_that_it_was_trained_on(failing: Path, tmp_path: Path) -> None:
+    built(failing, [0, 1]).save_pretrained(tmp_path / "saved")
+    recorded = [Episode(trace, str(failing), k) for k, trace in enumerate(read_dataset(failing, VIEWS))]
+    assert fitted_on(recorded, tmp_path / "saved") == 2
+    assert fitted_on(recorded[2:], tmp_path / "saved") == 0
 
 
 def test_what_the_plugin_refuses() -> None:
