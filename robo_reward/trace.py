@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 Source = Literal["demonstration", "random", "replay", "policy", "evaluation", "dataset", "video", "counterfactual"]
 """``counterfactual``: a demonstration under an instruction that it does not fulfil: progress 0 and success 0."""
 
+KEYFRAME = "keyframe"
+"""Entries of ``Trace.meta`` whose name begins so hold the step index of an annotated keyframe."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Trace:
@@ -63,6 +66,11 @@ class Trace:
         if self.success is None or not self.success.any():
             return None
         return int(np.argmax(self.success))
+
+    @property
+    def keyframes(self) -> list[int]:
+        """The annotated steps at which sub-tasks end, ascending, as ``meta`` has them: outside of the episode too."""
+        return sorted({int(value) for name, value in self.meta.items() if name.startswith(KEYFRAME)})
 
     def cut(self, stop: int) -> Trace:
         """The first ``stop`` steps, unpriced."""

@@ -30,14 +30,17 @@ class HopLearning:
         self._settle = settle
         self.success = HopSuccess(2 * FEATURES)
 
-    def fit(self, demonstrations: Sequence[Trace], negatives: Sequence[Trace], seed: int) -> Mapping[str, float]:
-        """Trains a new network."""
+    def fit(
+        self, demonstrations: Sequence[Trace], negatives: Sequence[Trace], seed: int, own: Sequence[Trace] = ()
+    ) -> Mapping[str, float]:
+        """Trains a new network. ``own``: a policy's successes; where keyframes are annotated, those that have some."""
         first = demonstrations[0].frames
         front = first[self.backend.views[0]]
         stack_views({view: frames[:1] for view, frames in first.items()}, [v for v in self.backend.views if v in first])
         self.backend.start(front.shape[1], front.shape[2])
         self.success = HopSuccess(2 * FEATURES)
-        return {"fit/hop": self.backend.train(self._episodes(demonstrations, negatives, seed), self.settings)}
+        labelled = [*demonstrations, *(trace for trace in own if self._rule != "annotated" or trace.keyframes)]
+        return {"fit/hop": self.backend.train(self._episodes(labelled, negatives, seed), self.settings)}
 
     def adapt(
         self, demonstrations: Sequence[Trace], negatives: Sequence[Trace], seed: int, rehearse: Sequence[Trace]

@@ -13,8 +13,6 @@ from robo_reward.trace import Trace
 
 KeyframeRule = Literal["none", "annotated", "gripper", "velocity", "features"]
 RULES: tuple[KeyframeRule, ...] = ("none", "annotated", "gripper", "velocity", "features")
-ANNOTATION = "keyframe"
-"""Entries of ``Trace.meta`` whose name begins so hold the step index of an annotated keyframe."""
 
 
 def find_keyframes(traces: Sequence[Trace], ends: Sequence[int], rule: KeyframeRule, gap: int = 6) -> list[list[int]]:
@@ -54,12 +52,11 @@ def _candidates(trace: Trace, end: int, rule: KeyframeRule, gap: int) -> list[tu
 
 
 def _annotated(trace: Trace, end: int) -> list[tuple[int, float]]:
-    steps = sorted({int(value) for name, value in trace.meta.items() if name.startswith(ANNOTATION)})
-    inside = [step for step in steps if 0 < step < end]
+    inside = [step for step in trace.keyframes if 0 < step < end]
     if not inside:
         raise UserError(
             f"keyframes=annotated, but a demonstration of {trace.task!r} has no keyframe between steps 0 and {end} "
-            f"(meta entries {ANNOTATION}0, {ANNOTATION}1, ...): annotate it, or use keyframes=gripper"
+            "(subtask_end_frames in the dataset's meta/episodes): annotate it (docs/data.md), or use keyframes=gripper"
         )
     return [(step, 1.0) for step in inside]
 

@@ -117,7 +117,7 @@ class StepPrm:
         if self._learning is None:
             return {}
         seed_everything(seed, "fit")
-        losses = self._learning.fit([*demonstrations, *own], negatives, seed)
+        losses = self._learning.fit(demonstrations, negatives, seed, own)
         return {**losses, **self._refit(demonstrations, negatives, 3 * self._refit_steps)}
 
     def adapt(

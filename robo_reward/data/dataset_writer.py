@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.data.dataset_source import AGE, PLACES, POINTS, VIEW_PREFIX
+from robo_reward.data.subtasks import write_keyframes
 from robo_reward.errors import UserError
 from robo_reward.trace import Trace
 
@@ -40,7 +41,7 @@ def write_dataset(
     4:4:4 video at crf 6, or PNG in parquet with ``images``. With ``hold`` every step is written: a picture stands
     until the next one, and ``picture_age`` counts the steps since it was taken. ``simulator.places`` and
     ``simulator.points``: the traces' places and points, where all have some. ``joints``: LeRobot's names of the
-    values of states and actions, which lerobot-replay sends by them.
+    values of states and actions, which lerobot-replay sends by them. Annotated keyframes become LeRobot's sub-tasks.
 
     Raises:
         UserError: ``folder`` exists, no traces, or the traces differ in views, sizes or rate.
@@ -95,10 +96,14 @@ def _write(
             dataset.add_frame(frame)
         dataset.save_episode(parallel_encoding=False)
     dataset.finalize()
+    written = [_written(trace, set(features)) for trace in traces]
+    ends = [np.searchsorted(steps, trace.keyframes) for steps, trace in zip(written, traces, strict=True)]
+    inside = [sorted({int(e) for e in of if 0 < e < len(steps) - 1}) for of, steps in zip(ends, written, strict=True)]
+    write_keyframes(root, inside, [len(steps) for steps in written], fps)
 
 
 def _frames(trace: Trace, wanted: Set[str]) -> Iterator[dict[str, Any]]:
-    steps = np.arange(len(trace)) if AGE in wanted else _steps(trace)
+    steps = _written(trace, wanted)
     until = np.append(steps[1:], len(trace))
     rows = np.searchsorted(trace.frame_steps, steps, "right") - 1
     for row, step, following in zip(rows, steps, until, strict=True):
@@ -118,6 +123,10 @@ def _frames(trace: Trace, wanted: Set[str]) -> Iterator[dict[str, Any]]:
         if "next.reward" in wanted and trace.reward is not None:
             frame["next.reward"] = np.array([trace.reward[step:following].sum()], np.float32)
         yield frame
+
+
+def _written(trace: Trace, wanted: Set[str]) -> NDArray[np.int64]:
+    return np.arange(len(trace)) if AGE in wanted else _steps(trace)
 
 
 def _steps(trace: Trace) -> NDArray[np.int64]:

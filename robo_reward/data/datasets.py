@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from robo_reward.data.dataset_source import AGE, PLACES, POINTS, DatasetSource, open_dataset, read_table
 from robo_reward.data.dataset_writer import write_dataset
 from robo_reward.data.parquet_cells import matrix, pictures
+from robo_reward.data.subtasks import read_keyframes
 from robo_reward.data.video import Span, decode_spans
 from robo_reward.errors import UserError
 from robo_reward.trace import Source, Trace
@@ -39,7 +40,7 @@ def read_dataset(
     last action, whose state was not recorded, counts as successful in its last state. Without
     ``next.success`` a demonstration is taken to succeed in its last state, unless ``assume_success_at_end``
     is False, which leaves ``success`` None. ``next.reward`` is not read: it may be an oracle's. Of held pictures
-    (``picture_age``) only those are kept that were taken at their step.
+    (``picture_age``) only those are kept that were taken at their step. LeRobot's sub-tasks become ``Trace.keyframes``.
 
     Raises:
         UserError: no dataset, another codebase version, zero episodes, a missing key, an unknown view or
@@ -184,6 +185,7 @@ def _trace(
         success=_success(table, len(state), assume_success),
         places=numbers(PLACES) if PLACES in table.column_names else None,
         points=_points(dataset, row, table),
+        meta=read_keyframes(row, f"episode {row['episode_index']} of dataset '{dataset.name}'"),
     )
 
 

@@ -135,5 +135,5 @@ def test_demonstrations_of_one_task_get_equally_many_keyframes() -> None:
 def test_annotated_keyframes_are_read_and_missed() -> None:
     actions = np.full((20, 2), 0.5)
     assert find_keyframes([with_actions(actions, keyframe1=7.0, keyframe2=12.0)], [18], "annotated") == [[0, 7, 12, 18]]
-    with pytest.raises(UserError, match="keyframe0"):
+    with pytest.raises(UserError, match="subtask_end_frames"):
         find_keyframes([with_actions(actions)], [18], "annotated")
