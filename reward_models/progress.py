@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Needs, Observation, Transition
 from robo_reward.errors import UserError
 from robo_reward.reward_models.demonstration_memory import blank_memory, recall, remember
@@ -44,6 +45,8 @@ class ProgressModel:
 
     reads_instructions = True
     gives_match = False
+    least_refit_steps = 1
+    """0 where no detector tells success."""
 
     def __init__(
         self,
@@ -61,6 +64,8 @@ class ProgressModel:
         consecutive: int = 3,
     ) -> None:
         check_settings(head, rule, stride, interval, members)
+        check_numbers("reward_model", least=self.least_refit_steps, whole=True, refit_steps=refit_steps)
+        check_numbers("reward_model", least=0, whole=True, settle=settle)
         check_threshold(threshold, consecutive, head)
         if not views and encoder != "state":
             raise UserError(

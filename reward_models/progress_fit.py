@@ -8,8 +8,7 @@ from dataclasses import dataclass, fields, replace
 import torch
 from torch import Tensor, nn
 
-from robo_reward.bounds import check_numbers
-from robo_reward.errors import UserError
+from robo_reward.bounds import check_numbers, check_positive
 from robo_reward.reward_models.hops import hop_label
 from robo_reward.reward_models.image_encoder import FrozenEncoder, augment
 from robo_reward.reward_models.progress_net import ProgressNet
@@ -24,7 +23,7 @@ ORDERED = 2048
 SHIFTED = 3
 """Augmented copies of each picture that a frozen network is shown, besides the picture itself."""
 
-_NOT_BELOW_ZERO = ("learning_rate", "weight_decay", "brightness", "hop_weight", "success_weight", "order_weight")
+_NOT_BELOW_ZERO = ("weight_decay", "brightness", "hop_weight", "success_weight", "order_weight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,7 @@ class FitSettings:
         least = {name: getattr(self, name) for name in _NOT_BELOW_ZERO}
         check_numbers("reward_model.fit", least=0, **least)
         check_numbers("reward_model.fit", least=0, most=1, mismatch=self.mismatch)
-        if not self.learning_rate > 0:
-            raise UserError(f"reward_model.fit: learning_rate={self.learning_rate} must be above 0")
+        check_positive("reward_model.fit", learning_rate=self.learning_rate)
 
 
 @dataclass(frozen=True, slots=True)

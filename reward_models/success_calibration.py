@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from robo_reward.bounds import check_numbers
+from robo_reward.bounds import check_numbers, check_positive
 from robo_reward.contracts import Floats
 from robo_reward.errors import UserError
 
@@ -37,10 +37,9 @@ class Calibration:
     def __post_init__(self) -> None:
         """Raises UserError for a number that is not finite, a temperature of 0 or less, a threshold beyond [0, 1]."""
         owner = "calibration of p(success)"
-        check_numbers(owner, temperature=self.temperature, offset=self.offset)
+        check_positive(owner, temperature=self.temperature)
+        check_numbers(owner, offset=self.offset)
         check_numbers(owner, least=0, most=1, threshold=self.threshold)
-        if not self.temperature > 0:
-            raise UserError(f"{owner}: temperature={self.temperature} must be above 0: more score is more success")
 
     def probability(self, score: Scores) -> Floats:
         """p(success), of the scores' shape, float32 in [0, 1)."""

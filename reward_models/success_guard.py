@@ -19,6 +19,12 @@ from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
 
 
+class _ByHead(ProgressModel):
+    """Whose success the head tells alone: no detector is trained."""
+
+    least_refit_steps = 0
+
+
 class SuccessGuard:
     """Judges finished episodes for the alarm against reward hacking and for rolling a policy back, never for reward.
 
@@ -39,9 +45,7 @@ class SuccessGuard:
         settle: int = 3,
     ) -> None:
         settings = replace(FitSettings(), steps=steps, hop_weight=0.0, order_weight=0.0)
-        self._model = ProgressModel(
-            views, stride, members=1, encoder=encoder, refit_steps=0, settle=settle, fit=settings
-        )
+        self._model = _ByHead(views, stride, members=1, encoder=encoder, refit_steps=0, settle=settle, fit=settings)
         self.needs: Needs = self._model.needs
         self._rate, self._consecutive = false_positive_rate, consecutive
         self.threshold = 0.5

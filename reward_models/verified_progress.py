@@ -35,6 +35,8 @@ class VerifiedProgress(ProgressModel):
     ``settings``: those of ``ProgressModel``.
     """
 
+    least_refit_steps = 0
+
     def __init__(
         self, views: Sequence[str], stride: int = 8, size: int | None = 64, feels: int = 0, **settings: Any
     ) -> None:

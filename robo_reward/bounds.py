@@ -47,6 +47,18 @@ def check_numbers(
             raise UserError(f"{owner}: {key}={value} must be {wanted}")
 
 
+def check_positive(owner: str, **settings: Any) -> None:
+    """Every one of ``settings`` must be a finite number above 0.
+
+    Raises:
+        UserError: as ``check_numbers``.
+    """
+    check_numbers(owner, **settings)
+    for key, value in settings.items():
+        if not value > 0:
+            raise UserError(f"{owner}: {key}={value} must be above 0")
+
+
 def check_seeds(seeds: Any) -> None:
     """``evaluation_seeds`` must list at least one whole number.
 

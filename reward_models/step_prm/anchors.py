@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Frames
 from robo_reward.errors import UserError
 from robo_reward.trace import Trace
@@ -17,8 +18,7 @@ class GoalAnchors:
     """Instruction -> view -> (G, H, W, 3) uint8, the last frame of up to ``limit`` demonstrations each."""
 
     def __init__(self, limit: int = 3) -> None:
-        if limit < 1:
-            raise UserError(f"references={limit} must be at least 1: a goal anchor is a demonstration's last frame")
+        check_numbers("reward_model=step_prm", least=1, whole=True, references=limit)
         self._limit = limit
         self._frames: dict[str, dict[str, Frames]] = {}
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Floats
 from robo_reward.errors import UserError
 from robo_reward.reward_models.frames import task_vector
@@ -24,6 +25,10 @@ class CompactHops:
     """Hops by ``HopNet``. ``views``: every camera it was made for; it also works on fewer of them."""
 
     def __init__(self, views: Sequence[str], layers: int = 2, heads: int = 4) -> None:
+        """Raises UserError for fewer than 1 layer, and for heads that do not divide ``FEATURES``."""
+        check_numbers("reward_model=step_prm", least=1, whole=True, layers=layers, heads=heads)
+        if FEATURES % heads:
+            raise UserError(f"reward_model=step_prm: heads={heads} must divide {FEATURES}, the length of a token")
         self.views, self._layers, self._heads = tuple(views), layers, heads
         self._net: HopNet | None = None
         self.height = self.width = 0

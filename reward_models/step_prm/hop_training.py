@@ -8,9 +8,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from robo_reward.bounds import check_numbers, check_positive
+from robo_reward.errors import UserError
 from robo_reward.reward_models.image_encoder import augment
 from robo_reward.reward_models.step_prm.hop_episodes import HopEpisode
 from robo_reward.reward_models.step_prm.hop_net import HopNet
+
+_COUNTS = ("steps", "slots", "pairs", "samples", "chunk")
+_NOT_BELOW_ZERO = ("weight_decay", "brightness", "failed_weight", "adapt_share")
+_SHARES = ("negatives", "mismatch", "swap", "drop_view", "drop_anchor", "ceiling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,17 @@ class HopFit:
     ceiling: float = 0.3
     failed_weight: float = 0.3
     adapt_share: float = 0.25
+
+    def __post_init__(self) -> None:
+        """Raises UserError for a value out of its bounds, by its name."""
+        owner = "reward_model.fit"
+        check_numbers(owner, least=1, whole=True, **{name: getattr(self, name) for name in _COUNTS})
+        check_numbers(owner, least=0, whole=True, shift=self.shift)
+        check_numbers(owner, least=0, **{name: getattr(self, name) for name in _NOT_BELOW_ZERO})
+        check_numbers(owner, least=0, most=1, **{name: getattr(self, name) for name in _SHARES})
+        check_positive(owner, learning_rate=self.learning_rate)
+        if round(self.negatives * self.slots) >= self.slots:
+            raise UserError(f"{owner}: negatives={self.negatives} of slots={self.slots} must leave a demonstration one")
 
 
 @dataclass(frozen=True, slots=True)

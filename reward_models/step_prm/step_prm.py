@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Frames, Needs, Observation, Transition
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.reward_models.frames import check_demonstrations
@@ -72,8 +73,8 @@ class StepPrm:
             raise unknown_name("rule for keyframes", keyframes, RULES)
         if not views:
             raise UserError("reward_model=step_prm compares pictures: name views with env.views=[...]")
-        if stride < 1 or settle < 0:
-            raise UserError(f"stride={stride} must be at least 1 and settle={settle} at least 0")
+        check_numbers("reward_model=step_prm", least=1, whole=True, stride=stride, refit_steps=refit_steps)
+        check_numbers("reward_model=step_prm", least=0, whole=True, settle=settle)
         self.needs = Needs(views=tuple(views), stride=stride)
         self.fusion = Fusion(perspective, consistency)
         self.backend: HopBackend = backend or CompactHops(views, layers, heads)
