@@ -40,6 +40,26 @@ def check_demonstration_sizes(
                 )
 
 
+def check_recorded_sizes(world: World, recorded: Sequence[Trace], source: str, *, states: bool) -> None:
+    """Compares the actions (T, A) of an audit's recorded episodes with the world's, in which its attack replays them.
+
+    ``states``: the reward reads states, so that (T+1, S) must agree too.
+
+    Raises:
+        UserError: that names an episode, both sizes and the way out.
+    """
+    for number, shown in enumerate(recorded):
+        for what, size, expected, use in (
+            ("actions", shown.action.shape[1], world.action_space.shape[0], "the attack would replay them there"),
+            ("states", shown.state.shape[1], world.state_size, "the reward reads them in both"),
+        ):
+            if size != expected and (states or what == "actions"):
+                raise UserError(
+                    f"episode {number} of '{source}' has {what} of size {size}, '{world.name}' has {what} of size "
+                    f"{expected}, and {use}: give env=... of the robot that recorded it, or attack=null"
+                )
+
+
 def _way_out(what: str, learns: bool) -> str:
     if learns:
         return "record demonstrations in this world (robo-reward collect), or use learner=ppo, which needs none"

@@ -151,11 +151,14 @@ def _audit(cfg: DictConfig, card: Any, model: RewardModel, folder: Path | None) 
             )
         if cfg.data is not None:
             from robo_reward.data.datasets import read_dataset
+            from robo_reward.demonstration_sizes import check_recorded_sizes
             from robo_reward.fitting.episodes import Episode, check_demonstrations
 
             traces = read_dataset(str(cfg.data), views=model.needs.views, assume_success_at_end=False)
             recorded = [Episode(trace, str(cfg.data), k) for k, trace in enumerate(traces)]
             check_demonstrations(recorded)
+            if attacked is not None and cfg.attack is not None:
+                check_recorded_sizes(attacked, traces, str(cfg.data), states=not model.needs.views)
             known = fitted_on(recorded, folder)
             episodes = card.sort(traces, model, cfg.seed)
         else:

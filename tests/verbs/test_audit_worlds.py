@@ -99,6 +99,21 @@ def test_a_world_that_knows_no_success_attacks_nothing(
     assert "has no success test" in capsys.readouterr().err
 
 
+def test_episodes_of_another_robot_are_refused_before_anything_is_priced(
+    cart: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twice = CART.replace("</actuator>", '<motor joint="slide" ctrlrange="-1 1"/></actuator>')
+    (tmp_path / "cart.xml").write_text(twice)
+    words = ["env.success=carts:far", "env.horizon=20"]
+    assert cli.run([*cart, *words]) == 2
+    told = capsys.readouterr()
+    assert f"episode 0 of '{tmp_path / 'data'}' has actions of size 1, " in told.err
+    assert "has actions of size 2, and the attack would replay them there" in told.err
+    assert "or attack=null" in told.err
+    assert "to audit on" not in told.out
+    assert cli.run([*cart, *words, "attack=null"]) == 0
+
+
 class ReadsACorner(LineReward):
     """A reward of a view that no line shows."""
 
