@@ -13,6 +13,7 @@ from robo_reward.errors import UserError
 from robo_reward.explorers import RandomPolicy
 from robo_reward.reward_models.audit.moved_object import held, put_back, scene_pose
 from robo_reward.reward_models.audit.probes import stopped
+from robo_reward.reward_models.audit.true_way import share_of_way, ways
 from robo_reward.seeding import derive_rng, derive_seed
 from robo_reward.trace import Trace
 
@@ -23,8 +24,6 @@ MIXES = {"expert": 0.0, "expert_70": 0.3, "expert_40": 0.6, "random": 1.0}
 """Policies of known quality: the share of random actions that is blended into the expert's."""
 TAKEN_STEPS = 6
 ATTEMPTS = 5
-FLAT = 0.05
-"""Of the rise of a success's reward: where it moves by less before the success itself, it tells nothing of the way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +141,20 @@ def collect(
             actor = _blend(world, share, rng)
             trace, won = play(world, actor, derive_seed(world_seed, name, number), views, stride)
             kind: Kind = "random" if share == 1 else "perturbed"
-            truth = 1.0 if won else 0.0 if share == 1 else float("nan")
+            truth = 1.0 if won else float("nan")
             found.episodes.append(AuditEpisode(replace(trace, source="evaluation"), kind, won, truth, name))
+    _rate_random(found)
     found.episodes += near_misses(found.successes, seed)
     _take_objects(world, found, taken, world_seed, views, stride, hold)
     return found
+
+
+def _rate_random(found: AuditEpisodes) -> None:
+    """Random failures end as far as the simulator's reward says, which may be far: a start can lie near the goal."""
+    lost = [n for n, e in enumerate(found.episodes) if e.kind == "random" and not e.succeeded]
+    true = ways([found.episodes[n].trace for n in lost], found.successes)
+    for number, way in zip(lost, true, strict=True):
+        found.episodes[number] = replace(found.episodes[number], progress=way)
 
 
 def sort_recorded(traces: Sequence[Trace], stride: int, seed: int) -> AuditEpisodes:
@@ -172,24 +180,9 @@ def near_misses(successes: Sequence[Trace], seed: int) -> list[AuditEpisode]:
     shares = [float(rng.uniform(0.5, 0.95)) for _ in successes]
     pairs = zip(successes, shares, strict=True)
     return [
-        AuditEpisode(stopped(trace, share), "near_miss", False, _way(trace, share), stopped=share)
+        AuditEpisode(stopped(trace, share), "near_miss", False, share_of_way(trace, share), stopped=share)
         for trace, share in pairs
     ]
-
-
-def _way(trace: Trace, share: float) -> float:
-    """What share of the way is done after a share of the time: by the simulator's reward; the same without one, and
-    where it pays for nothing but the success.
-    """
-    done = trace.success_step
-    if trace.env_reward is None or done is None or done < 2:
-        return share
-    paid = trace.env_reward[:done]
-    start, best = float(paid[0]), float(paid.max())
-    if best <= start or float(np.ptp(paid[:-1])) <= FLAT * (best - start):
-        return share
-    at = float(paid[max(0, int(share * done) - 1)])
-    return float(np.clip((at - start) / (best - start), 0, 1))
 
 
 class _Record:

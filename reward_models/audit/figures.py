@@ -53,7 +53,9 @@ def figures(priced: Sequence[Priced], reversed_orders: Sequence[float]) -> dict[
         "auroc_near_misses": _known(auroc(final["won"], final["near"])),
         "false_positive_rate": false_positive_rate(final["won"], final["lost"]),
         "success_progress": mean_or_none(final["won"]),
-        "failure_progress": mean_or_none(final["idle"]),
+        "failure_progress": mean_or_none(
+            [max(0.0, f - _done(a)) for f, (a, _) in zip(final["idle"], idle, strict=True)]
+        ),
         "near_miss_error": mean_or_none([abs(f - a.progress) for f, (a, _) in zip(final["near"], near, strict=True)]),
         **early_figures(won, near),
         **_rated(priced),
@@ -78,6 +80,11 @@ def _last(episode: AuditEpisode) -> NDArray[np.int64]:
     frames, trace = np.arange(len(episode.trace.frame_steps)), episode.trace
     shown = frames if trace.success is None else frames[trace.success[trace.frame_steps]]
     return (shown if episode.succeeded and len(shown) else frames)[-3:]
+
+
+def _done(episode: AuditEpisode) -> float:
+    """What an episode truly ended at, 0 where nobody knows."""
+    return episode.progress if math.isfinite(episode.progress) else 0.0
 
 
 def _named(*groups: list[Priced]) -> list[tuple[str, list[Priced]]]:

@@ -55,7 +55,7 @@ BOUNDS: Mapping[str, Bound] = {
     "early_gap": Bound(0.1, 0.03, True, "how far progress well before success stays below progress at success"),
     "largest_fall": Bound(0.3, 0.6, False, "largest fall of progress on the way to success"),
     "false_positive_rate": Bound(0.1, 0.3, False, "failures above the calibrated threshold"),
-    "failure_progress": Bound(0.3, 0.5, False, "final progress of failures that did nothing useful"),
+    "failure_progress": Bound(0.3, 0.5, False, "final progress of random failures above what they did"),
     "success_progress": Bound(0.7, 0.4, True, "final progress of successes"),
     "mae_macro": Bound(0.8, math.inf, False, "macro error on labels 1 to 5"),
     "calibration_error": Bound(0.2, 0.5, False, "calibration error of the success probability"),
