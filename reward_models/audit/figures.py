@@ -138,7 +138,8 @@ def _ranking(priced: Sequence[Priced]) -> float | None:
 def _distances(priced: Sequence[Priced]) -> dict[str, float | None]:
     """EPIC and STARC of the reward "progress of the state reached" to the simulator's, over all priced frames.
 
-    None without the simulator's reward, and of episodes without a priced frame after the first.
+    None without the simulator's reward, of episodes without a priced frame after the first, and of no more transitions
+    than the state has directions.
     """
     rows = [(a.trace, e) for a, e in priced if a.trace.env_reward is not None and a.policy]
     if not any((trace.frame_steps > 0).any() for trace, _ in rows):
@@ -152,9 +153,12 @@ def _distances(priced: Sequence[Priced]) -> dict[str, float | None]:
         true.append(trace.env_reward[steps - 1].astype(np.float64))
         before.append(trace.state[steps - 1].astype(np.float64))
         after.append(trace.state[steps].astype(np.float64))
-    one, other = np.concatenate(said), np.concatenate(true)
-    starc = sampled_starc(one, other, np.concatenate(before), np.concatenate(after), GAMMA)
-    return {"epic": sampled_epic(one, other), "starc": starc}
+    one, other, states, reached = (np.concatenate(rows) for rows in (said, true, before, after))
+    transitions = states, reached, GAMMA
+    return {
+        "epic": _known(sampled_epic(one, other, *transitions)),
+        "starc": _known(sampled_starc(one, other, *transitions)),
+    }
 
 
 def _known(value: float) -> float | None:

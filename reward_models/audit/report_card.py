@@ -24,6 +24,7 @@ from robo_reward.reward_models.audit.own_probes import check_probe, tried
 from robo_reward.reward_models.audit.probe import LEAST_WAY, Finding, Material, Probe, Severity, success_frame
 from robo_reward.reward_models.audit.probe_list import PROBES
 from robo_reward.reward_models.audit.probes import shown
+from robo_reward.reward_models.audit.true_way import rises
 from robo_reward.reward_models.audit.verdict import ORDER, SUCCESS, adjusted, judge
 from robo_reward.runs.summary import Audit
 from robo_reward.trace import Trace
@@ -125,9 +126,7 @@ class ReportCard:
         broken: dict[str, tuple[Severity, tuple[str, ...]]] = {
             p.name: (f.severity or p.severity, f.broken) for p in self.probes if (f := found[p.name]) is not None
         }
-        spared = (() if getattr(model, "knows_progress", True) else ORDER) + (
-            SUCCESS if episodes.end_at_success else ()
-        )
+        spared = _spared(model, episodes)
         judged = {name: value for name, value in values.items() if name not in spared}
         verdict, reasons = judge(judged, _severe(broken), self._bounds)
         unknown = [*_unknown(episodes, material), *slips]
@@ -145,8 +144,9 @@ class ReportCard:
                 "cost": measure_cost(model, thin[0]),
                 "episodes": _counts(episodes),
                 "not_measured": self._missing(values, found, episodes, attack),
-                "distance": f"progress of the state reached against the simulator's reward, gamma {GAMMA}, coverage: "
-                "the priced frames of the policies of known quality",
+                "distance": f"progress of the state reached against the simulator's reward, gamma {GAMMA}, minimal "
+                "canonicalisation on potentials linear in the state, EPIC: Pearson distance, STARC: L2 norm, coverage: "
+                "the transitions to the priced frames of the policies of known quality",
             }
         )
         return report
@@ -212,6 +212,16 @@ def _examples(priced: Sequence[tuple[AuditEpisode, Estimate]]) -> list[tuple[Tra
     """The first episode of each kind, a success before all others."""
     kinds = dict.fromkeys(["success", *(episode.kind for episode, _ in priced)])
     return [next((e.trace, said) for e, said in priced if e.kind == kind) for kind in kinds]
+
+
+def _spared(model: RewardModel, episodes: AuditEpisodes) -> tuple[str, ...]:
+    """The figures that are told and not judged: what the model does not claim, what the episodes cannot show, and the
+    distance to a simulator's reward that pays for change: its worth of a state is a remainder that any bend drowns.
+    """
+    progress = () if getattr(model, "knows_progress", True) else ORDER
+    shown = SUCCESS if episodes.end_at_success else ()
+    apart = () if rises(episodes.successes) else ("epic",)
+    return tuple(dict.fromkeys((*progress, *shown, *apart)))
 
 
 def _unknown(episodes: AuditEpisodes, material: Material) -> list[str]:

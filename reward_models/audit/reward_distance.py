@@ -6,11 +6,14 @@ Tables are (S, A, S'); EPIC is Gleave et al. 2021 (arXiv 2006.13900), STARC Skal
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Distance = Callable[[ArrayLike, ArrayLike], float]
 ROUNDING = 1e-12
 """What cancelled down to this share of the numbers it was computed from is rounding, and no direction to compare."""
 
@@ -92,29 +95,47 @@ def normalised_distance(one: ArrayLike, other: ArrayLike) -> float:
     return float(np.linalg.norm(a - b) / 2)
 
 
-def sampled_epic(one: ArrayLike, other: ArrayLike) -> float:
-    """EPIC of two rewards of the state that is reached, from their values (K,) on K sampled states.
+def sampled_epic(one: ArrayLike, other: ArrayLike, before: ArrayLike, after: ArrayLike, gamma: float) -> float:
+    """EPIC from K sampled transitions: the Pearson distance of the canonical forms that ``sampled_starc`` compares.
 
-    For R(s,a,s') = g(s') the canonical form is g(s') minus its mean under D_S, whatever gamma: the distance is that
-    of g's Pearson correlation under the sample, which is the coverage distribution.
+    EPIC's own form expects R(s, A, S') over states that no recorded step connects, which a simulator's log does not
+    tell. The form taken here differs from it by shaping alone, and is blind to shaping linear in the state. NaN where
+    nothing is left to compare (``canonical_samples``).
     """
-    return pearson_distance(one, other)
+    return _between(pearson_distance, one, other, before, after, gamma)
 
 
 def sampled_starc(one: ArrayLike, other: ArrayLike, before: ArrayLike, after: ArrayLike, gamma: float) -> float:
     """STARC from K sampled transitions, with the minimal canonicalisation on potentials linear in the state.
 
-    ``one``, ``other`` (K,) rewards; ``before``, ``after`` (K, S) states. c(R) is the residual of the least-squares
-    projection of R on gamma phi(s') - phi(s), phi the standardised state and 1: the member of the class with the
-    smallest L2 norm over the sample. The simulator must be deterministic, so that S' needs no averaging.
+    ``one``, ``other`` (K,) rewards; ``before``, ``after`` (K, S) states. The simulator must be deterministic, so that
+    S' needs no averaging. NaN where nothing is left to compare (``canonical_samples``).
+    """
+    return _between(normalised_distance, one, other, before, after, gamma)
+
+
+def canonical_samples(rewards: ArrayLike, before: ArrayLike, after: ArrayLike, gamma: float) -> Array | None:
+    """Rewards (R, K) of K sampled transitions without their shaping: (R, K), or None of too few transitions.
+
+    c(R) is the residual of the least-squares projection of R on gamma phi(s') - phi(s), phi the standardised state
+    (K, S) and 1: the member of the class with the smallest L2 norm over the sample. It has mean 0. None where the
+    transitions are no more than the directions taken away: any two rewards would look alike.
     """
     s, t = np.asarray(before, float), np.asarray(after, float)
+    if len(s) == 0:
+        return None
     centre, spread = s.mean(0), s.std(0)
     moves = spread > 1e-9 * np.maximum(1, np.abs(centre))
     phi = [np.column_stack([(x[:, moves] - centre[moves]) / spread[moves], np.ones(len(x))]) for x in (s, t)]
     basis = gamma * phi[1] - phi[0]
-    residuals = [_residual(np.asarray(r, float), basis) for r in (one, other)]
-    return normalised_distance(*residuals)
+    if np.linalg.matrix_rank(basis) >= len(basis):
+        return None
+    return np.stack([_residual(reward, basis) for reward in np.asarray(rewards, float)])
+
+
+def _between(distance: Distance, one: ArrayLike, other: ArrayLike, *transitions: Any) -> float:
+    forms = canonical_samples(np.stack([np.asarray(one, float), np.asarray(other, float)]), *transitions)
+    return math.nan if forms is None else distance(forms[0], forms[1])
 
 
 def _residual(reward: Array, basis: Array) -> Array:
