@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from robo_reward.reward_models.audit.cameras import covers, grain, half_covers, shifts, swaps
 from robo_reward.reward_models.audit.probe import (
     CALLED,
+    WORDS,
     CameraProbe,
     Finding,
     Material,
@@ -132,6 +133,35 @@ def again(frames: int, done: int) -> Order:
     return np.concatenate([*[part for _ in range(3) for part in (up, down)], up, np.full(half, half)])
 
 
+@dataclass(frozen=True, slots=True)
+class UndoneTask:
+    """The demonstration from end to start: progress must end within ``excess`` of what the same frames are worth.
+
+    And at no more than ``final``, or half way between what the demonstration's start and end are worth where that is
+    more: a demonstration may begin part-done. A reward that finds less than ``rise`` between them knows no start.
+    """
+
+    name: str = "reversed_video"
+    claim: str = "undoing the task undoes the progress"
+    severity: Severity = "refuse"
+    excess: float = 0.3
+    final: float = 0.6
+    rise: float = 0.2
+
+    def try_on(self, material: Material) -> Finding | None:
+        """Mean over the demonstrations."""
+        replay = ReplayProbe(self.name, self.claim, backwards, excess=self.excess, called=1.0)
+        found = replay.try_on(material)
+        if found is None:
+            return None
+        start, end = np.mean([(e.progress[0], e.progress[done:].mean()) for _, e, done in material.pairs()], 0)
+        most = max(self.final, float(start + end) / 2) if end - start >= self.rise else self.final
+        values = found.values | {"start": float(start), "end": float(end)}
+        late = values["final"]
+        broken = () if late <= most else (f"{WORDS['final']} {late:.2f}, at most {most:.2f} is sound",)
+        return Finding(values, (*found.broken, *broken))
+
+
 HOVER_GAP, HOVER_CALLED = 0.02, 0.35
 HOVERING = ReplayProbe(
     "hovering", "nearly done is not done", hover, excess=None, below_goal=HOVER_GAP, called=HOVER_CALLED, driven=True
@@ -141,7 +171,7 @@ PROBES: tuple[Probe, ...] = (
     ReplayProbe("frozen_robot", "a robot that does not move makes no progress", stay, match=0.5, driven=True),
     ReplayProbe("oscillation", "trembling on the spot earns nothing", tremble, driven=True),
     ReplayProbe("clock", "time alone is no progress", loiter, excess=0.1, match=0.5),
-    ReplayProbe("reversed_video", "undoing the task undoes the progress", backwards, excess=0.3, called=1.0, final=0.6),
+    UndoneTask(),
     WrongInstruction(),
     CameraProbe("occluded_view", "a covered camera shows no progress", covers, told=half_covers),
     CameraProbe("swapped_views", "exchanged cameras show no progress", swaps, own_doing=False),
