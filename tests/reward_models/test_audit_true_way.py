@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from robo_reward.trace import Trace
 from .audit_world import BoxWorld, Decoder
 
 
-def success(paid: NDArray[np.float64], rest: float | None = None) -> Trace:
+def success(paid: NDArray[Any], rest: float | None = None) -> Trace:
     """A success at the last step but two, with these rewards until then, and ``rest`` (the last) for staying there."""
     trace = moving_square(0, steps=len(paid) + 2)
     won = np.arange(len(trace.state)) >= len(paid)
