@@ -95,9 +95,10 @@ class RewardServer:
         ``sources``: where the model comes from; clients are told what the audits of that say, nothing with None.
 
         Raises:
-            UserError: if the address cannot be had.
+            UserError: if the address cannot be had, or an audit.json is damaged.
         """
         self._sources = None if sources is None else [source.hashed() for source in sources]
+        self._audits()  # one that is damaged is heard of here, not by the clients alone
         slots = threading.BoundedSemaphore(self.queue)
         sock, bound = listen(parse_address(self.address), self.public)
         try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from robo_reward.contract_tests import moving_square
-from robo_reward.contracts import Flags, Floats, GroupRewardModel
+from robo_reward.contracts import Flags, Floats, GroupRewardModel, RewardModel
 from robo_reward.errors import UserError
 from robo_reward.line_world import LineReward
 from robo_reward.policies.vla_learning.group_advantages import EpisodePricer
@@ -45,7 +46,7 @@ class Ranked(LineReward):
         return np.where(np.zeros(len(traces), bool) if success is None else success, 1, rank).astype(np.float32)
 
 
-def paid(model: LineReward | Ensemble) -> Floats:
+def paid(model: RewardModel) -> Floats:
     (rewards,), _ = EpisodePricer(RewardStack(model, [Level("progress")])).price([EPISODES])
     return np.asarray(rewards, np.float32)
 
@@ -58,14 +59,14 @@ def test_a_group_is_priced_alike_here_served_and_as_an_only_member(tmp_path: Pat
             assert isinstance(model, GroupRewardModel)
             np.testing.assert_array_equal(model.estimate_group(EPISODES), here.estimate_group(EPISODES))
             np.testing.assert_array_equal(model.estimate_group(EPISODES, called), here.estimate_group(EPISODES, called))
-            np.testing.assert_array_equal(paid(model), paid(here))  # type: ignore[arg-type]
+            np.testing.assert_array_equal(paid(model), paid(here))
         assert server.served.frames == 6 * 4 * 17
         assert remote.parse_failures == 6
     plain = Ensemble({"one": LineReward()})
     with serving(plain, str(tmp_path / "t")) as (address, _):
         for other in (connect_remote(address), plain):
             assert not isinstance(other, GroupRewardModel)
-            np.testing.assert_array_equal(paid(other), paid(LineReward()))  # type: ignore[arg-type]
+            np.testing.assert_array_equal(paid(other), paid(LineReward()))
         with pytest.raises(UserError, match="which no server of this version does"):
             connect_remote(address)._estimate_group(EPISODES)
 
@@ -94,7 +95,8 @@ def test_members_of_two_kinds_are_refused_by_name_here_and_served(tmp_path: Path
 
 
 def test_groups_that_make_no_sense_are_refused() -> None:
-    for fields in ({}, {"episodes": 3}, {"episodes": [1]}, {"episodes": [{}]}):
+    nonsense: list[dict[str, Any]] = [{}, {"episodes": 3}, {"episodes": [1]}, {"episodes": [{}]}]
+    for fields in nonsense:
         with pytest.raises(WireError):
             messages.unpack_group(Message("estimate_group", fields, {"9/state": np.zeros(1)}))
     for rewards in (np.zeros(3, np.float32), np.full(2, np.nan, np.float32)):

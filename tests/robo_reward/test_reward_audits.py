@@ -18,11 +18,11 @@ from robo_reward.line_world import LineReward
 from robo_reward.reward_audits import PartAudit, audits_of, check_audits, sources_of, tell_audits, unpack_audits
 from robo_reward.reward_models.remote.client import connect_remote
 
-sys.path.append(str(Path(__file__).parents[1] / "reward_models"))
+sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("reward_models", "third_party")]
 from reward_server import serving
 
 LINE = "robo_reward.line_world.LineReward"
-ENV = "_target_: robo_reward.line_world.LineWorld\nnum_worlds: 1\nhorizon: 20\noracle: none\n"
+SETTINGS = Path(__file__).parents[1] / "third_party" / "settings"
 
 
 @pytest.fixture(autouse=True)
@@ -110,6 +110,9 @@ def test_a_server_tells_the_audit_of_the_weights_that_it_read(tmp_path: Path) ->
         assert other.current is None
     with serving(model, str(tmp_path / "old")) as (address, _):
         assert found({**remote, "address": address}) == [], "a server that does not say"
+    (folder / "audit.json").write_text("{")
+    with pytest.raises(UserError, match="damaged"), serving(model, str(tmp_path / "s"), sources=sources):
+        pass
 
 
 def test_what_makes_no_sense_is_refused() -> None:
@@ -133,10 +136,8 @@ def test_train_refuses_it(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     saved(Path("bad"), "refuse")
-    Path("configs/env").mkdir(parents=True)
-    Path("configs/env/line.yaml").write_text(ENV)
-    more = ["env=line", "transform=level", "run_dir=run", "--config-dir", "configs"]
-    assert cli.run(["train", *words, *more, "rollouts=12"]) == 2
+    more = ["env=line", "transform=level", "learner=ppo", "steps=40", "learner.n_steps=10", "learner.batch_size=10"]
+    assert cli.run(["train", *words, *more, "judge=none", "run_dir=run", "--config-dir", str(SETTINGS)]) == 2
     told = capsys.readouterr().err
     assert "the audit refuses the reward in '" in told
     assert "bad'" in told
