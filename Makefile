@@ -18,7 +18,7 @@ demo: $(READY)
 	$(BIN)/robo-reward train $(ARGS)
 
 test: $(READY)
-	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(JOBS) $(TESTS) $(ARGS)
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(TESTS) $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
