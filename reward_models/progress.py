@@ -46,7 +46,7 @@ class ProgressModel:
     reads_instructions = True
     gives_match = False
     least_refit_steps = 1
-    """0 where no detector tells success."""
+    """0 where no detector tells success, as with a ``threshold``."""
 
     def __init__(
         self,
@@ -64,7 +64,8 @@ class ProgressModel:
         consecutive: int = 3,
     ) -> None:
         check_settings(head, rule, stride, interval, members)
-        check_numbers("reward_model", least=self.least_refit_steps, whole=True, refit_steps=refit_steps)
+        least = self.least_refit_steps if threshold is None else 0
+        check_numbers("reward_model", least=least, whole=True, refit_steps=refit_steps)
         check_numbers("reward_model", least=0, whole=True, settle=settle)
         check_threshold(threshold, consecutive, head)
         if not views and encoder != "state":

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from robo_reward.audit_record import VERDICTS, AuditRecord, check_accepted, read_record, weights_sha256
 from robo_reward.errors import UserError
+from robo_reward.runs.summary import Audit
 
 DEEPEST = 8
 """Saved models whose recipes name saved models."""
@@ -108,10 +109,10 @@ def check_audits(audits: Sequence[PartAudit], accepted: bool) -> None:
             check_accepted(record.verdict, record.reasons, accepted, f"the reward in {audit.place}")
 
 
-def tell_audits(audits: Sequence[PartAudit], world: str) -> tuple[str | None, str | None]:
+def tell_audits(audits: Sequence[PartAudit], world: str, fitted: bool = True) -> tuple[Audit | None, str | None]:
     """Prints what the audits say. Returns the reward's own verdict ('refuse' if a part's is) and a note on it, or None.
 
-    ``world``: the name of the one that it will be trained in.
+    ``world``: the name of the one that it will be trained in. ``fitted``: False of a whole that the run will fit.
     """
     if not audits:
         print("this reward was never audited: robo-reward audit reward_model=NAME says what it is worth")
@@ -120,8 +121,12 @@ def tell_audits(audits: Sequence[PartAudit], world: str) -> tuple[str | None, st
     known = [audit.current.verdict for audit in audits if audit.current is not None]
     if len(audits) == 1 and audits[0].whole:
         return (known[0] if known else None), notes[0]
-    print("as a whole this reward was never audited: robo-reward audit reward_model=NAME says what it is worth")
-    return ("refuse" if "refuse" in known else None), ("of its parts" if known else "none")
+    if fitted:
+        print(
+            "as a whole this reward was never audited: robo-reward audit reward_model=NAME says what it is worth, and "
+            "keeps it with its verdict for reward_model.path=FOLDER"
+        )
+    return ("refuse" if "refuse" in known else None), ("of its parts" if known else "none" if fitted else None)
 
 
 def pack_audits(audits: Sequence[PartAudit]) -> list[dict[str, Any]]:

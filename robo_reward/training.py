@@ -85,6 +85,7 @@ class Job:
             )
         self.called_success: list[bool] = []
         self._growth: Growth | None = None
+        self._recorded: str | None = None
 
     # --- before learning ---------------------------------------------------------------------------------------------
 
@@ -176,13 +177,13 @@ class Job:
         self._fit_reward(session, fitted_on, self.config.seed)
         if isinstance(self.judge, Fittable) and self.demonstrations:
             session.log(dict(self.judge.fit(self.demonstrations, fitted_on, self.config.seed)))
-        missed = self._audit(session, unseen)
-        if session.verdict == "refuse" and self.unfitted:
+        verdict, missed = self._audit(session, unseen)
+        if verdict == "refuse" and self.unfitted:
             print(f"the audit refuses the reward ({', '.join(missed)}): it is fitted once more", flush=True)
             self._fit_reward(session, fitted_on, derive_seed(self.config.seed, "second fit"))
-            missed = self._audit(session, unseen)
+            verdict, missed = self._audit(session, unseen)
         accepted = self.config.accept_refused_reward
-        check_accepted(session.verdict, missed, accepted, "the reward that was just fitted", self.run.path)
+        check_accepted(verdict, missed, accepted, "the reward that was just fitted", self.run.path)
 
     def _fit_reward(self, session: Session, negatives: Sequence[Trace], seed: int) -> None:
         if self.unfitted:
@@ -190,15 +191,20 @@ class Job:
             session.log(dict(self.stack.model.fit(self.demonstrations, negatives, seed)))
             save_reward_model(self.stack.model, self.config.reward_model, self.run.path / "reward_model_first")
 
-    def _audit(self, session: Session, held_out: Sequence[Trace]) -> tuple[str, ...]:
-        """The short audit; returns what was missed."""
+    def _audit(self, session: Session, held_out: Sequence[Trace]) -> tuple[str | None, tuple[str, ...]]:
+        """The short audit's verdict, None where there is none, and what was missed.
+
+        What an earlier audit refused (``read_audit``) stays refused on record.
+        """
         auditor = build(self.config.audit) if self.config.audit.get("_target_") else None
         if auditor is None or not self.learned or not self.demonstrations:
-            return ()
+            return None, ()
         report = auditor.run(self.stack.model, self.demonstrations, held_out)
-        session.audit, session.verdict = known_numbers(report.values), report.verdict
+        session.audit = known_numbers(report.values)
+        session.verdict = "refuse" if self._recorded == "refuse" else report.verdict
         session.log({**session.audit, "audit/verdict": report.verdict})
-        return tuple(f"{name.removeprefix('audit/')} {report.values[name]:.2f}" for name in report.failed)
+        missed = tuple(f"{name.removeprefix('audit/')} {report.values[name]:.2f}" for name in report.failed)
+        return report.verdict, missed
 
     def read_audit(self, session: Session) -> None:
         """Takes the verdict that lies beside a fitted reward's weights, if it is of these weights, and its parts'.
@@ -211,7 +217,8 @@ class Job:
         unpriced = self.oracle != "none" or not getattr(self.stack.model, "prices", True)
         if not audits and (self.unfitted or unpriced):
             return
-        session.verdict, note = tell_audits(audits, session.world.name)
+        session.verdict, note = tell_audits(audits, session.world.name, fitted=not self.unfitted)
+        self._recorded = session.verdict
         if note is not None:
             session.notes["audit_of_reward"] = note
         check_audits(audits, self.config.accept_refused_reward)

@@ -32,7 +32,7 @@ Floats64 = NDArray[np.float64]
 
 
 def figures(priced: Sequence[Priced], reversed_orders: Sequence[float]) -> dict[str, float | None]:
-    """Every figure by name; None where it could not be measured.
+    """Every figure by name; None where it could not be measured, as all are of single frames.
 
     ``reversed_orders``: VOC of the reversed successes, -1 where progress is undone exactly. Failures are random,
     perturbed and recorded episodes that failed; near misses have an AUROC of their own.
@@ -42,7 +42,7 @@ def figures(priced: Sequence[Priced], reversed_orders: Sequence[float]) -> dict[
     idle = [p for p in lost if p[0].kind == "random"]
     near = [p for p in priced if p[0].kind == "near_miss"]
     final = {name: [final_progress(a, e) for a, e in rows] for name, rows in _named(won, lost, idle, near)}
-    return {
+    found = {
         "voc": mean_or_none([value_order_correlation(until_success(a.trace, e)) for a, e in won]),
         "concordance": mean_or_none([concordance(until_success(a.trace, e)) for a, e in won]),
         "voc_reversed": mean_or_none(reversed_orders),
@@ -63,6 +63,7 @@ def figures(priced: Sequence[Priced], reversed_orders: Sequence[float]) -> dict[
         "policy_ranking": _ranking(priced),
         **_distances(priced),
     }
+    return found if any(len(e.progress) > 1 for _, e in priced) else dict.fromkeys(found)
 
 
 def final_progress(episode: AuditEpisode, said: Estimate) -> float:
@@ -138,8 +139,8 @@ def _ranking(priced: Sequence[Priced]) -> float | None:
 def _distances(priced: Sequence[Priced]) -> dict[str, float | None]:
     """EPIC and STARC of the reward "progress of the state reached" to the simulator's, over all priced frames.
 
-    None without the simulator's reward, of episodes without a priced frame after the first, and of no more transitions
-    than the state has directions.
+    None without the simulator's reward and of episodes without a priced frame after the first; STARC of no more
+    transitions than the state has directions, too.
     """
     rows = [(a.trace, e) for a, e in priced if a.trace.env_reward is not None and a.policy]
     if not any((trace.frame_steps > 0).any() for trace, _ in rows):
@@ -154,11 +155,8 @@ def _distances(priced: Sequence[Priced]) -> dict[str, float | None]:
         before.append(trace.state[steps - 1].astype(np.float64))
         after.append(trace.state[steps].astype(np.float64))
     one, other, states, reached = (np.concatenate(rows) for rows in (said, true, before, after))
-    transitions = states, reached, GAMMA
-    return {
-        "epic": _known(sampled_epic(one, other, *transitions)),
-        "starc": _known(sampled_starc(one, other, *transitions)),
-    }
+    starc = sampled_starc(one, other, states, reached, GAMMA)
+    return {"epic": _known(sampled_epic(one, other)), "starc": _known(starc)}
 
 
 def _known(value: float) -> float | None:

@@ -144,9 +144,9 @@ class ReportCard:
                 "cost": measure_cost(model, thin[0]),
                 "episodes": _counts(episodes),
                 "not_measured": self._missing(values, found, episodes, attack),
-                "distance": f"progress of the state reached against the simulator's reward, gamma {GAMMA}, minimal "
-                "canonicalisation on potentials linear in the state, EPIC: Pearson distance, STARC: L2 norm, coverage: "
-                "the transitions to the priced frames of the policies of known quality",
+                "distance": "progress of the state reached against the simulator's reward; EPIC: Pearson distance, "
+                f"both as rewards of that state; STARC: L2 norm, gamma {GAMMA}, minimal canonicalisation on potentials "
+                "linear in the state; coverage: the transitions to the priced frames of the policies of known quality",
             }
         )
         return report
@@ -216,7 +216,7 @@ def _examples(priced: Sequence[tuple[AuditEpisode, Estimate]]) -> list[tuple[Tra
 
 def _spared(model: RewardModel, episodes: AuditEpisodes) -> tuple[str, ...]:
     """The figures that are told and not judged: what the model does not claim, what the episodes cannot show, and the
-    distance to a simulator's reward that pays for change: its worth of a state is a remainder that any bend drowns.
+    distance to a simulator's reward that pays for change, which is none of the state.
     """
     progress = () if getattr(model, "knows_progress", True) else ORDER
     shown = SUCCESS if episodes.end_at_success else ()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -95,14 +94,14 @@ def normalised_distance(one: ArrayLike, other: ArrayLike) -> float:
     return float(np.linalg.norm(a - b) / 2)
 
 
-def sampled_epic(one: ArrayLike, other: ArrayLike, before: ArrayLike, after: ArrayLike, gamma: float) -> float:
-    """EPIC from K sampled transitions: the Pearson distance of the canonical forms that ``sampled_starc`` compares.
+def sampled_epic(one: ArrayLike, other: ArrayLike) -> float:
+    """EPIC of two rewards of the state that is reached, from their values (K,) on K sampled states; NaN without any.
 
-    EPIC's own form expects R(s, A, S') over states that no recorded step connects, which a simulator's log does not
-    tell. The form taken here differs from it by shaping alone, and is blind to shaping linear in the state. NaN where
-    nothing is left to compare (``canonical_samples``).
+    For R(s,a,s') = g(s') the canonical form is g(s') minus its mean under D_S, whatever gamma: the distance is that of
+    g's Pearson correlation under the sample, which is the coverage distribution. Of rewards that pay for changes it
+    says nothing.
     """
-    return _between(pearson_distance, one, other, before, after, gamma)
+    return pearson_distance(one, other) if np.size(one) else math.nan
 
 
 def sampled_starc(one: ArrayLike, other: ArrayLike, before: ArrayLike, after: ArrayLike, gamma: float) -> float:
@@ -111,7 +110,8 @@ def sampled_starc(one: ArrayLike, other: ArrayLike, before: ArrayLike, after: Ar
     ``one``, ``other`` (K,) rewards; ``before``, ``after`` (K, S) states. The simulator must be deterministic, so that
     S' needs no averaging. NaN where nothing is left to compare (``canonical_samples``).
     """
-    return _between(normalised_distance, one, other, before, after, gamma)
+    forms = canonical_samples(np.stack([np.asarray(one, float), np.asarray(other, float)]), before, after, gamma)
+    return math.nan if forms is None else normalised_distance(forms[0], forms[1])
 
 
 def canonical_samples(rewards: ArrayLike, before: ArrayLike, after: ArrayLike, gamma: float) -> Array | None:
@@ -131,11 +131,6 @@ def canonical_samples(rewards: ArrayLike, before: ArrayLike, after: ArrayLike, g
     if np.linalg.matrix_rank(basis) >= len(basis):
         return None
     return np.stack([_residual(reward, basis) for reward in np.asarray(rewards, float)])
-
-
-def _between(distance: Distance, one: ArrayLike, other: ArrayLike, *transitions: Any) -> float:
-    forms = canonical_samples(np.stack([np.asarray(one, float), np.asarray(other, float)]), *transitions)
-    return math.nan if forms is None else distance(forms[0], forms[1])
 
 
 def _residual(reward: Array, basis: Array) -> Array:

@@ -20,7 +20,7 @@ ROUNDING = 1e-5
 
 
 def rises(successes: Sequence[Trace]) -> bool:
-    """Whether the simulator's reward says how near success a state is: it rises until there, in the mean.
+    """Whether the simulator's reward is one of the state: it rises until success (with it, if sparse), in the mean.
 
     False without a reward, and for one that pays for change (the way that was made in a step) or is mostly shaping.
     """

@@ -21,6 +21,9 @@ from robo_reward.trace import Trace
 
 Values = NDArray[np.float64]
 TOKENS_PER_FRAME = 48
+PERCENTAGE = r"\d+(?:\.\d+)?\s*%"
+DONE = re.compile(rf"\bdone\b[^\w%.\-]*(?={PERCENTAGE})", re.IGNORECASE)
+TO = r"(?:-|\u2013|to|or|and)"
 
 OPENING = """\
 A robot works on this task: {task}
@@ -123,21 +126,32 @@ class GVL(EpisodeJudge):
 def read_percentages(answer: str, count: int) -> Values | None:
     """Shares (count,) in [0, 1] of frames 1..count; None unless each of them has exactly one percentage up to 100.
 
-    The last percentage of a frame's line counts: descriptions may hold others. "10 to 20%" is no percentage.
+    Of a frame's first paragraph with one, or with "Done: 10%", that behind the last "done" counts, or the last where
+    none follows it: descriptions and closing remarks may hold others. "10 to 20%" is no percentage.
     """
     found: dict[int, float] = {}
     for part in re.split(r"(?=\bFrame\s*\d+)", answer, flags=re.IGNORECASE):
         number = re.match(r"Frame\s*(\d+)", part, re.IGNORECASE)
-        given = re.findall(r"(?<![\w.\-])(\d+(?:\.\d+)?)\s*%", part)
-        if number is None or not given:
+        told = [paragraph for paragraph in re.split(r"\n\s*\n", part) if re.search(PERCENTAGE, paragraph)]
+        if number is None or not told:
             continue
-        done = re.split(r"\bdone\b", part, flags=re.IGNORECASE)[-1]
-        if int(number[1]) in found or re.search(r"\d\s*%?\s*(?:-|\u2013|to|or|and)\s*\d", done):
+        value = _stated(next((paragraph for paragraph in told if DONE.search(paragraph)), told[0]))
+        if value is None or int(number[1]) in found:
             return None
-        found[int(number[1])] = float(given[-1]) / 100
+        found[int(number[1])] = value / 100
     if set(found) != set(range(1, count + 1)) or max(found.values()) > 1:
         return None
     return np.asarray([found[k] for k in range(1, count + 1)])
+
+
+def _stated(told: str) -> float | None:
+    """The percentage that a frame's text with one or more states; None where it is a range, a choice or below 0."""
+    done = list(DONE.finditer(told))
+    all_found = list(re.finditer(PERCENTAGE, told))
+    found = next(f for f in all_found if f.start() == done[-1].end()) if done else all_found[-1]
+    before, after = told[: found.start()], told[found.end() :]
+    several = re.search(rf"\d\s*%?\s*{TO}\s*$|[\w.\-]$", before) or re.match(rf"\s*{TO}\s*\d", after)
+    return None if several else float(found[0].rstrip("% \t\n"))
 
 
 def _fingerprint(views: Iterable[Frames]) -> int:

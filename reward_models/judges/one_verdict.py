@@ -9,6 +9,7 @@ from dataclasses import dataclass
 EMPHASIS = r"[\s*_`\"']*"
 MARKS = r"(?:[^\w\-\u2212]|_)*"
 REASONS = r"(?:because|since)\b"
+JOINS = r"(?:or|and|to|through|maybe|perhaps|possibly)\b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,9 @@ def find_verdict(text: str, lead: str, candidates: Sequence[str]) -> Found | Non
     """The candidate behind the last ``lead``, or the one that the first line is, in an answer without the lead.
 
     Case and marks such as ``**`` do not matter. None unless it is one verdict: nothing else is glued to it (``50``,
-    ``4.5``, ``3%``), no word follows without a mark (``5 objects``; ``4 of 5``, ``4/5`` and reasons are read), its line
-    names no other candidate (``3-4``, ``1, 2 or 3``), and no other verdict stands beside it. A later line, in other
-    words than "or", replaces an earlier verdict.
+    ``4.5``, ``3%``), no word follows without a mark (``5 objects``; ``4 of 5``, ``4/5`` and reasons are read, with
+    numbers too: ``4 (1 block missing)``), it is no choice or range (``3-4``, ``1, 2 or 3``), and no other verdict
+    stands beside it. A later line, in other words than "or", replaces an earlier verdict.
     """
     word = "|".join(re.escape(c) for c in candidates)
     one = re.compile(rf"{MARKS}(?<![.,\-\u2212])({word})(?![^\W_])", re.IGNORECASE)
@@ -44,9 +45,12 @@ def find_verdict(text: str, lead: str, candidates: Sequence[str]) -> Found | Non
         others = [other for other in map(one.match, later.splitlines()) if other is not None]
         alone = re.fullmatch(r"(?:[^\w%]|_)*", line) and all(_index_of(o[1], candidates) == index for o in others)
         return Found(index, 0, found.start(1), len(text)) if alone else None
-    named = re.findall(rf"(?<![^\W_])({word})(?![^\W_])", line, re.IGNORECASE)
-    glued = re.match(rf"{EMPHASIS}%|[\W_]*\d|[\s*_`\"']+(?!{REASONS})[^\W_]", line, re.IGNORECASE)
-    if glued or any(_index_of(name, candidates) != index for name in named):
+    glued = re.match(rf"{EMPHASIS}%|[^\w\s(]*\d|[\s*_`\"']+(?!{REASONS})[^\W_]", line, re.IGNORECASE)
+    other = rf"(?:{word}|\d[\d.]*)(?![^\W_])"
+    joined = re.match(
+        rf"(?:[\W_]*{JOINS}[\W_]*{other})|(?:[\W_]*{other}(?:[\W_]*$|[\W_]*{JOINS}|[\W_]*\d|%))", line, re.I
+    )
+    if glued or joined:
         return None
     earlier = (other for other in (one.match(text, e.end()) for e in reversed(leads[:-1])) if other is not None)
     last = next((other.end() for other in earlier if _index_of(other[1], candidates) != index), None)

@@ -43,7 +43,9 @@ class FrameLabels:
         A share ``mismatch`` of the pairs is shown with another task's instruction, and is worth nothing under it.
         """
         episode, index = batch["episode_index"].cpu().reshape(-1), batch["index"].cpu().reshape(-1)
-        progress = (index - self.first[episode]) / (self.last[episode] - self.first[episode])
+        # a single frame, of an episode that is only evaluated on, is its end
+        steps = self.last[episode] - self.first[episode]
+        progress = torch.where(steps > 0, (index - self.first[episode]) / steps.clamp(min=1), 1.0)
         success = torch.where(progress < UNDONE, 0.0, torch.nan).masked_fill(progress >= 1, 1.0)
         partner, task = _partners(episode), self.tasks_of(batch, len(episode))
         both = [torch.cat([part, part[partner]]) for part in (progress.float(), success, episode)]

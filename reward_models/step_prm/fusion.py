@@ -81,6 +81,8 @@ class Fusion:
         spread = np.nanstd(views, 0)
         if hops.unread is not None:
             unread = hops.unread[self._reads].any(0)
+            if self.perspective == "backward":  # without a goal it is the start's
+                unread |= np.isnan(hops.goal) & hops.unread[1]
             progress, spread = np.where(unread, np.minimum(progress, last), progress), np.where(unread, 1.0, spread)
         return progress.astype(np.float32), spread.astype(np.float32)
 

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from robo_reward.data.dataset_source import read_table
-from robo_reward.errors import UserError
 from robo_reward.trace import KEYFRAME
 
 ENDS = "subtask_end_frames"
@@ -21,10 +21,8 @@ PREFIXES = ("", "sparse_", "dense_")
 def read_keyframes(row: Mapping[str, Any], where: str) -> dict[str, float]:
     """``Trace.meta`` entries: the last frame of every sub-task but the last of a row of ``meta/episodes``.
 
-    Empty where the episode is not annotated, or as one sub-task. ``where`` names the episode in messages.
-
-    Raises:
-        UserError: for anything but frames of the episode in order.
+    Empty where the episode is not annotated, or as one sub-task. ``where`` names the episode in warnings: what is not
+    frames of it in order is left out, as LeRobot's tool may round an end past the last frame.
     """
     for key in (f"{prefix}{ENDS}" for prefix in PREFIXES):
         ends, last = row.get(key), int(row["length"]) - 1
@@ -32,11 +30,12 @@ def read_keyframes(row: Mapping[str, Any], where: str) -> dict[str, float]:
             continue
         known = isinstance(ends, list) and all(type(end) is int for end in ends)
         if not known or ends != sorted(ends) or not all(0 <= end <= last for end in ends[:-1]):
-            raise UserError(
-                f"{key} of {where} is {ends!r}, not frames 0 to {last} in ascending order: annotate it again, or take "
-                "the column out of meta/episodes"
+            warnings.warn(
+                f"{key} of {where} is {ends!r}, not frames 0 to {last} in ascending order: these sub-tasks are left "
+                "out; annotate the episode again",
+                stacklevel=2,
             )
-        if len(ends) > 1:
+        elif len(ends) > 1:
             return {f"{KEYFRAME}{k}": float(end) for k, end in enumerate(ends[:-1])}
     return {}
 

@@ -58,6 +58,13 @@ LEVEL_ANSWERS: list[tuple[str, str | None]] = [
     ("ANSWER: .5", None),
     ("ANSWER: -3", None),
     ("ANSWER: 5 apples", None),
+    ("ANSWER: 4 (1 block missing)", "4"),
+    ("ANSWER: 4, because 1 of 2 blocks is placed", "4"),
+    ("ANSWER: 4 out of 5 - 1 thing is missing", "4"),
+    ("ANSWER: 3 - 4", None),
+    ("ANSWER: 3 (or 4)", None),
+    ("ANSWER: 3, maybe 4", None),
+    ("ANSWER: 4 - 10", None),
     ("ANSWER: ", None),
     ("5 objects are visible, the drawer is shut.", None),
     ("I do not know. 1 thing is sure: nothing", None),
@@ -175,6 +182,23 @@ def test_a_hop_that_is_one() -> None:
 
 def test_percentages_that_are_several() -> None:
     assert read_percentages("Frame 1: 2 to 3 cups. Done: 10%\nFrame 2: Done: 20%", 2) is not None
-    for bad in ("Done: 10 to 20%", "Done: 10% or 20%", "10-20%"):
+    for bad in ("Done: 10 to 20%", "Done: 10% or 20%", "10-20%", "Done: -10%"):
         assert read_percentages(f"Frame 1: {bad}\nFrame 2: Done: 20%", 2) is None
     assert read_percentages(CLOSING.format(count=2), 2) is None
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "Done: 10%",
+        "the gripper is 2-3 cm above the block: 10%",
+        "moved from 1 to 2. 10% done",
+        "steps 1 and 2 of 3. Completion: 10%",
+        "closed by 5%.\n\nDone: **10%**",
+        "a. Done: 10%\nOverall, from 0% to 20%.",
+        "a. Done: 10%\n\nNote: frames 1 and 2 look alike, 0 to 20% each.",
+    ],
+)
+def test_other_numbers_of_a_description_or_remark_are_no_percentage(first: str) -> None:
+    for text in (f"Frame 1: {first}\nFrame 2: Done: 20%", f"Frame 2: x: 20%\nFrame 1: {first}"):
+        assert read_percentages(text, 2) == pytest.approx([0.1, 0.2])

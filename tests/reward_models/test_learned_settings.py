@@ -70,6 +70,7 @@ def test_a_detector_that_would_stay_untrained(kind: Any, steps: float) -> None:
 def test_where_the_head_tells_success_no_detector_is_needed() -> None:
     SuccessGuard(["front"])
     VerifiedProgress(["front"], refit_steps=0)
+    ProgressModel([], encoder="state", head="milestones", threshold=0.9, refit_steps=0)
     with pytest.raises(UserError, match="refit_steps=-3 must be a whole number of 0 or more"):
         VerifiedProgress(["front"], refit_steps=-3)
 

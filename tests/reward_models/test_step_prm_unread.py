@@ -172,3 +172,10 @@ def test_two_worlds_with_resets_are_priced_as_whole_episodes(
         for name in ("progress", "gain", "success", "uncertainty"):
             stepped = [float(getattr(looks[step], name)[0]) for step in kept.frame_steps.tolist()]
             assert stepped == pytest.approx(getattr(whole, name), abs=1e-5), name
+
+
+def test_what_stands_in_for_an_unknown_goal_may_be_unread_too() -> None:
+    unread = np.array([[False], [True], [False]])
+    hops = Hops(np.array([0.1]), np.array([np.nan]), np.array([np.nan]), unread)
+    progress, spread = Fusion("backward")(np.array([0.5], np.float32), hops)
+    assert (float(progress[0]), float(spread[0])) == (0.5, 1.0)

@@ -141,3 +141,32 @@ def test_train_refuses_it(
     told = capsys.readouterr().err
     assert "the audit refuses the reward in '" in told
     assert "bad'" in told
+
+
+def test_a_refused_member_stays_on_record_and_has_nothing_fitted_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved(Path("bad"), "refuse")
+    words = ["reward_model=ensemble", "reward_model.models.first.path=bad"]
+    words += ["reward_model@reward_model.models.second=progress", "reward_model.models.second.encoder=state"]
+    words += [
+        "reward_model.models.second.fit.steps=2",
+        "reward_model.models.second.stride=1",
+        "env=line",
+        "transform=level",
+        "demos=1",
+        "audit=none",
+    ]
+    words += ["learner=ppo", "steps=400", "learner.n_steps=10", "learner.batch_size=10", "accept_refused_reward=true"]
+    assert (
+        cli.run(
+            ["train", *words, "judge=none", "episodes=2", "report=false", "run_dir=run", "--config-dir", str(SETTINGS)]
+        )
+        == 0
+    )
+    told = capsys.readouterr().out
+    assert "fitted once more" not in told
+    assert "as a whole" not in told, "the run fits the whole itself"
+    summary = json.loads(Path("run/summary.json").read_text())
+    assert (summary["reward_audit"], summary["notes"]["audit_of_reward"]) == ("refuse", "of its parts")

@@ -14,7 +14,6 @@ from fit_episodes import demonstration
 
 from robo_reward import cli
 from robo_reward.data.datasets import read_dataset, write_dataset
-from robo_reward.errors import UserError
 from robo_reward.reward_models.step_prm import hop_episodes
 from robo_reward.reward_models.step_prm.hop_learning import HopLearning
 from robo_reward.trace import Trace
@@ -95,14 +94,15 @@ def test_the_annotations_of_lerobots_tool_are_read(right: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("cell", [[9, 4, 23], [4, 30, 40], [-1, 23], ["a", "b"], "soon", 5])
-def test_annotations_that_are_none_are_refused(right: Path, tmp_path: Path, cell: Any) -> None:
+def test_annotations_that_are_none_are_left_out_with_a_warning(right: Path, tmp_path: Path, cell: Any) -> None:
     folder = tmp_path / "bad"
     shutil.copytree(right, folder)
     (path,) = (folder / "meta/episodes").glob("*/*.parquet")
     table = pq.read_table(path)
     pq.write_table(table.append_column("subtask_end_frames", pa.array([cell] * 4)).replace_schema_metadata(None), path)
-    with pytest.raises(UserError, match=r"subtask_end_frames of episode 0 .* not frames 0 to 23"):
-        read_dataset(folder)
+    with pytest.warns(UserWarning, match=r"subtask_end_frames of episode 0 .* not frames 0 to 23"):
+        traces = read_dataset(folder)
+    assert not any(trace.keyframes for trace in traces)
 
 
 def test_a_policys_own_successes_are_left_out_where_nobody_annotated_them(monkeypatch: pytest.MonkeyPatch) -> None:
