@@ -131,9 +131,9 @@ def test_a_refused_reward_is_accepted_by_the_words_that_the_refusal_names(
 ) -> None:
     from robo_reward.training import Job
 
-    def refuse(self: Job, session: Session, held_out: object) -> tuple[str, ...]:
+    def refuse(self: Job, session: Session, held_out: object) -> tuple[str, tuple[str, ...]]:
         session.verdict = "refuse"
-        return ("voc 0.10",)
+        return "refuse", ("voc 0.10",)
 
     def learn(self: Job, session: Session) -> None:
         raise UserError("got as far as learning")
