@@ -40,17 +40,14 @@ class DelayedTargets:
             return np.full(len(draws), low, np.int64)
         return np.asarray(np.floor(low + draws * (high - low + 1)).astype(np.int64))
 
-    def push(self, queue: Array, target: Array) -> None:
-        """Puts the newest targets (N, A) in front."""
-        if self.depth > 1:
-            queue[:, 1:] = queue[:, :-1]
+    def controls(self, target: Array, queue: Array, delay: NDArray[np.int64]) -> Array:
+        """What arrives in each physics step of this decision, (N, frame_skip, A), once ``target`` (N, A) has joined the
+        queue; where there is no latency, ``target`` itself.
+        """
+        if self.depth == 1:
+            return target
+        queue[:, 1:] = queue[:, :-1]
         queue[:, 0] = target
-
-    def controls(self, queue: Array, delay: NDArray[np.int64]) -> Array:
-        """(N, A), or (N, frame_skip, A) where there is latency: what arrives in each physics step of this decision."""
-        if self._steps[1] == 0:
-            newest: Array = queue[:, 0]
-            return newest
         late = delay[:, None] - np.arange(self._frame_skip)
         ago = np.maximum(0, -(-late // self._frame_skip))
         return np.asarray(np.take_along_axis(queue, ago[:, :, None], axis=1))

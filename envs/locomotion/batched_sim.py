@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 HUGE = 1e10
 """MuJoCo's own bound (mjMAXVAL): larger positions, velocities or accelerations count as a blown-up simulation."""
+LATE = 1e-9
+"""Seconds by which a clock may differ from the steps that were made."""
 
 
 class BatchedSim:
@@ -69,17 +71,18 @@ class BatchedSim:
         self._pushed = int(spec.mjSTATE_CTRL) | int(spec.mjSTATE_XFRC_APPLIED)
         size = mujoco.mj_stateSize(self.model, spec.mjSTATE_FULLPHYSICS)
         self._states = np.zeros((num_worlds, frame_skip, size))
+        self._qpos = slice(1, 1 + self.model.nq)
+        self._qvel = slice(self._qpos.stop, self._qpos.stop + self.model.nv)
         self._next = np.zeros((num_worlds, 1, size))
         # steps without sensors write none: Humanoid's are three quarters of what a step would copy
-        self._sensed = None if fresh_sensors else np.zeros((num_worlds, frame_skip, self.model.nsensordata))
+        self._sensed = np.zeros((num_worlds, 1 if fresh_sensors else frame_skip, self.model.nsensordata))
+        self.sensors = self._sensed[:, -1]
         self._last_control = np.zeros((num_worlds, 1, self.model.nu))
         self._control = np.zeros((num_worlds, frame_skip, self.model.nu))
         self._with_force = np.zeros((num_worlds, frame_skip, self.model.nu + 6 * self.model.nbody))
         self._force: Array | None = None
         self.state = np.tile(self._start(mujoco.MjData(self.model)), (num_worlds, 1))
         self._spare = self.state.copy()
-        self._sensors = np.zeros((num_worlds, 1, self.model.nsensordata))
-        self.sensors = self._sensors[:, 0]
 
     @property
     def time(self) -> Array:
@@ -90,13 +93,12 @@ class BatchedSim:
     @property
     def qpos(self) -> Array:
         """(N, nq) generalised positions."""
-        return self.state[:, 1 : 1 + self.model.nq]
+        return self.state[:, self._qpos]
 
     @property
     def qvel(self) -> Array:
         """(N, nv) generalised velocities."""
-        first = 1 + self.model.nq
-        return self.state[:, first : first + self.model.nv]
+        return self.state[:, self._qvel]
 
     def step(self, control: Array) -> NDArray[np.bool_]:
         """Advances all worlds under ``control``, (N, nu) or one for each physics step, (N, frame_skip, nu).
@@ -111,18 +113,16 @@ class BatchedSim:
             self._with_force[:, :, nu:] = self._force.reshape(self.num_worlds, 1, -1)
             controls, spec, self._force = self._with_force, self._pushed, None
         before, after = self.state, self._spare
-        self._run(self._stepping, before, controls, spec, self._states, self._sensed)
+        due = before[:, 0] + self.dt
+        self._run(self._stepping, before, controls, spec, self._states, None if self._fresh else self._sensed)
         np.copyto(after, self._states[:, -1])
-        broken = self._broken(before, after)
-        self.failed = bool(broken.any())
+        broken = self._broken(after, due)
         if self.failed:
             after[broken] = before[broken]
         self.state, self._spare = after, before
-        if self._sensed is None:
+        if self._fresh:
             np.copyto(self._last_control[:, 0], self._control[:, -1])
-            self._run(self._sensing, after, self._last_control, self._plain, self._next, self._sensors)
-        else:
-            np.copyto(self._sensors[:, 0], self._sensed[:, -1])
+            self._run(self._sensing, after, self._last_control, self._plain, self._next, self._sensed)
         if self.failed:
             self.sensors[broken] = 0.0
         return broken
@@ -138,9 +138,8 @@ class BatchedSim:
 
     def place(self, where: Indices, qpos: Array, qvel: Array) -> None:
         """Puts worlds ``where`` (M,) into positions (M, nq) and velocities (M, nv), at time 0 and at rest inside."""
-        rows, first = np.zeros((len(where), self.state.shape[1])), 1 + self.model.nq
-        rows[:, 1:first] = qpos
-        rows[:, first : first + self.model.nv] = qvel
+        rows = np.zeros((len(where), self.state.shape[1]))
+        rows[:, self._qpos], rows[:, self._qvel] = qpos, qvel
         self.state[where] = rows
         self.sensors[where] = 0.0
 
@@ -200,14 +199,19 @@ class BatchedSim:
             sensordata=sensed,
         )
 
-    def _broken(self, before: Array, after: Array) -> NDArray[np.bool_]:
-        """Not finite, huge, or the clock is wrong: MuJoCo resets what it finds unstable to time 0."""
-        late = np.abs(after[:, 0] - before[:, 0] - self.dt) > 1e-9
-        # NaN is not below HUGE either; the sum of all squares, one pass, nearly always settles it
-        flat = after.ravel()
-        if flat @ flat < HUGE**2:
-            return late
-        return np.asarray(~(np.abs(after).max(axis=1) < HUGE) | late)
+    def _broken(self, after: Array, due: Array) -> NDArray[np.bool_]:
+        """Not finite, huge, or the clock is not at ``due``: MuJoCo resets what it finds unstable to time 0.
+
+        Says in ``failed`` whether there are any.
+        """
+        late, flat = after[:, 0] - due, after.ravel()
+        # sums of squares, one pass each, nearly always settle it; NaN is below nothing
+        self.failed = not (late @ late < LATE**2 and flat @ flat < HUGE**2)
+        if not self.failed:
+            return np.zeros(self.num_worlds, np.bool_)
+        broken = np.asarray(~(np.abs(after).max(axis=1) < HUGE) | (np.abs(late) > LATE))
+        self.failed = bool(broken.any())
+        return broken
 
     def _start(self, data: mujoco.MjData) -> Array:
         import mujoco

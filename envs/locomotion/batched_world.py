@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.contracts import Flags, Floats, Frames, Landmarks, Observation, Oracle, Transition
-from robo_reward.envs.locomotion.counted_draws import episode_keys, uniform, world_keys
+from robo_reward.envs.locomotion.counted_draws import episode_keys, uniform
+from robo_reward.envs.locomotion.episode_starts import EpisodeStarts
 from robo_reward.envs.locomotion.state_camera import StateCamera
 from robo_reward.envs.locomotion.task import Judged, LocomotionTask
 from robo_reward.envs.rendering import Profile
@@ -56,7 +57,7 @@ class BatchedWorld:
         self.num_worlds, self.horizon, self.oracle = task.sim.num_worlds, horizon, oracle
         self.name, self.action_space, self.state_names = task.name, task.action_space, task.state_names
         self._low, self._high = (
-            np.asarray(bound, np.float64) for bound in (task.action_space.low, task.action_space.high)
+            np.tile(b, (self.num_worlds, 1)) for b in (task.action_space.low, task.action_space.high)
         )
         self.state_size, self.fps = len(task.state_names), 1.0 / task.sim.dt
         self.view_names = camera.views
@@ -68,7 +69,7 @@ class BatchedWorld:
         self.task_reward: Floats = np.zeros(self.num_worlds, np.float32)
         self._words = (task.instruction,) * self.num_worlds
         self._tick = 0
-        self._reseed(0)
+        self._starts = EpisodeStarts(task, 0)
         self._memory: dict[str, NDArray[Any]] = {
             "episode": np.zeros(self.num_worlds, np.int64),
             "steps": np.zeros(self.num_worlds, np.int64),
@@ -104,7 +105,7 @@ class BatchedWorld:
 
     def reset(self, seed: int) -> Observation:
         """Starts an episode in every world; unfinished ones are dropped and leave no outcome."""
-        self._reseed(seed)
+        self._starts = EpisodeStarts(self.task, seed)
         for held in self._memory.values():
             held[:] = 0
         self._begin(np.arange(self.num_worlds))
@@ -114,31 +115,28 @@ class BatchedWorld:
         """Applies (N, A) actions, clipped to the bounds; ended episodes are sealed and their worlds begin anew."""
         before = self.observe()
         action = self._checked(action)
-        bounded = np.minimum(action, self._high, dtype=np.float64)
-        np.maximum(bounded, self._low, out=bounded)
+        bounded = np.maximum(np.minimum(action, self._high), self._low).astype(np.float64)
         self.broken = broken = self.sim.step(self.task.control(bounded))
         failed = self.sim.failed
         judged = self._judged(bounded, broken, failed)
         memory = self._memory
         memory["steps"] += 1
         memory["paid"] += judged.reward
-        truncated = (broken | (memory["steps"] + memory["skipped"] >= self.horizon)) & ~judged.terminated
-        done = judged.terminated | truncated
+        done = judged.terminated | broken | (memory["steps"] + memory["skipped"] >= self.horizon)
+        truncated = done ^ judged.terminated
         env_reward = self._unmasked(judged, done)
         state = self.task.observe()
         if failed:
             state = np.where(broken[:, None], before.state, state)
-        ended = np.flatnonzero(done)
+        ended = done.nonzero()[0]
         if not len(ended):
             after = self._moved_on(state)
             return Transition(before, action, after, env_reward, judged.terminated, truncated)
-        memory["unstable"][done & ~broken] = 0
+        memory["unstable"][ended[~broken[ended]] if failed else ended] = 0
         last = self.sim.state.copy()
         self._seal(ended)
         self._begin(ended)
-        fresh = state.copy()
-        fresh[ended] = self.task.observe(ended)
-        self._moved_on(fresh)
+        self._moved_on(self.task.observe())
         after = Observation(self._views(last), state, self._words)
         return Transition(before, action, after, env_reward, judged.terminated, truncated)
 
@@ -147,13 +145,11 @@ class BatchedWorld:
         ended = np.flatnonzero(where)
         self._seal(ended)
         self._begin(ended)
-        state = self.observe().state.copy()
-        state[ended] = self.task.observe(ended)
-        return self._moved_on(state)
+        return self._moved_on(self.task.observe())
 
     def stagger(self) -> None:
         """Each world's present episode is truncated after a random share of the horizon; later ones are whole."""
-        keys = episode_keys(self._keys, self._memory["episode"])
+        keys = episode_keys(self._starts.keys, self._memory["episode"])
         self._memory["skipped"][:] = np.floor(uniform(keys, 1, STAGGERED)[:, 0] * self.horizon)
 
     def observe(self) -> Observation:
@@ -194,11 +190,13 @@ class BatchedWorld:
     def snapshot(self) -> list[Any]:
         """N snapshots, one per world."""
         rows = self._rows()
-        return [{"seed": self._seed, **{k: v[i].copy() for k, v in rows.items()}} for i in range(self.num_worlds)]
+        return [
+            {"seed": self._starts.seed, **{k: v[i].copy() for k, v in rows.items()}} for i in range(self.num_worlds)
+        ]
 
     def restore(self, snapshot: list[Any]) -> Observation:
         """Returns to N snapshots of this task."""
-        self._reseed(snapshot[0]["seed"])
+        self._starts = EpisodeStarts(self.task, snapshot[0]["seed"])
         for name, held in self._rows().items():
             held[:] = np.stack([one[name] for one in snapshot])
         return self._moved_on(self._rows()["state"].copy())
@@ -222,13 +220,9 @@ class BatchedWorld:
         parts |= {f"task_{k}": v for k, v in self.task.memory.items()}
         return parts | {"physics": self.sim.state, "sensors": self.sim.sensors, "state": self.observe().state}
 
-    def _reseed(self, seed: int) -> None:
-        self._seed, self._keys = seed, world_keys(seed, self.num_worlds)
-
     def _begin(self, where: NDArray[np.int64]) -> None:
         memory = self._memory
-        self.task.begin(where, episode_keys(self._keys[where], memory["episode"][where]))
-        memory["episode"][where] += 1
+        self._starts.begin(where, memory["episode"])
         memory["steps"][where] = memory["skipped"][where] = 0
         memory["paid"][where] = 0.0
 
@@ -254,10 +248,10 @@ class BatchedWorld:
 
     def _seal(self, ended: NDArray[np.int64]) -> None:
         """Writes the verdicts of episodes that ended, in the worlds' order."""
-        found = self.task.success() if self.task.has_success_test else None
-        paid, steps = self._memory["paid"][ended].tolist(), self._memory["steps"][ended].tolist()
-        for row, i in enumerate(ended):
-            self.sealed.write(Outcome(None if found is None else bool(found[i]), paid[row], steps[row]))
+        memory = self._memory
+        found = self.task.success()[ended].tolist() if self.has_success_test else [None] * len(ended)
+        for verdict in zip(found, memory["paid"][ended].tolist(), memory["steps"][ended].tolist(), strict=True):
+            self.sealed.write(Outcome(*verdict))
 
     def _unmasked(self, judged: Judged, done: Flags) -> Floats:
         if self.oracle == "reward":
@@ -270,7 +264,8 @@ class BatchedWorld:
         action = np.asarray(action, np.float32)
         if action.shape != (self.num_worlds, *self.action_space.shape):
             raise ValueError(f"actions must be {(self.num_worlds, *self.action_space.shape)}, got {action.shape}")
-        if not np.isfinite(action).all():
+        flat = action.ravel()  # the sum of all squares, one pass, nearly always settles it
+        if not flat.dot(flat) < np.inf and not np.isfinite(action).all():
             raise ValueError("actions must be finite; the policy has diverged")
         return action
 

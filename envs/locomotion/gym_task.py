@@ -48,13 +48,18 @@ class GymTask(LocomotionTask):
         self._start_pos: Array = np.array(sim.qpos[0])
         size = self._watch(slice(1)).shape[1]
         self.state_names = tuple(f"observation_{i}" for i in range(size))
+        self._qpos, self._qvel = sim.qpos.copy(), sim.qvel.copy()
         self.memory = {"x": np.zeros(sim.num_worlds), "watched": np.zeros((sim.num_worlds, size), np.float32)}
 
-    def begin(self, where: Indices, keys: Keys) -> None:
+    def prepare(self, where: Indices, keys: Keys) -> None:
         """Gymnasium's distribution of starts: noise on every position and velocity."""
-        noise, model = self._walker.noise, self.sim.model
-        qpos = self._start_pos + between(keys, -noise, noise, model.nq, 1)
-        self.sim.place(where, qpos, self._start_speed(keys))
+        noise = self._walker.noise
+        self._qpos[where] = self._start_pos + between(keys, -noise, noise, self.sim.model.nq, 1)
+        self._qvel[where] = self._start_speed(keys)
+
+    def begin(self, where: Indices) -> None:
+        """Places the walkers, which feel no contact yet."""
+        self.sim.place(where, self._qpos[where], self._qvel[where])
         self.sim.sensors[where] = self._at_start(where)
         self.memory["x"][where] = self._place(where)
         self.memory["watched"][where] = self._watch(where)
@@ -75,9 +80,9 @@ class GymTask(LocomotionTask):
         cost = walker.control_cost * squares(self.control(action)) + self._contact_cost()
         return Judged(paid - cost, paid, ~healthy)
 
-    def observe(self, where: Indices | slice = EVERYWHERE) -> Floats:
-        """(M, S) as Gymnasium's, in float32."""
-        return np.array(self.memory["watched"][where])
+    def observe(self) -> Floats:
+        """(N, S) as Gymnasium's, in float32."""
+        return np.array(self.memory["watched"])
 
     def _at_start(self, where: Indices) -> Array:
         """(M, nsensordata) after a reset, where Gymnasium shows no contact yet."""

@@ -11,7 +11,8 @@ from robo_reward.envs.locomotion.batched_sim import BatchedSim
 from robo_reward.envs.locomotion.batched_world import BatchedWorld
 from robo_reward.envs.locomotion.quadruped_model import Randomisation, build_variants
 from robo_reward.envs.locomotion.quadruped_reward import Gait, RewardWeights
-from robo_reward.envs.locomotion.quadruped_task import Commands, QuadrupedTask
+from robo_reward.envs.locomotion.quadruped_starts import Commands
+from robo_reward.envs.locomotion.quadruped_task import QuadrupedTask
 from robo_reward.envs.locomotion.state_camera import StateCamera
 from robo_reward.envs.locomotion.terrain import Ground, Kind, Terrain
 from robo_reward.envs.rendering import Profile

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robo_reward.envs.locomotion.task import squares
+from robo_reward.envs.locomotion.quadruped_sight import Sight
 from robo_reward.errors import UserError
 
 Array = NDArray[np.float64]
@@ -38,12 +39,9 @@ class Gait:
 
     def legs(self, phase: Array) -> Array:
         """(N, 4) phases of the legs in [0, 1) from the clock's (N,); a leg should stand below ``stance``."""
-        return fraction(phase[:, None] + OFFSETS)
-
-
-def fraction(turns: Array) -> Array:
-    """What is left of whole turns, in [0, 1); a third of the time of numpy's remainder."""
-    return np.asarray(turns - np.floor(turns))
+        turns = phase[:, None] + OFFSETS
+        turns -= np.floor(turns)  # a third of the time of numpy's remainder
+        return turns
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,22 +82,18 @@ class RewardWeights:
         return self.velocity + self.turn
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What the reward looks at: (N, ...) in SI units; velocities, turning and gravity in the body's axes."""
+class Moment(NamedTuple):
+    """What the reward looks at, (N, ...) in SI units, besides what the robots sense.
 
-    velocity: Array
-    turning: Array
-    gravity: Array
+    ``jerk`` (N, 12): the action less the one before it. ``height`` (N,) of the trunk and ``clearance`` (N, 4) of the
+    feet above the ground; ``contact`` (N, 4) of the feet with it.
+    """
+
+    sight: Sight
+    jerk: Array
     height: Array
-    command: Array
-    joints: Array
-    joint_speed: Array
-    action: Array
-    action_before: Array
-    contact: NDArray[np.bool_]
     clearance: Array
-    phase: Array
+    contact: NDArray[np.bool_]
 
 
 HEIGHT = 0.27
@@ -121,36 +115,50 @@ def rewards(now: Moment, off: Array, gait: Gait, weights: RewardWeights) -> tupl
 
 def planar_error(now: Moment) -> Array:
     """(N,) squares of the planar velocity's distance from the command, m^2/s^2."""
-    return squares(now.velocity[:, :2] - now.command[:, :2])
+    off = now.sight.velocity[:, :2] - now.sight.command[:, :2]
+    np.square(off, out=off)
+    return np.asarray(off[:, 0] + off[:, 1])
 
 
 def _tracking(now: Moment, off: Array, weights: RewardWeights) -> Array:
-    turn = np.square(now.turning[:, 2] - now.command[:, 2])
+    turn = np.square(now.sight.turning[:, 2] - now.sight.command[:, 2])
     return np.asarray(weights.velocity * np.exp(off / -weights.sharpness) + weights.turn * np.exp(-4.0 * turn))
 
 
 def _stepping(now: Moment, gait: Gait, weights: RewardWeights) -> Array:
     """Feet on the ground when the clock says so; in the air, at a height that rises and falls with the swing."""
-    legs = gait.legs(now.phase)
-    stands = legs < gait.stance
-    wanted = np.sin((np.pi / (1.0 - gait.stance)) * (legs - gait.stance))
-    wanted *= gait.lift
-    short = np.maximum(wanted + RADIUS - now.clearance, 0.0)
-    short[stands] = 0.0
-    kept = (stands == now.contact).sum(1)
-    missed = squares(short) / max(gait.lift, 0.01) ** 2
-    return np.asarray((weights.step / 4.0) * kept - (weights.swing / 4.0) * missed)
+    legs = gait.legs(now.sight.phase)
+    swings = legs >= gait.stance
+    legs -= gait.stance
+    legs *= np.pi / (1.0 - gait.stance)
+    short = np.sin(legs)
+    short *= gait.lift
+    short += RADIUS
+    short -= now.clearance
+    np.maximum(short, 0.0, out=short)
+    short *= swings
+    np.square(short, out=short)
+    kept = _over_feet((swings != now.contact) * (weights.step / 4.0))
+    missed = _over_feet(short) / max(gait.lift, 0.01) ** 2
+    return np.asarray(kept - (weights.swing / 4.0) * missed)
+
+
+def _over_feet(feet: Array) -> Array:
+    """(N,) sums of (N, 4), fronts to rears first; column by column, since numpy is slow on short rows."""
+    sides = feet[:, :2] + feet[:, 2:]
+    return np.asarray(sides[:, 0] + sides[:, 1])
 
 
 def _effort(now: Moment, weights: RewardWeights) -> Array:
+    sight = now.sight
     parts = (
-        now.velocity[:, 2:],
-        now.turning[:, :2],
-        now.gravity[:, :2],
+        sight.velocity[:, 2:],
+        sight.turning[:, :2],
+        sight.gravity[:, :2],
         (now.height - HEIGHT)[:, None],
-        now.action - now.action_before,
-        now.joints,
-        now.joint_speed,
+        now.jerk,
+        sight.joints,
+        sight.joint_speed,
     )
     squared = np.concatenate(parts, axis=1)
     np.square(squared, out=squared)

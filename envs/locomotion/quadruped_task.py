@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from gymnasium import spaces
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from robo_reward.contracts import Flags, Floats
 from robo_reward.envs.locomotion.actuation import DelayedTargets
 from robo_reward.envs.locomotion.batched_sim import Array, BatchedSim, Indices
-from robo_reward.envs.locomotion.counted_draws import Keys, uniform
+from robo_reward.envs.locomotion.counted_draws import Keys
 from robo_reward.envs.locomotion.quadruped_model import FEET, STANDING
-from robo_reward.envs.locomotion.quadruped_reward import Gait, Moment, RewardWeights, fraction, planar_error, rewards
-from robo_reward.envs.locomotion.rotations import gravity_in_body, matrices, to_body, yaw_quaternion
-from robo_reward.envs.locomotion.task import EVERYWHERE, Judged, LocomotionTask
+from robo_reward.envs.locomotion.quadruped_reward import Gait, Moment, RewardWeights, planar_error, rewards
+from robo_reward.envs.locomotion.quadruped_sight import SCALE, SIZE, Sight, look, number_names
+from robo_reward.envs.locomotion.quadruped_starts import Commands, Starts
+from robo_reward.envs.locomotion.rotations import matrices
+from robo_reward.envs.locomotion.task import Judged, LocomotionTask
 from robo_reward.envs.locomotion.terrain import Ground
 from robo_reward.errors import UserError
 
@@ -27,32 +29,6 @@ UPRIGHT = 0.5
 """Least cosine of the trunk's tilt: more than 60 degrees is a fall."""
 TRACKED = 0.2
 """Metres per second: a success survives the episode with a smaller mean velocity error."""
-FRAME = 50
-"""Numbers in one observation without history."""
-SCALE: NDArray[np.float32] = np.repeat(
-    np.array([2.0, 0.25, 1.0, 2.0, 1.0, 1.0, 0.05, 1.0], np.float32), (3, 3, 3, 2, 1, 12, 12, 14)
-)
-"""(50,) of the numbers in an observation."""
-
-
-@dataclass(frozen=True, slots=True)
-class Commands:
-    """Ranges of the commanded velocities: ``forward`` and ``sideways`` in m/s, ``turn`` in rad/s, body axes."""
-
-    forward: tuple[float, float] = (0.3, 0.8)
-    sideways: tuple[float, float] = (0.0, 0.0)
-    turn: tuple[float, float] = (0.0, 0.0)
-
-    def __post_init__(self) -> None:
-        for name in ("forward", "sideways", "turn"):
-            low, high = getattr(self, name)
-            if not -2.0 <= low <= high <= 2.0:
-                raise UserError(f"env.{name}=[{low}, {high}] must be two rising velocities within -2 and 2")
-
-    def of(self, draws: Array) -> Array:
-        """(M, 3) commands from uniform draws (M, 3) in [0, 1)."""
-        low, high = np.array([self.forward, self.sideways, self.turn]).T
-        return np.asarray(low + (high - low) * draws)
 
 
 class QuadrupedTask(LocomotionTask):
@@ -81,11 +57,12 @@ class QuadrupedTask(LocomotionTask):
         if not 1 <= history <= 50:
             raise UserError(f"env.history={history} must be 1 to 50 observations")
         super().__init__(sim)
-        self.name, self._ground, self._commands, self._targets = f"quadruped/{name}", ground, commands, targets
-        self._gait, self._weights = gait, weights
+        self.name, self._ground, self._targets = f"quadruped/{name}", ground, targets
+        self._starts, self._gait, self._weights = Starts(commands), gait, weights
+        self._pace = gait.frequency * sim.dt
         self.task_reward_bound = weights.task_bound * sim.dt
         self.action_space = spaces.Box(-1.0, 1.0, (12,), np.float32)
-        self.state_names = tuple(f"{part}_{ago}" for ago in range(history) for part in _frame_names())
+        self.state_names = tuple(f"{part}_{ago}" for ago in range(history) for part in number_names())
         self._touch = sim.sensors_of([f"{foot}_touch" for foot in FEET])
         self._foot_pos = sim.sensors_of([f"{foot}_pos" for foot in FEET])
         n = sim.num_worlds
@@ -93,66 +70,67 @@ class QuadrupedTask(LocomotionTask):
             "command": np.zeros((n, 3)),
             "phase": np.zeros(n),
             "action": np.zeros((n, 12)),
-            "before": np.zeros((n, 12)),
             "queue": np.zeros((n, targets.depth, 12)),
             "delay": np.zeros(n, np.int64),
             "error": np.zeros(n),
-            "steps": np.zeros(n, np.int64),
+            "steps": np.zeros(n),
             "fallen": np.zeros(n, np.bool_),
-            "frames": np.zeros((n, history, FRAME), np.float32),
+            "frames": np.zeros((n, history, SIZE), np.float32),
+        }
+        self._qpos, self._qvel = np.zeros((n, 19)), np.zeros((n, 18))
+        self._ready: dict[str, NDArray[Any]] = {
+            "command": np.zeros((n, 3)),
+            "phase": np.zeros(n),
+            "delay": np.zeros(n, np.int64),
+            "frames": np.zeros((n, 1, SIZE), np.float32),
         }
 
-    def begin(self, where: Indices, keys: Keys) -> None:
-        """Places robots anywhere, looking anywhere, nearly standing, with a command each."""
-        memory, draws = self.memory, uniform(keys, 38)
-        either_way = 2.0 * draws - 1.0
-        qpos = np.zeros((len(where), 19))
-        qpos[:, :2] = 2.0 * either_way[:, :2]
-        qpos[:, 2] = 0.29 + self._highest_near(qpos[:, :2])
-        # slopes and stairs run along x: who looks anywhere meets them upwards, downwards and across
-        qpos[:, 3:7] = yaw_quaternion(np.pi * either_way[:, 2])
-        qpos[:, 7:] = STANDING + 0.1 * either_way[:, 3:15]
-        qvel = 0.1 * either_way[:, 15:33]
-        self.sim.place(where, qpos, qvel)
-        memory["command"][where] = self._commands.of(draws[:, 33:36])
-        memory["phase"][where] = draws[:, 36]
-        memory["delay"][where] = self._targets.delays(draws[:, 37])
+    def prepare(self, where: Indices, keys: Keys) -> None:
+        """Robots anywhere, looking anywhere, nearly standing, with a command each."""
+        ready, start = self._ready, self._starts.of(keys)
+        start.qpos[:, 2] += self._highest_near(start.qpos[:, :2])
+        still, first = np.zeros((len(where), 12)), np.empty((len(where), SIZE))
+        look(start.qpos, start.qvel, start.command, still, start.phase).write(first)
+        self._qpos[where], self._qvel[where] = start.qpos, start.qvel
+        ready["command"][where], ready["phase"][where] = start.command, start.phase
+        ready["delay"][where] = self._targets.delays(start.latency)
+        ready["frames"][where, 0] = first * SCALE
+
+    def begin(self, where: Indices) -> None:
+        """Places the robots."""
+        memory = self.memory
+        self.sim.place(where, self._qpos[where], self._qvel[where])
+        for name, rows in self._ready.items():
+            memory[name][where] = rows[where]
         memory["queue"][where] = STANDING
-        for name in ("action", "before", "error", "steps", "fallen"):
+        for name in ("action", "error", "steps", "fallen"):
             memory[name][where] = 0
-        memory["frames"][where] = self._first_frames(where, qpos, qvel)[:, None]
 
     def control(self, action: Array) -> Array:
         """Joint targets, late by each world's latency."""
-        memory = self.memory
-        memory["before"], memory["action"] = memory["action"], memory["before"]
-        memory["action"][:] = action
-        self._targets.push(memory["queue"], STANDING + REACH * action)
-        return self._targets.controls(memory["queue"], memory["delay"])
+        return self._targets.controls(STANDING + REACH * action, self.memory["queue"], self.memory["delay"])
 
     def judge(self, action: Array) -> Judged:
         """Pays for the commanded velocity, less for how it was reached; a fall terminates."""
         memory, sim = self.memory, self.sim
         if not self._ground.even:
             sim.qpos[:, :2] = self._ground.carried_back(sim.qpos[:, :2])
-        memory["phase"][:] = fraction(memory["phase"] + self._gait.frequency * sim.dt)
-        moment = self._moment()
+        memory["phase"] += self._pace
+        memory["phase"] -= np.floor(memory["phase"])
+        moment = self._moment(action)
         off = planar_error(moment)
         reward, task = rewards(moment, off, self._gait, self._weights)
         memory["steps"] += 1
         memory["error"] += np.sqrt(off)
-        fallen = (moment.height < LOWEST) | (moment.gravity[:, 2] > -UPRIGHT)
+        fallen = (moment.height < LOWEST) | (moment.sight.gravity[:, 2] > -UPRIGHT)
         memory["fallen"][:] = fallen
-        frames = memory["frames"]
-        if frames.shape[1] > 1:
-            frames[:, 1:] = frames[:, :-1].copy()
-        _show(frames[:, 0], moment)
+        self._show(moment.sight)
         return Judged(reward * sim.dt, task * sim.dt, fallen)
 
-    def observe(self, where: Indices | slice = EVERYWHERE) -> Floats:
-        """(M, history x 50)."""
-        frames = self.memory["frames"][where]
-        return np.array(frames.reshape(len(frames), -1), np.float32)
+    def observe(self) -> Floats:
+        """(N, history x 50)."""
+        frames = self.memory["frames"]
+        return np.array(frames.reshape(len(frames), -1))
 
     def success(self) -> Flags:
         """(N,) no fall so far and a mean error below 0.2 m/s."""
@@ -168,38 +146,26 @@ class QuadrupedTask(LocomotionTask):
         forward = matrices(self.sim.qpos[:, 3:7])[:, :, 0]
         return np.asarray(np.arctan2(forward[:, 1], forward[:, 0]))
 
-    def _moment(self) -> Moment:
+    def _moment(self, action: Array) -> Moment:
         sim, memory = self.sim, self.memory
-        qpos, qvel, sensors = sim.qpos, sim.qvel, sim.sensors
-        turn, feet = matrices(qpos[:, 3:7]), sensors[:, self._foot_pos].reshape(-1, 4, 3)
+        qpos, sensors = sim.qpos, sim.sensors
+        jerk = action - memory["action"]
+        memory["action"] = action
+        sight = look(qpos, sim.qvel, memory["command"], action, memory["phase"])
+        feet = sensors[:, self._foot_pos].reshape(-1, 4, 3)
         height, clearance = qpos[:, 2], feet[:, :, 2]
         if not self._ground.even:
             height = height - self._ground.height(qpos[:, :2])
             clearance = clearance - self._ground.height(feet[:, :, :2].reshape(-1, 2)).reshape(-1, 4)
-        return Moment(
-            velocity=to_body(turn, qvel[:, :3]),
-            turning=qvel[:, 3:6],
-            gravity=gravity_in_body(turn),
-            height=height,
-            command=memory["command"],
-            joints=qpos[:, 7:] - STANDING,
-            joint_speed=qvel[:, 6:],
-            action=memory["action"],
-            action_before=memory["before"],
-            contact=sensors[:, self._touch] > 1.0,
-            clearance=clearance,
-            phase=memory["phase"],
-        )
+        return Moment(sight, jerk, height, clearance, sensors[:, self._touch] > 1.0)
 
-    def _first_frames(self, where: Indices, qpos: Array, qvel: Array) -> Array:
-        """(M, 50) of worlds ``where``, whose robots stand at their starts; the last action counts as zero."""
-        turn, angle = matrices(qpos[:, 3:7]), (2.0 * np.pi) * self.memory["phase"][where]
-        frame = np.zeros((len(where), FRAME))
-        frame[:, :3], frame[:, 3:6] = to_body(turn, qvel[:, :3]), qvel[:, 3:6]
-        frame[:, 6:9], frame[:, 9:12] = gravity_in_body(turn), self.memory["command"][where]
-        frame[:, 12:24], frame[:, 24:36] = qpos[:, 7:] - STANDING, qvel[:, 6:]
-        frame[:, 48], frame[:, 49] = np.sin(angle), np.cos(angle)
-        return frame * SCALE
+    def _show(self, sight: Sight) -> None:
+        """Puts a sight in front of the older ones."""
+        frames = self.memory["frames"]
+        if frames.shape[1] > 1:
+            frames[:, 1:] = frames[:, :-1].copy()
+        sight.write(frames[:, 0])
+        frames[:, 0] *= SCALE
 
     def _highest_near(self, xy: Array) -> Array:
         """(M,) the highest ground under a robot's length, so that nobody starts inside it."""
@@ -208,28 +174,3 @@ class QuadrupedTask(LocomotionTask):
         around = [(dx, dy) for dx in (-0.25, 0.0, 0.25) for dy in (-0.25, 0.0, 0.25)]
         heights: NDArray[np.float64] = np.stack([self._ground.height(xy + offset) for offset in around])
         return np.asarray(heights.max(axis=0))
-
-
-def _show(frame: Floats, now: Moment) -> None:
-    """Writes the observation (N, 50) of a moment."""
-    angle = (2.0 * np.pi) * now.phase[:, None]
-    parts = (
-        now.velocity,
-        now.turning,
-        now.gravity,
-        now.command,
-        now.joints,
-        now.joint_speed,
-        now.action,
-        np.sin(angle),
-        np.cos(angle),
-    )
-    np.concatenate(parts, axis=1, out=frame, casting="same_kind")
-    frame *= SCALE
-
-
-def _frame_names() -> tuple[str, ...]:
-    joints = [f"{leg}_{joint}" for leg in FEET for joint in ("abduction", "hip", "knee")]
-    axes = [f"{what}_{axis}" for what in ("velocity", "turning", "gravity", "command") for axis in "xyz"]
-    parts = [f"{what}_{joint}" for what in ("angle", "speed", "action") for joint in joints]
-    return (*axes, *parts, "clock_sine", "clock_cosine")

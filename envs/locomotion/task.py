@@ -43,8 +43,12 @@ class LocomotionTask(ABC):
         self.memory: dict[str, NDArray[Any]] = {}
 
     @abstractmethod
-    def begin(self, where: Indices, keys: Keys) -> None:
-        """Starts the episodes that ``keys`` (M,) name in worlds ``where`` (M,)."""
+    def prepare(self, where: Indices, keys: Keys) -> None:
+        """Draws how the next episodes of worlds ``where`` (M,) start: those that ``keys`` (M,) name."""
+
+    @abstractmethod
+    def begin(self, where: Indices) -> None:
+        """Starts the episodes that were prepared for worlds ``where`` (M,)."""
 
     @abstractmethod
     def control(self, action: Array) -> Array:
@@ -55,8 +59,8 @@ class LocomotionTask(ABC):
         """What the step that was just made is worth."""
 
     @abstractmethod
-    def observe(self, where: Indices | slice = EVERYWHERE) -> Floats:
-        """(M, S) float32 what worlds ``where`` show now, as an array of its own."""
+    def observe(self) -> Floats:
+        """(N, S) float32 what the worlds show now, as an array of its own."""
 
     def success(self) -> Flags:
         """(N,) whether the episodes, were they to end now, were successes; asked only with ``has_success_test``."""

@@ -213,10 +213,38 @@ def test_wrong_actions_are_told() -> None:
         world.step(np.zeros((1, 12), np.float32))
     with pytest.raises(ValueError, match="finite"):
         world.step(np.full((2, 12), np.nan, np.float32))
+    with pytest.raises(ValueError, match="finite"):
+        world.step(np.full((2, 12), -np.inf, np.float32))
     with pytest.raises(UserError, match="no scripted expert"):
         world.expert_action()
     with pytest.raises(UserError, match="view"):
         world.keep_final(["rear"])
+
+
+def test_huge_actions_are_clipped() -> None:
+    huge, full = make_world(num_worlds=2, threads=1), make_world(num_worlds=2, threads=1)
+    huge.reset(0)
+    full.reset(0)
+    np.testing.assert_array_equal(
+        huge.step(np.full((2, 12), 3e38, np.float32)).after.state,
+        full.step(np.ones((2, 12), np.float32)).after.state,
+    )
+
+
+def test_starts_do_not_depend_on_who_ended_before_or_on_a_restore() -> None:
+    """They are drawn ahead, for many worlds at once, but follow from seed, world and episode alone."""
+    one, other = make_world(num_worlds=4, threads=1), make_world(num_worlds=4, threads=1)
+    one.reset(1)
+    other.reset(1)
+    first, everyone = np.arange(4) == 0, np.ones(4, np.bool_)
+    for where in (first, everyone, everyone):
+        one.end(where)
+    other.end(everyone)
+    other.restore(other.snapshot())
+    other.end(everyone)
+    np.testing.assert_array_equal(one.sim.state[1:], other.sim.state[1:])
+    other.end(first)
+    np.testing.assert_array_equal(one.sim.state, other.sim.state)
 
 
 def test_pictures_are_lazy_and_an_episodes_last_one_is_not_the_next_ones_first() -> None:

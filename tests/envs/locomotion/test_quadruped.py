@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import mujoco
@@ -15,7 +14,8 @@ from robo_reward.envs.locomotion.actuation import DelayedTargets
 from robo_reward.envs.locomotion.make_quadruped import make_world
 from robo_reward.envs.locomotion.quadruped_model import STANDING, Randomisation, build_model, build_variants
 from robo_reward.envs.locomotion.quadruped_reward import HEIGHT, Gait, Moment, RewardWeights, planar_error, rewards
-from robo_reward.envs.locomotion.quadruped_task import REACH, _show
+from robo_reward.envs.locomotion.quadruped_sight import SCALE, Sight
+from robo_reward.envs.locomotion.quadruped_task import REACH
 from robo_reward.envs.locomotion.rotations import crossed, gravity_in_body, matrices, to_body, yaw_quaternion
 from robo_reward.envs.locomotion.terrain import KINDS, Ground, Kind, Terrain
 from robo_reward.errors import UserError
@@ -89,7 +89,9 @@ def test_the_first_observation_is_that_of_any_other_moment() -> None:
     world = make_world(num_worlds=9, threads=1, sideways=(-0.2, 0.2))
     first = world.reset(3).state
     frame = np.zeros((9, 50), np.float32)
-    _show(frame, world.task._moment())  # type: ignore[attr-defined]
+    sight = world.task._moment(np.zeros((9, 12))).sight  # type: ignore[attr-defined]
+    sight.write(frame)
+    frame *= SCALE
     np.testing.assert_allclose(first, frame, atol=1e-6)
 
 
@@ -118,21 +120,25 @@ def moment(**changes: Any) -> Moment:
     swing = gait.stance + (1 - gait.stance) / 2
     legs = gait.legs(np.array([swing]))
     up = np.where(legs < gait.stance, 0.02, 0.02 + gait.lift)
-    right = Moment(
+    sight = Sight(
         velocity=np.array([[0.5, 0.0, 0.0]]),
         turning=np.zeros((1, 3)),
         gravity=np.array([[0.0, 0.0, -1.0]]),
-        height=np.array([HEIGHT]),
         command=np.array([[0.5, 0.0, 0.0]]),
         joints=np.zeros((1, 12)),
         joint_speed=np.zeros((1, 12)),
         action=np.zeros((1, 12)),
-        action_before=np.zeros((1, 12)),
-        contact=legs < gait.stance,
-        clearance=up,
         phase=np.array([swing]),
     )
-    return replace(right, **changes)
+    right = {
+        "jerk": np.zeros((1, 12)),
+        "height": np.array([HEIGHT]),
+        "clearance": up,
+        "contact": legs < gait.stance,
+    }
+    sensed = {name: value for name, value in changes.items() if name in Sight._fields}
+    others = {name: value for name, value in changes.items() if name not in sensed}
+    return Moment(sight._replace(**sensed), **(right | others))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +151,7 @@ def moment(**changes: Any) -> Moment:
         ({"clearance": np.full((1, 4), 0.02)}, 2.0, 2.0),
         ({"height": np.array([HEIGHT - 0.1])}, 2.3, 2.0),
         ({"velocity": np.array([[0.5, 0, 0.5]])}, 2.25, 2.0),
-        ({"action": np.ones((1, 12))}, 2.5 - 0.24, 2.0),
+        ({"jerk": np.ones((1, 12))}, 2.5 - 0.24, 2.0),
         ({"joint_speed": np.full((1, 12), 1000.0)}, 0.0, 2.0),
     ],
 )
@@ -176,8 +182,8 @@ def test_latency_delivers_each_target_so_many_steps_late(delay: int, skip: int) 
     queue = np.full((1, targets.depth, 1), -1.0)
     arrived: list[float] = []
     for decision in range(20):
-        targets.push(queue, np.full((1, 1), float(decision)))
-        arrived += targets.controls(queue, np.array([delay]))[0, :, 0].tolist()
+        target = np.full((1, 1), float(decision))
+        arrived += targets.controls(target, queue, np.array([delay]))[0, :, 0].tolist()
     sent = np.repeat(np.arange(20.0), skip)
     np.testing.assert_array_equal(arrived[delay:], sent[: len(sent) - delay])
     assert all(value == -1.0 for value in arrived[:delay])
