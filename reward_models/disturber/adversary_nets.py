@@ -47,8 +47,8 @@ class AdversaryNets(nn.Module):
     def __init__(self, states: int, forces: int, layers: Sequence[int], initial_std: float) -> None:
         super().__init__()
         self.scale = RunningScale(states)
-        self.actor = _mlp(states, layers, forces)
-        self.critic = _mlp(states, layers, 2)
+        self.actor = mlp(states, layers, forces)
+        self.critic = mlp(states, layers, 2)
         last = self.actor[-1]
         assert isinstance(last, nn.Linear)
         with torch.no_grad():
@@ -66,7 +66,8 @@ class AdversaryNets(nn.Module):
         return found
 
 
-def _mlp(inputs: int, layers: Sequence[int], outputs: int) -> nn.Sequential:
+def mlp(inputs: int, layers: Sequence[int], outputs: int) -> nn.Sequential:
+    """ELU between the layers, nothing after the last."""
     parts: list[nn.Module] = []
     for size in layers:
         parts += [nn.Linear(inputs, size), nn.ELU()]

@@ -21,6 +21,8 @@ class Experience:
     """Forces before they were squashed."""
     log_prob: list[Floats] = field(default_factory=list)
     after: list[Floats] = field(default_factory=list)
+    paid: list[Array] = field(default_factory=list)
+    """What the policy was paid, as shares of the cost's bound."""
     cost: list[Array] = field(default_factory=list)
     force: list[Array] = field(default_factory=list)
     """Magnitudes as shares of the limit."""

@@ -19,6 +19,8 @@ Reconstructed here:
   learned in the worlds that nobody pushes.
 - lambda's step uses the condition itself, mean(eta f - c), over what was collected: under a good critic the mean of
   C + gamma V(s') - V(s) is 0 whatever the cost, and would let lambda fall for ever.
+- Worlds that nobody pushes (``unpushed``) have a critic of their own, and their advantages a spread of their own
+  (``calm_critic.py``, ``policy_turn.py``).
 - Falls cost the full bound for 1 / (1 - gamma) further steps (``task_cost.py``).
 """
 
@@ -39,11 +41,13 @@ from robo_reward.pushes.forces import names_of, turned
 from robo_reward.reward_models.disturber.adversary_nets import AdversaryNets
 from robo_reward.reward_models.disturber.adversary_update import Batch, UpdateSettings, update
 from robo_reward.reward_models.disturber.ball_gaussian import squash
+from robo_reward.reward_models.disturber.calm_critic import CalmCritic
 from robo_reward.reward_models.disturber.curriculum import Curriculum
 from robo_reward.reward_models.disturber.experience import Experience, advantages
 from robo_reward.reward_models.disturber.force_space import ForceSpace, force_space, pushed_worlds
 from robo_reward.reward_models.disturber.multiplier import DualSettings, Multiplier
 from robo_reward.reward_models.disturber.nan_watch import NanWatch
+from robo_reward.reward_models.disturber.policy_turn import apart, towards
 from robo_reward.reward_models.disturber.task_cost import TaskCost
 from robo_reward.runs.checkpoint import save_state
 from robo_reward.seeding import derive_seed
@@ -109,15 +113,12 @@ class LearnedDisturber:
             self.nets = AdversaryNets(
                 world.state_size, self.space.size, self._settings.layers, self._settings.initial_std
             )
+            self.calm = CalmCritic(world.state_size)
         self._optimizer = torch.optim.Adam(self.nets.parameters(), self._settings.learning_rate)
 
     def check_discount(self, gamma: float) -> None:
         """UserError for a ``gamma`` that would scale all costs to 0."""
-        if not 0.0 <= gamma < 1.0:
-            raise UserError(
-                f"learner.gamma={gamma} must be 0 or more and below 1 with an adversary that learns: its costs are "
-                "scaled by 1 - gamma. Set learner.gamma=0.99, or use hook=random_pushes or hook=none"
-            )
+        self.cost.check_discount(gamma)
 
     def begin(self, seed: int) -> None:
         """Drops what was collected; draws follow from ``seed``."""
@@ -159,6 +160,7 @@ class LearnedDisturber:
         for name, value in self._pending.items():
             getattr(seen, name).append(value)
         seen.after.append(step.transition.after.state)
+        seen.paid.append(np.asarray(step.reward, np.float64) / self.cost.bound)
         seen.cost.append(cost)
         seen.terminated.append(step.transition.terminated)
         seen.done.append(step.transition.done | broken)
@@ -166,27 +168,22 @@ class LearnedDisturber:
         self._watch.check()
 
     def on_rollout(self, advantage: NDArray[np.float32], gamma: float) -> Mapping[str, float]:
-        """Updates the critic, the forces and lambda, and turns the policy's advantages towards the constraint.
-
-        Raises:
-            UserError: ``gamma`` is not below 1.
-        """
+        """Updates critics, forces and lambda, and turns the policy's advantages; UserError for a ``gamma`` of 1."""
         self.check_discount(gamma)
         if len(self._seen) != len(advantage):
             raise ValueError(f"the disturber saw {len(self._seen)} steps, the learner {len(advantage)}")
         pushed = self._pushed(advantage.shape[1])
-        self._seen = self._seen.of(pushed)
+        calm, self._seen = self._seen.of(~pushed), self._seen.of(pushed)
         active = float(np.max(self._seen.force)) > 0.0
         terminated, done = np.asarray(self._seen.terminated), np.asarray(self._seen.done)
-        fall = 1.0 / (1.0 - gamma) if self.cost.fall_steps is None else self.cost.fall_steps
-        cost = np.asarray(self._seen.cost) + fall * terminated
-        force = np.asarray(self._seen.force)
+        cost, force = self.cost.with_falls(self._seen.cost, terminated, gamma), np.asarray(self._seen.force)
         gains = self._advantages(cost, force, terminated, done, gamma)
         slack = self._slack(cost, force)
+        walked = self._calm_part(calm, advantage, pushed, active, gamma)
         if active and self.constraint == "ratio" and self.multiplier.value > 0.0:
             towards(advantage, gains[..., 0], self.multiplier.value, pushed)
         self._learn(gains, active, gamma)
-        metrics = self._metrics(cost, force, terminated, slack)
+        metrics = self._metrics(cost, force, terminated, slack) | walked
         if active:
             self.multiplier.step(slack)
             under, size = force > 0.0, advantage.size
@@ -199,6 +196,7 @@ class LearnedDisturber:
         return {
             "nets": dict(self.nets.state_dict()),
             "optimizer": self._optimizer.state_dict(),
+            "calm": self.calm.dump(),
             "multiplier": self.multiplier.value,
             "steps": self.steps,
             "nan_resets": self._watch.count,
@@ -209,6 +207,7 @@ class LearnedDisturber:
         """Takes back what ``dump`` gave."""
         self.nets.load_state_dict(state["nets"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self.calm.restore(state["calm"])
         self.multiplier.value, self.steps = float(state["multiplier"]), int(state["steps"])
         self._watch.resume(int(state.get("nan_resets", 0)))
         self.cost.above = int(state.get("above_bound", 0))
@@ -246,6 +245,17 @@ class LearnedDisturber:
         ]
         self._now = now
         return np.stack(found, axis=-1)
+
+    def _calm_part(
+        self, seen: Experience, advantage: NDArray[np.float32], pushed: NDArray[np.bool_], active: bool, gamma: float
+    ) -> dict[str, float]:
+        """Teaches the unpushed worlds' critic, puts its advantages in place and tells what was paid there per step."""
+        if pushed.all():
+            return {}
+        found = self.calm.gains(seen, gamma, self._settings.gae_lambda, self._generator)
+        if active:
+            apart(advantage, found, pushed)
+        return {"unpushed_reward": float(np.mean(seen.paid)) * self.cost.bound}
 
     def _slack(self, cost: Any, force: Any) -> float:
         """>= 0 where the constraint holds."""
@@ -286,15 +296,3 @@ class LearnedDisturber:
             "std": float(self.nets.log_std.detach().exp().mean()),
             "above_bound": float(self.cost.above),
         }
-
-
-def towards(
-    advantage: NDArray[np.float32], cost: NDArray[np.float64], weight: float, pushed: NDArray[np.bool_]
-) -> None:
-    """Rewrites the policy's advantages (T, N) in place: each part by its own spread, 1 to ``weight`` where pushed.
-
-    ``cost`` (T, P) is that of the P worlds that are ``pushed`` (N,). All worlds keep one spread, whatever the weight.
-    """
-    spread, worst = float(advantage.std()) + 1e-8, float(cost.std()) + 1e-8
-    advantage[:] = (advantage - advantage.mean()) / spread
-    advantage[:, pushed] = (advantage[:, pushed] - weight * cost / worst) / (1.0 + weight)

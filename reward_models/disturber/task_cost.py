@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,19 @@ class TaskCost:
                 "set hook.reward_bound"
             )
         self.bound, self._blow_ups = float(bound), BlowUps(world)
+
+    def check_discount(self, gamma: float) -> None:
+        """UserError for a ``gamma`` that would scale all costs to 0."""
+        if not 0.0 <= gamma < 1.0:
+            raise UserError(
+                f"learner.gamma={gamma} must be 0 or more and below 1 with an adversary that learns: its costs are "
+                "scaled by 1 - gamma. Set learner.gamma=0.99, or use hook=random_pushes or hook=none"
+            )
+
+    def with_falls(self, cost: Sequence[Array], terminated: Flags, gamma: float) -> Array:
+        """(T, N) costs (N,) of T steps, with what the falls among them, ``terminated`` (T, N), cost."""
+        fall = 1.0 / (1.0 - gamma) if self.fall_steps is None else self.fall_steps
+        return np.asarray(cost) + fall * terminated
 
     def of(self, step: Step) -> tuple[Array, Flags]:
         """(N,) cost without falls, and (N,) True where the simulation blew up."""

@@ -8,8 +8,8 @@ import pytest
 from robo_reward.errors import UserError
 from robo_reward.reward_models.disturber.curriculum import Curriculum
 from robo_reward.reward_models.disturber.experience import advantages
-from robo_reward.reward_models.disturber.learned_disturber import towards
 from robo_reward.reward_models.disturber.multiplier import DualSettings, Multiplier
+from robo_reward.reward_models.disturber.policy_turn import apart, towards
 
 
 def test_generalised_advantages_by_hand() -> None:
@@ -25,9 +25,15 @@ def test_the_policy_is_turned_by_lambda_times_the_cost() -> None:
     towards(advantage, cost, 3.0, np.array([True, True]))
     # spreads 1 and 2; 1 + 3 parts
     assert advantage == pytest.approx(np.array([[(1.0 - 3.0) / 4.0, (-1.0 - 9.0) / 4.0]]), abs=1e-5)
-    advantage, cost = np.array([[1.0, -1.0], [1.0, -1.0]], np.float32), np.array([[2.0], [6.0]])
+    advantage, cost = np.array([[7.0, 1.0], [9.0, -1.0]], np.float32), np.array([[2.0], [6.0]])
     towards(advantage, cost, 3.0, np.array([False, True]))
-    assert advantage == pytest.approx(np.array([[1.0, (-1.0 - 3.0) / 4.0], [1.0, (-1.0 - 9.0) / 4.0]]), abs=1e-5)
+    assert advantage == pytest.approx(np.array([[7.0, (1.0 - 3.0) / 4.0], [9.0, (-1.0 - 9.0) / 4.0]]), abs=1e-5)
+
+
+def test_pushed_and_unpushed_worlds_have_a_mean_and_a_spread_of_their_own() -> None:
+    advantage, calm = np.array([[5.0, 100.0], [5.0, 300.0]], np.float32), np.array([[0.02], [0.04]])
+    apart(advantage, calm, np.array([False, True]))
+    assert advantage == pytest.approx(np.array([[-1.0, -1.0], [1.0, 1.0]]), abs=1e-4)
 
 
 def test_lambda_grows_where_the_constraint_is_broken() -> None:
