@@ -1,6 +1,6 @@
 """Does an adversary under the H-infinity constraint make a quadruped harder to push over than its rivals do?
 
-Run: python benchmarks/h_infinity.py [CONDITION ...] [SEED ...] [steps=1_600_000] [limit=90]. All conditions and seeds
+Run: python benchmarks/h_infinity.py [CONDITION ...] [SEED ...] [steps=2_400_000] [limit=60]. All conditions and seeds
 go on from the first policy of ``benchmarks/quadruped.py``, which was never pushed, for as many further environment
 steps with the same learner, body, bound of the force, curriculum and share of worlds that nobody pushes; what differs
 is who pushes. Then ``robo-reward evaluate disturbance=sweep`` measures each policy: F50 is the force at which half of
@@ -26,14 +26,13 @@ from cells import Row, run_cells, run_folder, train, write_result
 
 CLAIM = "h_infinity"
 SEEDS = (130, 131, 132)
-STEPS = 1_600_000
-LIMIT = 90.0
-"""Newtons, 1.5 times the force of the F50 that is aimed at: what training never shows, no policy learns to bear."""
+STEPS = 2_400_000
+LIMIT = 60.0
+"""Newtons. Adversaries come to it half-way; at 90 N they were still waiting for fewer falls when training ended."""
 SHARED = ["bodies=[trunk]", "vertical=false", "curriculum.first=0.2", "curriculum.falls=0.005", "unpushed=0.25"]
 """While more than one robot falls in 4 pushed seconds the bound waits."""
 CONDITIONS: dict[str, list[str]] = {
-    "h_infinity": ["hook=disturber", "hook.eta=2"],
-    "strict": ["hook=disturber", "hook.eta=0.5"],
+    "h_infinity": ["hook=disturber"],
     "random_pushes": ["hook=random_pushes"],
     "plain": ["hook=none"],
     "force_bounded": ["hook=force_bounded"],

@@ -70,7 +70,7 @@ class LearnedDisturber:
         dual: DualSettings | None = None,
         bodies: str | Sequence[str] | None = None,
         constraint: Constraint = "ratio",
-        eta: float = 2.0,
+        eta: float = 1.0,
         mean_force: float = 0.5,
         vertical: bool = True,
         lever: float = 0.0,
