@@ -62,9 +62,14 @@ class AnchoredPolicy:
         for state, acted in zip(demonstration.state[:-1], demonstration.action, strict=True):
             seen, proposed = self.features(state[None])
             features.append(seen)
-            corrections.append(np.clip((acted - proposed) / self.scale, -1, 1))
+            corrections.append(self.correction(acted, proposed))
         self.prior.reset(np.ones(1, bool))
         return np.concatenate(features), np.concatenate(corrections).astype(np.float32)
+
+    def correction(self, acted: Floats, proposed: Floats) -> Floats:
+        """What comes nearest to the correction that would have made ``acted`` of ``proposed``, in [-1, 1]."""
+        # at a scale of 0 nothing can be corrected: what was asked for is its direction
+        return np.clip((acted - proposed) / max(self.scale, 1e-6), -1, 1)
 
     @torch.no_grad()
     def act(self, observation: Observation) -> Floats:

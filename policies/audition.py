@@ -46,3 +46,11 @@ class Audition:
     def winner(self) -> str:
         """The best candidate; the first named among equals."""
         return max(self.candidates, key=self.score)
+
+
+def chance_better(first: Sequence[bool], second: Sequence[bool], draws: int = 20_000) -> float:
+    """The posterior chance that the first success rate is above the second, under uniform priors."""
+    rng = np.random.default_rng(0)
+    ones = rng.beta(sum(first) + 1, len(first) - sum(first) + 1, draws)
+    others = rng.beta(sum(second) + 1, len(second) - sum(second) + 1, draws)
+    return float((ones > others).mean())

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Floats, LearnedRewardModel, Policy
 from robo_reward.errors import UserError
 from robo_reward.policies.anchored_policy import AnchoredPolicy, Mode
-from robo_reward.policies.audition import Audition
+from robo_reward.policies.audition import Audition, chance_better
 from robo_reward.policies.cloning import Clone
 from robo_reward.policies.episode_buffer import EpisodeBuffer, add_episode, mix
 from robo_reward.policies.priors import checked_names, make_priors
@@ -54,6 +55,12 @@ class RlpdLearner:
         capacity: int = 100_000,
         sac: SacSettings | None = None,
     ) -> None:
+        each = {"refit_every": refit_every, "evaluate_every": evaluate_every, "checkpoint_every": checkpoint_every}
+        counts = {"audition": audition, "updates_per_step": updates_per_step, "trial": trial}
+        check_numbers("learner=rlpd", least=1, whole=True, batch=batch, capacity=capacity, **each)
+        check_numbers("learner=rlpd", least=0, whole=True, offset_rollouts=offset_rollouts, **counts)
+        check_numbers("learner=rlpd", least=0, most=1, confidence=confidence, demonstration_share=demonstration_share)
+        check_numbers("learner=rlpd", least=0, most=2, scale=scale)
         self._prior_names, self._audition, self._scale = checked_names(priors), audition, scale
         self._batch, self._share, self._updates_per_step = batch, demonstration_share, updates_per_step
         self._offset_rollouts, self._trial, self._confidence = offset_rollouts, trial, confidence
@@ -253,7 +260,7 @@ class RlpdLearner:
         learned = [p.judged >= 0.5 for p in judged if p.kind == "trial"]
         anchor = [p.judged >= 0.5 for p in judged if p.kind == f"prior:{training.prior}"]
         trained = training.policy.agent.updates > 0
-        keep = trained and (not learned or not anchor or _chance_better(anchor, learned) < self._confidence)
+        keep = trained and (not learned or not anchor or chance_better(anchor, learned) < self._confidence)
         training.policy.start("average" if keep else "prior", derive_rng(session.seed, "final"))
         session.notes |= {
             "prior": training.prior,
@@ -290,11 +297,3 @@ class RlpdLearner:
         for played in later:
             self._store(session, training, played)
             training.played.append(played)
-
-
-def _chance_better(learned: Sequence[bool], anchor: Sequence[bool], draws: int = 20_000) -> float:
-    """The posterior chance that the first success rate is above the second, under uniform priors."""
-    rng = np.random.default_rng(0)
-    first = rng.beta(sum(learned) + 1, len(learned) - sum(learned) + 1, draws)
-    second = rng.beta(sum(anchor) + 1, len(anchor) - sum(anchor) + 1, draws)
-    return float((first > second).mean())

@@ -14,28 +14,18 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 
-from robo_reward.errors import UserError, unknown_name
+from robo_reward.errors import UserError
 from robo_reward.policies.sb3_buffers import DeferredReplayBuffer, DeferredRolloutBuffer
 from robo_reward.policies.sb3_disturbed import Disturbed
 from robo_reward.policies.sb3_pace import Staggered, SteadyRate
 from robo_reward.policies.sb3_policy import Algorithm, Sb3Network, Sb3Policy, start_from
+from robo_reward.policies.sb3_settings import check_rollout, check_settings
 from robo_reward.policies.sb3_state import dump_algorithm, restore_algorithm
 from robo_reward.policies.sb3_watch import EpisodeBook, SessionWriter, Watch
 from robo_reward.rewarded_env import Pricing, RewardedEnv
 from robo_reward.seeding import derive_seed, seed_everything
 from robo_reward.session import Session
 
-SETTINGS: dict[Algorithm, tuple[str, ...]] = {
-    "ppo": (
-        "learning_rate", "n_steps", "batch_size", "n_epochs", "gamma", "gae_lambda", "clip_range", "clip_range_vf",
-        "normalize_advantage", "ent_coef", "vf_coef", "max_grad_norm", "use_sde", "sde_sample_freq", "target_kl",
-    ),
-    "sac": (
-        "learning_rate", "buffer_size", "learning_starts", "batch_size", "tau", "gamma", "train_freq", "gradient_steps",
-        "ent_coef", "target_update_interval", "target_entropy", "use_sde", "sde_sample_freq", "use_sde_at_warmup",
-    ),
-}  # fmt: skip
-"""The arguments of SB3's constructors that the learner's yaml may set; the run decides the others."""
 LOG_EVERY = 1000
 """Environment steps between two rows of SAC's metrics; PPO writes one per iteration."""
 
@@ -57,7 +47,8 @@ class Sb3Learner:
     fixed length). After each one the policy is evaluated, a checkpoint is written, the worlds start anew and every
     generator is reseeded: so a resumed run goes the way of the unbroken one. ``pricing``: see ``RewardedEnv``.
     ``remember``: how many of the last episodes are kept for the report, with the frames that the reward reads.
-    ``initial_std``: what an untrained PPO policy's actions vary by. ``settings``: SB3's own arguments (``SETTINGS``).
+    ``initial_std``: what an untrained PPO policy's actions vary by. ``settings``: SB3's own arguments, see
+    ``sb3_settings.py``.
     ``start``: the folder of a train run whose policy this one goes on from. ``stagger`` and ``desired_kl``: see
     ``sb3_pace.py``, for PPO only.
     """
@@ -90,9 +81,7 @@ class Sb3Learner:
             raise UserError(f"learner.stagger and learner.desired_kl are settings of learner=ppo, not of {algorithm}")
         self._stagger, self._desired_kl = stagger, desired_kl
         self.takes_disturber = algorithm == "ppo"
-        for name in settings:
-            if name not in SETTINGS[algorithm]:
-                raise unknown_name(f"setting of learner={algorithm}", name, SETTINGS[algorithm])
+        check_settings(algorithm, settings)
         if checkpoint_every < 1 or remember < 1:
             raise UserError(
                 f"learner.checkpoint_every={checkpoint_every} and learner.remember={remember} must be 1 or more"
@@ -158,6 +147,7 @@ class Sb3Learner:
             more["policy_kwargs"]["log_std_init"] = math.log(self._initial_std)
             if deferred:
                 more |= {"rollout_buffer_class": DeferredRolloutBuffer, "rollout_buffer_kwargs": deferred}
+            check_rollout(self._settings, env.num_envs)
             return PPO("MlpPolicy", env, **more)
         if deferred:
             more |= {"replay_buffer_class": DeferredReplayBuffer, "replay_buffer_kwargs": deferred}

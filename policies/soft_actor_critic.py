@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from robo_reward.bounds import check_numbers, check_positive
 from robo_reward.networks import EnsembleMlp
 from robo_reward.policies.actor import Actor
 
@@ -45,6 +46,18 @@ class SacSettings:
     width: int = 128
     average_rate: float = 0.003
     anchor: float = 3.0
+
+    def __post_init__(self) -> None:
+        """UserError for numbers out of range."""
+        owner = "learner.sac"
+        check_numbers(owner, least=1, whole=True, critics=self.critics, width=self.width)
+        check_numbers(owner, least=0, most=1, gamma=self.gamma)
+        check_numbers(owner, least=0, anchor=self.anchor)
+        check_numbers(owner, target_entropy_per_action=self.target_entropy_per_action)
+        check_positive(owner, learning_rate=self.learning_rate, start_temperature=self.start_temperature)
+        for name in ("target_rate", "average_rate"):
+            check_positive(owner, **{name: getattr(self, name)})
+            check_numbers(owner, most=1, **{name: getattr(self, name)})
 
 
 class SoftActorCritic:

@@ -240,7 +240,7 @@ class HilSerl:
             self._features[episode] = self.sight.features(episode.trace.frames, episode.trace.state)
         seen = self._features[episode][part.start : part.stop + 1]
         proposed = self.sight.propose(seen)[0]
-        correction = np.clip((self._action(episode)[part] - proposed[:-1]) / max(self._scale, 1e-6), -1, 1)
+        correction = self.policy.inner.correction(self._action(episode)[part], proposed[:-1])
         features = np.concatenate([seen, proposed], 1)
         ended = self._stack.prices_ends and part.stop == len(episode.trace)  # else time was up: the value goes on
         buffer.add(features, correction.astype(np.float32), self._price(episode)[part], ended)

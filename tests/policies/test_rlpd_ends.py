@@ -11,9 +11,11 @@ import torch
 
 from robo_reward.errors import UserError
 from robo_reward.line_world import LineReward
+from robo_reward.policies.anchored_policy import AnchoredPolicy
 from robo_reward.policies.episode_buffer import EpisodeBuffer
 from robo_reward.policies.rlpd import RlpdLearner
 from robo_reward.policies.rlpd_state import Played
+from robo_reward.policies.soft_actor_critic import SacSettings, SoftActorCritic
 from robo_reward.reward_models.transforms.gated import OutcomeGate
 from robo_reward.reward_models.transforms.level import Level
 from robo_reward.reward_models.transforms.min_form import MinForm
@@ -66,3 +68,33 @@ def test_a_chain_that_prices_whole_episodes_says_so(transform: Any, whole: bool)
 def test_unknown_priors_are_refused_before_anything_is_stepped(names: tuple[str, ...], told: str) -> None:
     with pytest.raises(UserError, match=told):
         RlpdLearner(priors=names)
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"batch": 0}, "batch=0 must be a whole number of 1 or more"),
+        ({"refit_every": 0}, "refit_every=0 must be a whole number of 1 or more"),
+        ({"trial": -1}, "trial=-1 must be a whole number of 0 or more"),
+        ({"confidence": 1.5}, "confidence=1.5 must be a finite number of 0 or more and of 1 or less"),
+        ({"scale": float("nan")}, "scale=nan must be a finite number"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(setting: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=f"^learner=rlpd: {told}"):
+        RlpdLearner(**setting)
+
+
+@pytest.mark.parametrize("setting", [{"gamma": 1.5}, {"learning_rate": 0.0}, {"target_rate": 0}, {"critics": 0}])
+def test_numbers_of_sac_out_of_range_are_refused(setting: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=rf"^learner\.sac: {next(iter(setting))}="):
+        SacSettings(**setting)
+
+
+@pytest.mark.parametrize(("scale", "told"), [(0.4, 0.5), (0.1, 1.0), (0.0, 1.0)])
+def test_what_a_correction_would_have_been(scale: float, told: float) -> None:
+    agent = SoftActorCritic(3, 1, SacSettings(width=4), timid=True)
+    policy = AnchoredPolicy(None, agent, scale, 0, np.random.default_rng(0))  # type: ignore[arg-type]
+    acted = np.array([[0.2], [0.0], [-0.2]], np.float32)
+    found = policy.correction(acted, np.zeros((3, 1), np.float32))
+    assert np.allclose(found, [[told], [0.0], [-told]])

@@ -281,6 +281,33 @@ def test_wrong_settings_name_the_nearest() -> None:
         Sb3Learner(checkpoint_every=0)
 
 
+@pytest.mark.parametrize(
+    ("algorithm", "setting", "told"),
+    [
+        ("ppo", {"batch_size": 1}, "batch_size=1 must be a whole number of 2 or more"),
+        ("ppo", {"n_epochs": 0}, "n_epochs=0 must be a whole number of 1 or more"),
+        ("ppo", {"gamma": 1.1}, "gamma=1.1 must be a finite number of 0 or more and of 1 or less"),
+        ("ppo", {"target_kl": 0.0}, "target_kl=0.0 must be above 0"),
+        ("ppo", {"learning_rate": float("nan")}, "learning_rate=nan must be a finite number"),
+        ("sac", {"tau": 0}, "tau=0 must be above 0"),
+        ("sac", {"ent_coef": -0.1}, "ent_coef=-0.1 must be a finite number of 0 or more"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(algorithm: Any, setting: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=f"^learner={algorithm}: {told}"):
+        Sb3Learner(algorithm, **setting)
+
+
+def test_what_stable_baselines_reads_itself_is_left_to_it() -> None:
+    Sb3Learner("ppo", target_kl=None, clip_range_vf=None)
+    Sb3Learner("sac", ent_coef="auto", target_entropy="auto", gradient_steps=-1)
+
+
+def test_an_iteration_needs_two_steps(tmp_path: Path) -> None:
+    with session(tmp_path, level(), steps=20) as run, pytest.raises(UserError, match="one step an iteration"):
+        Sb3Learner(n_steps=1).learn(run)
+
+
 @pytest.mark.parametrize("algorithm", ["ppo", "sac"])
 def test_policies_keep_to_the_contract(tmp_path: Path, algorithm: Any) -> None:
     network = Sb3Network(algorithm, (8, 8), "elu")
