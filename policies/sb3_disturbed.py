@@ -5,6 +5,7 @@ from __future__ import annotations
 from stable_baselines3 import PPO
 from stable_baselines3.common.callbacks import BaseCallback
 
+from robo_reward.pushes.collected import Collected
 from robo_reward.pushes.forces import Disturber
 
 
@@ -20,6 +21,8 @@ class Disturbed(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         assert isinstance(self.model, PPO)
-        metrics = self._disturber.on_rollout(self.model.rollout_buffer.advantages, self.model.gamma)
+        collected = self.model.rollout_buffer
+        rollout = Collected(collected.advantages, collected.returns, self.model.gamma, self.model.gae_lambda)
+        metrics = self._disturber.on_rollout(rollout)
         for name, value in metrics.items():
             self.logger.record(f"disturber/{name}", value)

@@ -142,7 +142,9 @@ class BatchedWorld:
 
     def end(self, where: Flags) -> Observation:
         """Ends the episodes of worlds ``where`` (N,): their verdicts are sealed, the next ones begin."""
-        ended = np.flatnonzero(where)
+        now, ended = self.observe(), np.flatnonzero(where)
+        if not len(ended):
+            return now
         self._seal(ended)
         self._begin(ended)
         return self._moved_on(self.task.observe())

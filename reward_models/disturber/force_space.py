@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,4 +62,10 @@ def pushed_worlds(world: World, unpushed: float) -> NDArray[np.bool_]:
     left = round(unpushed * world.num_worlds)
     if left == world.num_worlds:
         raise UserError(f"hook.unpushed={unpushed} leaves none of {left} worlds to push: lower it, or use more worlds")
+    if unpushed > 0.0 and left == 0:
+        needed = math.floor(0.5 / unpushed) + 1
+        raise UserError(
+            f"hook.unpushed={unpushed} of env.num_worlds={world.num_worlds} is no world: set env.num_worlds={needed} "
+            "or more, or hook.unpushed=0"
+        )
     return np.arange(world.num_worlds) >= left

@@ -14,9 +14,9 @@ Reconstructed here:
 - The disturber maximises E sum gamma^t (c - eta f) with PPO; its advantage is A_cost - eta A_force from its critic's
   two heads. The overall value stays the learner's own critic.
 - The policy's part: the gradient of lambda L_Hinf = lambda E[eta f - ratio A_cost] enters through PPO's advantages,
-  (A / std(A) - lambda A_cost / std(A_cost)) / (1 + lambda), and so also under PPO's clip; A_cost is generalised, not
-  one step. The division (Ray et al. 2019, "Benchmarking safe exploration") keeps a large lambda from drowning what is
-  learned in the worlds that nobody pushes.
+  (A / std(A) - lambda A_cost / std(A_cost)) / (1 + lambda), both less their means, and so also under PPO's clip; A_cost
+  is generalised, not one step. The division (Ray et al. 2019, "Benchmarking safe exploration") keeps a large lambda
+  from drowning what is learned in the worlds that nobody pushes.
 - lambda's step uses the condition itself, mean(eta f - c), over what was collected: under a good critic the mean of
   C + gamma V(s') - V(s) is 0 whatever the cost, and would let lambda fall for ever.
 - Worlds that nobody pushes (``unpushed``) have a critic of their own, and their advantages a spread of their own
@@ -37,6 +37,7 @@ from torch import Tensor
 
 from robo_reward.contracts import Observation, Oracle, Step, World
 from robo_reward.errors import UserError, unknown_name
+from robo_reward.pushes.collected import Collected
 from robo_reward.pushes.forces import names_of, turned
 from robo_reward.reward_models.disturber.adversary_nets import AdversaryNets
 from robo_reward.reward_models.disturber.adversary_update import Batch, UpdateSettings, update
@@ -47,7 +48,7 @@ from robo_reward.reward_models.disturber.experience import Experience, advantage
 from robo_reward.reward_models.disturber.force_space import ForceSpace, force_space, pushed_worlds
 from robo_reward.reward_models.disturber.multiplier import DualSettings, Multiplier
 from robo_reward.reward_models.disturber.nan_watch import NanWatch
-from robo_reward.reward_models.disturber.policy_turn import apart, towards
+from robo_reward.reward_models.disturber.policy_turn import towards
 from robo_reward.reward_models.disturber.task_cost import TaskCost
 from robo_reward.runs.checkpoint import save_state
 from robo_reward.seeding import derive_seed
@@ -113,7 +114,7 @@ class LearnedDisturber:
             self.nets = AdversaryNets(
                 world.state_size, self.space.size, self._settings.layers, self._settings.initial_std
             )
-            self.calm = CalmCritic(world.state_size)
+            self.calm = CalmCritic(world.state_size, self.cost.bound)
         self._optimizer = torch.optim.Adam(self.nets.parameters(), self._settings.learning_rate)
 
     def check_discount(self, gamma: float) -> None:
@@ -167,19 +168,20 @@ class LearnedDisturber:
         self.steps += len(cost)
         self._watch.check()
 
-    def on_rollout(self, advantage: NDArray[np.float32], gamma: float) -> Mapping[str, float]:
-        """Updates critics, forces and lambda, and turns the policy's advantages; UserError for a ``gamma`` of 1."""
+    def on_rollout(self, rollout: Collected) -> Mapping[str, float]:
+        """Updates critics, forces and lambda, and turns the policy's advantages; UserError for a gamma of 1."""
+        advantage, gamma = rollout.advantage, rollout.gamma
         self.check_discount(gamma)
         if len(self._seen) != len(advantage):
             raise ValueError(f"the disturber saw {len(self._seen)} steps, the learner {len(advantage)}")
         pushed = self._pushed(advantage.shape[1])
-        calm, self._seen = self._seen.of(~pushed), self._seen.of(pushed)
+        everything, self._seen = self._seen, self._seen.of(pushed)
         active = float(np.max(self._seen.force)) > 0.0
         terminated, done = np.asarray(self._seen.terminated), np.asarray(self._seen.done)
         cost, force = self.cost.with_falls(self._seen.cost, terminated, gamma), np.asarray(self._seen.force)
         gains = self._advantages(cost, force, terminated, done, gamma)
         slack = self._slack(cost, force)
-        walked = self._calm_part(calm, advantage, pushed, active, gamma)
+        walked = self.calm.judge(everything, rollout, pushed, active, self._generator)
         if active and self.constraint == "ratio" and self.multiplier.value > 0.0:
             towards(advantage, gains[..., 0], self.multiplier.value, pushed)
         self._learn(gains, active, gamma)
@@ -207,7 +209,8 @@ class LearnedDisturber:
         """Takes back what ``dump`` gave."""
         self.nets.load_state_dict(state["nets"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self.calm.restore(state["calm"])
+        if "calm" in state:  # else it follows the learner's critic first, as any that has learned nothing
+            self.calm.restore(state["calm"])
         self.multiplier.value, self.steps = float(state["multiplier"]), int(state["steps"])
         self._watch.resume(int(state.get("nan_resets", 0)))
         self.cost.above = int(state.get("above_bound", 0))
@@ -245,17 +248,6 @@ class LearnedDisturber:
         ]
         self._now = now
         return np.stack(found, axis=-1)
-
-    def _calm_part(
-        self, seen: Experience, advantage: NDArray[np.float32], pushed: NDArray[np.bool_], active: bool, gamma: float
-    ) -> dict[str, float]:
-        """Teaches the unpushed worlds' critic, puts its advantages in place and tells what was paid there per step."""
-        if pushed.all():
-            return {}
-        found = self.calm.gains(seen, gamma, self._settings.gae_lambda, self._generator)
-        if active:
-            apart(advantage, found, pushed)
-        return {"unpushed_reward": float(np.mean(seen.paid)) * self.cost.bound}
 
     def _slack(self, cost: Any, force: Any) -> float:
         """>= 0 where the constraint holds."""

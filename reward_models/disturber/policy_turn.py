@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,14 +23,15 @@ def apart(advantage: Advantage, calm: NDArray[np.float64], pushed: Worlds) -> No
 
 
 def towards(advantage: Advantage, cost: NDArray[np.float64], weight: float, pushed: Worlds) -> None:
-    """Rewrites those of the P worlds that are ``pushed`` (N,) in place: each part by its own spread, 1 to ``weight``.
+    """Rewrites those of the P worlds that are ``pushed`` (N,) in place: reward and cost as 1 to ``weight``.
 
-    ``cost`` (T, P): advantages of the cost.
+    Each by its own mean and spread. ``cost`` (T, P): advantages of the cost. Their mean is taken off, too: what pushed
+    worlds have in common would, once PPO takes one mean off all, count as a merit of the unpushed.
     """
-    by_cost = weight * cost / (float(cost.std()) + 1e-8)
-    advantage[:, pushed] = (standardised(advantage[:, pushed]) - by_cost) / (1.0 + weight)
+    turned = standardised(advantage[:, pushed]) - weight * standardised(cost)
+    advantage[:, pushed] = turned / (1.0 + weight)
 
 
-def standardised(advantage: Advantage) -> Advantage:
+def standardised(advantage: NDArray[Any]) -> Advantage:
     """Mean 0 and spread 1, as PPO has them; without any spread all 0."""
     return np.asarray((advantage - advantage.mean()) / (float(advantage.std()) + 1e-8), np.float32)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from robo_reward.contracts import Observation, Oracle, Step, World
 from robo_reward.errors import UserError
+from robo_reward.pushes.collected import Collected
 from robo_reward.pushes.forces import names_of
 from robo_reward.reward_models.disturber.curriculum import Curriculum
 from robo_reward.reward_models.disturber.force_space import ForceSpace, force_space, pushed_worlds
@@ -91,10 +92,10 @@ class RandomPushes:
         self._wait[done] = self._pauses(int(done.sum()))
         self._watch.check()
 
-    def on_rollout(self, advantage: NDArray[np.float32], gamma: float) -> Mapping[str, float]:
+    def on_rollout(self, rollout: Collected) -> Mapping[str, float]:
         """Learns nothing, and leaves the policy alone."""
         found = {"force_newtons": self._sum / max(self._count, 1), "bound_newtons": self.curriculum.bound(self.steps)}
-        self.steps = self.curriculum.counted(self.steps, advantage.size, self._under_falls, self._under_count)
+        self.steps = self.curriculum.counted(self.steps, rollout.advantage.size, self._under_falls, self._under_count)
         found["falls"] = float(self._falls)
         self._sum, self._count, self._falls = 0.0, 0, 0
         self._under_count, self._under_falls = 0, 0

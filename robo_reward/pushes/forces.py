@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from robo_reward.contracts import Flags, Observation, Oracle, Step, Transition, World
 from robo_reward.errors import UserError, unknown_name
+from robo_reward.pushes.collected import Collected
 
 MANY = 8
 """Worlds with more bodies than this do not mean all of them when nobody chooses."""
@@ -90,11 +91,8 @@ class Disturber(Protocol):
         """What came of the last force."""
         ...
 
-    def on_rollout(self, advantage: NDArray[np.float32], gamma: float) -> Mapping[str, float]:
-        """Learns from the T steps since the last call; may rewrite the policy's ``advantage`` (T, N) in place.
-
-        Returns metrics.
-        """
+    def on_rollout(self, rollout: Collected) -> Mapping[str, float]:
+        """Learns from the steps since the last call; may rewrite the policy's advantages in place. Returns metrics."""
         ...
 
     def dump(self) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from robo_reward.contracts import Estimate, Policy, Step, World
 from robo_reward.errors import UserError
+from robo_reward.pushes.collected import Collected
 from robo_reward.pushes.forces import Adversary, Pushable
 from robo_reward.seeding import derive_seed
 
@@ -68,6 +69,6 @@ def train_worst_case(
             seen = world.observe()
             policy.reset(transition.done)
         untouched = np.zeros((practice.rollout, world.num_worlds), np.float32)
-        metrics = adversary.on_rollout(untouched, GAMMA)
+        metrics = adversary.on_rollout(Collected(untouched, untouched, GAMMA, 1.0))
         if on_update is not None:
             on_update(metrics)

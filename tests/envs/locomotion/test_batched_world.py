@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 import pytest
 
 from robo_reward.contracts import Flags, Floats, World
 from robo_reward.envs.locomotion.batched_world import BatchedWorld
+from robo_reward.envs.locomotion.make_gym import make_world as make_gym_world
 from robo_reward.envs.locomotion.make_quadruped import make_world
 from robo_reward.errors import UserError
 from robo_reward.pushes.forces import Pushable
@@ -139,6 +143,17 @@ def test_ending_from_outside_touches_nobody_else() -> None:
     now = world.end(np.array([False, True, False])).state
     np.testing.assert_array_equal((now == before).all(1), [True, False, True])
     assert world.sealed.mark() == 1
+
+
+@pytest.mark.parametrize("made", [make_world, partial(make_gym_world, "Ant-v5")])
+def test_where_nothing_ends_nothing_happens(made: Callable[..., BatchedWorld]) -> None:
+    world = made(num_worlds=2, threads=1)
+    with pytest.raises(ValueError, match="reset"):
+        world.end(np.array([True, False]))
+    assert world.sealed.mark() == 0
+    first = world.reset(0)
+    assert world.end(np.zeros(2, bool)) is first
+    assert world.sealed.mark() == 0
 
 
 def test_a_force_changes_momentum_by_force_times_time_and_then_is_gone() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pushed_point import PushedPoint  # type: ignore[import-not-found]
+from pushed_point import PushedPoint, collected  # type: ignore[import-not-found]
 
 from robo_reward.contracts import Estimate, Step, Transition
 from robo_reward.errors import UserError
@@ -36,6 +36,7 @@ from robo_reward.reward_models.disturber.task_cost import TaskCost
         ({"lever": -1.0}, "hook.lever"),
         ({"unpushed": 1.0}, "hook.unpushed=1.0"),
         ({"unpushed": 0.9}, "hook.unpushed=0.9 leaves none"),
+        ({"unpushed": 0.25}, r"of env\.num_worlds=1 is no world: set env\.num_worlds=3"),
         ({"max_nan_resets": -1}, "hook.max_nan_resets"),
     ],
 )
@@ -52,7 +53,7 @@ def test_a_discount_that_would_scale_costs_to_nothing_is_refused(gamma: float, f
     disturber = LearnedDisturber(Curriculum(10.0), bodies=("point",), fall_steps=fall_steps)
     disturber.bind(world, "reward")
     with pytest.raises(UserError, match=rf"learner\.gamma={gamma} must be 0 or more and below 1"):
-        disturber.on_rollout(np.zeros((0, 1), np.float32), gamma)
+        disturber.on_rollout(collected(np.zeros((0, 1), np.float32), gamma))
 
 
 @pytest.mark.parametrize("bound", [0.0, -1.0, math.nan, math.inf])

@@ -23,11 +23,11 @@ def test_generalised_advantages_by_hand() -> None:
 def test_the_policy_is_turned_by_lambda_times_the_cost() -> None:
     advantage, cost = np.array([[1.0, -1.0]], np.float32), np.array([[2.0, 6.0]])
     towards(advantage, cost, 3.0, np.array([True, True]))
-    # spreads 1 and 2; 1 + 3 parts
-    assert advantage == pytest.approx(np.array([[(1.0 - 3.0) / 4.0, (-1.0 - 9.0) / 4.0]]), abs=1e-5)
+    # of spread 1 and mean 0, both; 1 + 3 parts
+    assert advantage == pytest.approx(np.array([[(1.0 + 3.0) / 4.0, (-1.0 - 3.0) / 4.0]]), abs=1e-5)
     advantage, cost = np.array([[7.0, 1.0], [9.0, -1.0]], np.float32), np.array([[2.0], [6.0]])
     towards(advantage, cost, 3.0, np.array([False, True]))
-    assert advantage == pytest.approx(np.array([[7.0, (1.0 - 3.0) / 4.0], [9.0, (-1.0 - 9.0) / 4.0]]), abs=1e-5)
+    assert advantage == pytest.approx(np.array([[7.0, (1.0 + 3.0) / 4.0], [9.0, (-1.0 - 3.0) / 4.0]]), abs=1e-5)
 
 
 def test_pushed_and_unpushed_worlds_have_a_mean_and_a_spread_of_their_own() -> None:

@@ -9,6 +9,7 @@ import hydra
 import numpy as np
 import pytest
 from omegaconf import open_dict
+from pushed_point import collected  # type: ignore[import-not-found]
 
 from robo_reward.build import build
 from robo_reward.contracts import Estimate, Step
@@ -49,7 +50,9 @@ def test_disturbers(name: str) -> None:
         world.apply_force(force)
         transition = world.step(np.zeros((3, 12), np.float32))
         disturber.on_step(Step(transition, Estimate(*[np.zeros(3, np.float32)] * 4), transition.env_reward))
-    assert all(np.isfinite(value) for value in disturber.on_rollout(np.zeros((4, 3), np.float32), 0.99).values())
+    assert all(
+        np.isfinite(value) for value in disturber.on_rollout(collected(np.zeros((4, 3), np.float32), 0.99)).values()
+    )
     again = build(config.hook)
     again.bind(world, "reward")
     again.restore(disturber.dump())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pushed_point import PushedPoint, Still  # type: ignore[import-not-found]
+from pushed_point import PushedPoint, Still, collected  # type: ignore[import-not-found]
 
 from robo_reward.contracts import Estimate, Step
 from robo_reward.errors import UserError
@@ -90,7 +90,7 @@ def test_the_warm_up_pushes_nobody_and_the_ramp_is_straight() -> None:
     assert not np.any(world.pushed)
     untouched = np.ones((2, 4), np.float32)
     before = {k: v.clone() for k, v in disturber.nets.actor.state_dict().items()}
-    metrics = disturber.on_rollout(untouched, 0.9)
+    metrics = disturber.on_rollout(collected(untouched, 0.9))
     assert (untouched == 1.0).all()
     assert metrics["force_newtons"] == 0.0
     assert metrics["lambda"] == disturber.multiplier.value == 1.0
@@ -104,7 +104,7 @@ def test_the_warm_up_pushes_nobody_and_the_ramp_is_straight() -> None:
         disturber.steps = first
         drive(disturber, world, 2)
         disturber._seen.terminated[row][:] = True
-        disturber.on_rollout(np.ones((2, 4), np.float32), 0.9)
+        disturber.on_rollout(collected(np.ones((2, 4), np.float32), 0.9))
         assert disturber.steps == steps
 
 
@@ -120,7 +120,7 @@ def test_cost_is_the_missing_share_and_a_fall_goes_on_costing() -> None:
     disturber.on_step(Step(transition, Estimate(zeros, zeros, zeros, zeros), transition.env_reward))
     assert disturber._seen.cost[0] == pytest.approx([0.5, 1.0])
     # mean of 0.5 and 1 + 1 / (1 - 0.9)
-    assert disturber.on_rollout(np.zeros((1, 2), np.float32), 0.9)["cost"] == pytest.approx((0.5 + 11.0) / 2)
+    assert disturber.on_rollout(collected(np.zeros((1, 2), np.float32), 0.9))["cost"] == pytest.approx((0.5 + 11.0) / 2)
 
 
 def test_a_blown_up_simulation_earns_the_disturber_nothing() -> None:
@@ -146,7 +146,7 @@ def test_one_rollout_moves_lambda_by_the_ratio_constraint() -> None:
     assert falls == 0
     advantage = np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32)
     before = advantage.copy()
-    metrics = disturber.on_rollout(advantage, 0.9)
+    metrics = disturber.on_rollout(collected(advantage, 0.9))
     assert metrics["slack"] == pytest.approx(0.01 * force - cost)
     assert metrics["slack"] < 0
     assert disturber.multiplier.value == pytest.approx(1.0 - 0.1 * metrics["slack"])
@@ -162,7 +162,7 @@ def test_the_rivals_leave_the_policy_alone(constraint: Any) -> None:
     world.reset(0)
     drive(disturber, world, 5)
     advantage = np.ones((5, 16), np.float32)
-    metrics = disturber.on_rollout(advantage, 0.9)
+    metrics = disturber.on_rollout(collected(advantage, 0.9))
     assert (advantage == 1.0).all()
     grown = disturber.multiplier.value > 1.0
     assert grown == (constraint == "force")  # it pushed harder than a tenth
@@ -224,7 +224,7 @@ def test_it_resumes_where_it_was() -> None:
             disturber.begin(number)
             world.reset(number)
             drive(disturber, world, 4)
-            disturber.on_rollout(np.zeros((4, 8), np.float32), 0.9)
+            disturber.on_rollout(collected(np.zeros((4, 8), np.float32), 0.9))
 
     whole_world, split_world = PushedPoint(num_worlds=8), PushedPoint(num_worlds=8)
     whole, half = bound_to(whole_world, unpushed=0.25), bound_to(split_world, unpushed=0.25)
@@ -246,7 +246,7 @@ def test_rewards_above_the_bound_are_counted_and_said() -> None:
     world.reset(0)
     with pytest.warns(UserWarning, match=r"hook.reward_bound=0\.1"):
         drive(disturber, world, 1)
-    assert disturber.on_rollout(np.zeros((1, 4), np.float32), 0.9)["above_bound"] == 4
+    assert disturber.on_rollout(collected(np.zeros((1, 4), np.float32), 0.9))["above_bound"] == 4
 
 
 def test_an_oracle_free_run_is_costed_by_its_own_reward() -> None:
@@ -272,7 +272,7 @@ def test_worlds_without_a_known_bound_ask_for_one() -> None:
 def test_a_learner_that_collected_something_else_is_a_fault() -> None:
     disturber = bound_to(PushedPoint())
     with pytest.raises(ValueError, match="saw 0 steps"):
-        disturber.on_rollout(np.zeros((3, 1), np.float32), 0.9)
+        disturber.on_rollout(collected(np.zeros((3, 1), np.float32), 0.9))
 
 
 def test_an_adversary_that_is_held_pushes_everybody_in_other_worlds_too() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pushed_point import PushedPoint  # type: ignore[import-not-found]
+from pushed_point import PushedPoint, collected  # type: ignore[import-not-found]
 
 from robo_reward.contracts import Estimate, Step, Transition
 from robo_reward.errors import UserError
@@ -64,7 +64,7 @@ def test_the_policy_is_left_alone_and_progress_is_kept() -> None:
     pushes = RandomPushes(Curriculum(1.0, warmup=1000), bodies=("point",))
     played(pushes, PushedPoint(num_worlds=4), 5)
     advantage = np.ones((5, 4), np.float32)
-    assert pushes.on_rollout(advantage, 0.9) == {"force_newtons": 0.0, "bound_newtons": 0.0, "falls": 0.0}
+    assert pushes.on_rollout(collected(advantage, 0.9)) == {"force_newtons": 0.0, "bound_newtons": 0.0, "falls": 0.0}
     assert (advantage == 1).all()
     other = RandomPushes(Curriculum(1.0))
     other.restore(pushes.dump())
@@ -98,7 +98,7 @@ def test_the_bound_waits_while_too_many_fall() -> None:
             world.apply_force(np.full((8, 2, 6), push))
             transition = world.step(np.zeros((8, 1), np.float32))
             pushes.on_step(Step(transition, Estimate(zeros, zeros, zeros, zeros), transition.env_reward))
-        metrics = pushes.on_rollout(np.zeros((10, 8), np.float32), 0.99)
+        metrics = pushes.on_rollout(collected(np.zeros((10, 8), np.float32), 0.99))
         # of the four that are pushed; 2 falls in 40 steps would be as many as may be
         assert (metrics["falls"] > 2) == (push > 0)
         bounds[push] = pushes.curriculum.bound(pushes.steps)
@@ -119,5 +119,5 @@ def test_a_bound_that_waits_does_not_fall_back_into_the_warm_up() -> None:
             fallen = all_fall if number == {"warm-up": 4, "pushed": 5}[falls_in] else none
             transition = Transition(seen, np.zeros((8, 1), np.float32), seen, zeros, fallen, none)
             pushes.on_step(Step(transition, Estimate(zeros, zeros, zeros, zeros), zeros))
-        assert pushes.on_rollout(np.zeros((10, 8), np.float32), 0.99)["falls"] == 8
+        assert pushes.on_rollout(collected(np.zeros((10, 8), np.float32), 0.99))["falls"] == 8
         assert pushes.steps == steps
