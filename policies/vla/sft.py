@@ -114,7 +114,7 @@ class SftLearner:
         """
         session.counts_updates = True
         self._check_ranks(session)
-        policy, batches = self._prepare(session)
+        policy, batches = self.prepare(session)
         steps = build_optimisation(policy.module, policy.config, self._updates, self._lr, self._schedule, self._warmup)
         average = AveragedWeights(policy.module, self._ema) if self._ema else None
         steps.ranks = session.ranks
@@ -141,7 +141,7 @@ class SftLearner:
         if self._batch % count:
             raise UserError(f"learner.batch={self._batch} must be a multiple of {count}, the number of processes")
 
-    def _prepare(self, session: Session) -> tuple[LeRobotPolicy, data_of.Batches]:
+    def prepare(self, session: Session) -> tuple[LeRobotPolicy, data_of.Batches]:
         """The policy, built to fit data and world, and what it is trained on."""
         assert self._recipe is not None
         torch.manual_seed(derive_seed(self._seed, "sft weights"))

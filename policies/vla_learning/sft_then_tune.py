@@ -57,7 +57,7 @@ class SftThenTune:
     def _as_it_was(self, session: Session, folder: Path) -> LeRobotPolicy:
         """The imitated policy of an interrupted run, adapters apart from the weights (``folder`` has them merged)."""
         session.counts_updates = True
-        policy, _ = self._sft._prepare(session)
+        policy, _ = self._sft.prepare(session)
         policy.module.load_state_dict({**policy.module.state_dict(), **load_state(folder, TRAINED)})
         policy.policy.eval()
         return policy
