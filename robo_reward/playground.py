@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from robo_reward.contracts import Flags, Needs, Observation, Policy, Transition, World
+from robo_reward.episode_recorder import EpisodeRecorder
 from robo_reward.errors import UserError
-from robo_reward.rollout import OUTCOME, STOPPED, Recorder, Stopper, rollout, told
+from robo_reward.rollout import OUTCOME, STOPPED, Stopper, rollout, told
 from robo_reward.seeding import derive_seed
 from robo_reward.session import Session
 from robo_reward.trace import Trace
@@ -154,35 +155,27 @@ class Playground:
         observation = world.reset(derive_seed(seed, "stream"))
         on_first(observation)
         policy.reset(np.ones(world.num_worlds, bool))
-        recorders = self._recorders()
-        for recorder in recorders:
-            recorder.begin(observation)
-        going = True
+        heard = bool(self.heard or session.hooks)
+        recorder = EpisodeRecorder(world.num_worlds if heard else 0, self.views, self.stride, world.fps, "policy")
         fresh: Flags = np.ones(world.num_worlds, bool)
+        recorder.begin(observation, fresh)
+        going = True
         while going:
             mark = world.sealed.mark()
             transition = world.step(policy.act(observation)[:, 0])
             self.streamed += int(fresh.sum())
             fresh = transition.done
             session.tally.env_steps += world.num_worlds
-            ended = [recorder.add(transition) for recorder in recorders]
+            ended = recorder.add(transition)
             for k, index in enumerate(np.flatnonzero(fresh)):
                 session.tally.rollouts += 1
                 session.note_outcome(mark + k, False)
-                if recorders and (trace := ended[index]) is not None:
+                if (trace := ended.get(int(index))) is not None:
                     self._tell(told(trace, mark + k, False))
             going = on_step(transition)
             observation = world.observe()
-            for index in np.flatnonzero(fresh) if recorders else ():
-                recorders[index].begin(observation)
+            recorder.begin(observation, fresh)
             policy.reset(fresh)
-
-    def _recorders(self) -> list[Recorder]:
-        """One a world, if anybody hears of episodes."""
-        if not self.heard and not self.session.hooks:
-            return []
-        world = self.world
-        return [Recorder(k, self.views, self.stride, world.fps, "policy") for k in range(world.num_worlds)]
 
     def _tell(self, trace: Trace) -> None:
         for hook in self.session.hooks:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from stable_baselines3.common.vec_env import VecEnv
 
 from robo_reward.contracts import Flags, Floats, Hook, Step, Transition, World
+from robo_reward.episode_recorder import EpisodeRecorder
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.pushes.forces import Disturber, Pushable
 from robo_reward.reward_stack import RewardStack
-from robo_reward.rollout import OUTCOME, STOPPED, EndsEpisodes, Recorder, Stopper, told, verdict_positions
+from robo_reward.rollout import OUTCOME, STOPPED, EndsEpisodes, Stopper, told, verdict_positions
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
 
@@ -72,8 +73,7 @@ class RewardedEnv(VecEnv):
         self._actions: Floats | None = None
         self._pending: list[tuple[int, Trace]] = []
         self._views = tuple(dict.fromkeys((*keep_views, *(needs.views if self.deferred else ()))))
-        self._recorders = [Recorder(i, self._views, needs.stride, world.fps, "policy") for i in range(world.num_worlds)]
-        self._rewards: list[list[float]] = [[] for _ in range(world.num_worlds)]
+        self._recorder = EpisodeRecorder(world.num_worlds, self._views, needs.stride, world.fps, "policy")
         self.render_mode = None
         observation_space = spaces.Box(-np.inf, np.inf, (world.state_size,), np.float32)
         super().__init__(world.num_worlds, observation_space, world.action_space)
@@ -127,7 +127,7 @@ class RewardedEnv(VecEnv):
     @property
     def in_progress(self) -> int:
         """How many worlds are in the middle of an episode."""
-        return sum(len(rewards) > 0 for rewards in self._rewards)
+        return int((self._recorder.lengths > 0).sum())
 
     def _state(self) -> Floats:
         return np.array(self.world.observe().state, np.float32)
@@ -139,9 +139,7 @@ class RewardedEnv(VecEnv):
                 self.stack.begin(observation, fresh)
             if self._stopper is not None:
                 self._stopper.begin(observation, fresh)
-        for index in np.flatnonzero(fresh):
-            self._recorders[index].begin(observation)
-            self._rewards[index] = []
+        self._recorder.begin(observation, fresh)
 
     def _stopped(self, transition: Transition) -> Flags:
         """(N,) the episodes that go on in the world and that the stopper ends."""
@@ -159,16 +157,12 @@ class RewardedEnv(VecEnv):
         return step.reward
 
     def _record(self, transition: Transition, rewards: Floats, infos: list[dict[str, Any]]) -> None:
-        for index, recorder in enumerate(self._recorders):
-            self._rewards[index].append(float(rewards[index]))
-            trace = recorder.add(transition)
-            if trace is None:
-                continue
+        for index, trace in self._recorder.add(transition, None if self.deferred else rewards).items():
             trace = told(trace, infos[index][OUTCOME], infos[index].get(STOPPED, False))
             if self.deferred:
                 self._pending.append((index, trace))
             else:
-                self._tell_episode(replace(trace, reward=np.asarray(self._rewards[index], np.float32)))
+                self._tell_episode(trace)
 
     def _tell_episode(self, trace: Trace) -> None:
         for hook in self._hooks:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from robo_reward.contracts import Flags, Floats, Needs, Observation, Policy, Transition, World
+from robo_reward.contracts import Flags, Needs, Observation, Policy, Transition, World
+from robo_reward.episode_recorder import EpisodeRecorder
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Source, Trace
 from robo_reward.walking import begin_at
@@ -55,56 +55,6 @@ class Stopper(Protocol):
     def stops(self, transition: Transition) -> Flags:
         """(N,) the episodes that end with this step."""
         ...
-
-
-class Recorder:
-    """Collects one world's episode; keeps the frames of ``views`` at every ``stride``-th step and at the last."""
-
-    def __init__(self, index: int, views: Sequence[str], stride: int, fps: float, source: Source) -> None:
-        self._index, self._views, self._stride = index, tuple(views), stride
-        self._fps = fps
-        self._source: Source = source
-
-    def begin(self, first: Observation) -> None:
-        """Starts a new episode with what the world shows now."""
-        self._states = [first.state[self._index].copy()]
-        self._actions: list[Floats] = []
-        self._env_rewards: list[float] = []
-        self._steps: list[int] = []
-        self._frames: dict[str, list[NDArray[np.uint8]]] = {view: [] for view in self._views}
-        self._task = first.task[self._index]
-        self._look(first)
-
-    def add(self, transition: Transition) -> Trace | None:
-        """Adds a step; the finished episode if it ended."""
-        i = self._index
-        self._states.append(transition.after.state[i].copy())
-        self._actions.append(transition.action[i].copy())
-        self._env_rewards.append(float(transition.env_reward[i]))
-        done = bool(transition.done[i])
-        if done or len(self._actions) % self._stride == 0:
-            self._look(transition.after)
-        return self._finish(transition) if done else None
-
-    def _look(self, observation: Observation) -> None:
-        self._steps.append(len(self._actions))
-        for view in self._views:
-            self._frames[view].append(observation.views[view][self._index])
-
-    def _finish(self, transition: Transition) -> Trace:
-        env_reward = np.asarray(self._env_rewards, np.float32)
-        return Trace(
-            task=self._task,
-            state=np.stack(self._states),
-            action=np.stack(self._actions),
-            frames={view: np.stack(frames) for view, frames in self._frames.items()},
-            frame_steps=np.asarray(self._steps, np.int64),
-            fps=self._fps,
-            source=self._source,
-            terminated=bool(transition.terminated[self._index]),
-            truncated=bool(transition.truncated[self._index]),
-            env_reward=None if np.isnan(env_reward).any() else env_reward,
-        )
 
 
 def rollout(
@@ -156,9 +106,8 @@ def _wave(
     if world.num_worlds == 1 and isinstance(world, Rests):
         world.rest_at_end()
     policy.reset(np.ones(world.num_worlds, bool))
-    recorders = [Recorder(i, views, stride, world.fps, source) for i in range(wanted)]
-    for recorder in recorders:
-        recorder.begin(observation)
+    recorder = EpisodeRecorder(wanted, views, stride, world.fps, source)
+    recorder.begin(observation, np.ones(world.num_worlds, bool))
     if stopper is not None:
         stopper.begin(observation, np.ones(world.num_worlds, bool))
     traces: dict[int, Trace] = {}
@@ -173,10 +122,8 @@ def _wave(
         seen = replace(transition, terminated=transition.terminated | stopped)
         ends = isinstance(world, EndsEpisodes)
         verdicts = verdict_positions(mark, transition.done, stopped & ends)
-        for i, recorder in enumerate(recorders):
-            trace = None if i in traces else recorder.add(seen)
-            if trace is not None:
-                traces[i] = told(trace, verdicts.get(i), bool(stopped[i]))
+        for i, trace in recorder.add(seen).items():
+            traces[i] = told(trace, verdicts.get(i), bool(stopped[i]))
         observation = world.end(stopped) if isinstance(world, EndsEpisodes) and stopped.any() else world.observe()
         fresh = seen.done if ends else transition.done
         policy.reset(fresh)
