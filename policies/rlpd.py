@@ -56,9 +56,10 @@ class RlpdLearner:
         sac: SacSettings | None = None,
     ) -> None:
         each = {"refit_every": refit_every, "evaluate_every": evaluate_every, "checkpoint_every": checkpoint_every}
-        counts = {"audition": audition, "updates_per_step": updates_per_step, "trial": trial}
-        check_numbers("learner=rlpd", least=1, whole=True, batch=batch, capacity=capacity, **each)
-        check_numbers("learner=rlpd", least=0, whole=True, offset_rollouts=offset_rollouts, **counts)
+        each |= {"batch": batch, "capacity": capacity, "updates_per_step": updates_per_step}
+        check_numbers("learner=rlpd", least=1, whole=True, **each)
+        counts = {"audition": audition, "offset_rollouts": offset_rollouts, "trial": trial}
+        check_numbers("learner=rlpd", least=0, whole=True, **counts)
         check_numbers("learner=rlpd", least=0, most=1, confidence=confidence, demonstration_share=demonstration_share)
         check_numbers("learner=rlpd", least=0, most=2, scale=scale)
         self._prior_names, self._audition, self._scale = checked_names(priors), audition, scale

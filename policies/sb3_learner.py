@@ -72,7 +72,7 @@ class Sb3Learner:
     ) -> None:
         """Raises UserError for an unknown algorithm, activation or setting."""
         self._network = Sb3Network(algorithm, tuple(int(size) for size in layers), activation)
-        if initial_std <= 0.0:
+        if not 0.0 < initial_std < math.inf:
             raise UserError(f"learner.initial_std={initial_std} must be above 0: it is what PPO's actions vary by")
         self._initial_std, self._begins_with = initial_std, start
         if desired_kl is not None and not 0.0 < desired_kl < math.inf:
@@ -81,13 +81,13 @@ class Sb3Learner:
             raise UserError(f"learner.stagger and learner.desired_kl are settings of learner=ppo, not of {algorithm}")
         self._stagger, self._desired_kl = stagger, desired_kl
         self.takes_disturber = algorithm == "ppo"
-        check_settings(algorithm, settings)
+        self._settings = check_settings(algorithm, settings)
         if checkpoint_every < 1 or remember < 1:
             raise UserError(
                 f"learner.checkpoint_every={checkpoint_every} and learner.remember={remember} must be 1 or more"
             )
         self.name = algorithm
-        self._settings, self._device = settings, device
+        self._device = device
         self._pricing: Pricing = pricing
         self._checkpoint_every, self._remember = checkpoint_every, remember
 

@@ -18,7 +18,8 @@ class EpisodeRecorder:
     """``begin`` where episodes begin, ``add`` each step; keeps the frames of ``views`` at every ``stride``-th step of
     an episode and at its last. A world whose episode ended is not recorded until the next one is begun.
 
-    ``worlds``: the first so many are recorded.
+    ``worlds``: the first so many are recorded. What is held in memory are as many steps of all of them as the longest
+    unfinished episode has.
     """
 
     def __init__(self, worlds: int, views: Sequence[str], stride: int, fps: float, source: Source) -> None:

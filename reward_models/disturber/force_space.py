@@ -66,6 +66,6 @@ def pushed_worlds(world: World, unpushed: float) -> NDArray[np.bool_]:
         needed = math.floor(0.5 / unpushed) + 1
         raise UserError(
             f"hook.unpushed={unpushed} of env.num_worlds={world.num_worlds} is no world: set env.num_worlds={needed} "
-            "or more, or hook.unpushed=0"
+            "or more, or hook.unpushed=0 (a run that was made so begins anew, in a run_dir of its own)"
         )
     return np.arange(world.num_worlds) >= left

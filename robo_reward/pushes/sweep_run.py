@@ -13,7 +13,7 @@ from robo_reward.bounds import check_numbers
 from robo_reward.build import build, check_policy_fits, load_policy, load_world
 from robo_reward.chosen_settings import chosen_settings
 from robo_reward.contracts import Flags, Policy, Transition, World
-from robo_reward.errors import NoOracle
+from robo_reward.errors import NoOracle, UserError
 from robo_reward.pushes.forces import Adversary, chosen_bodies, names_of
 from robo_reward.pushes.patterns import Kind, Schedule
 from robo_reward.pushes.sweep import Curve, Forces, remarks, sweep
@@ -113,6 +113,8 @@ def _adversary(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any], 
 
 def _check_practice(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -> None:
     """Says what the worst case lacks before the other pushes are measured, with one world of those that it needs."""
+    if unpushed := cfg.disturbance.adversary.get("unpushed"):
+        raise UserError(f"disturbance.adversary.unpushed={unpushed}: the worst case pushes every world; leave it out")
     try:
         world = _world(cfg, trained, 1, "reward", int(cfg.horizon))
     except NoOracle as error:

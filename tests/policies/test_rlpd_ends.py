@@ -75,6 +75,7 @@ def test_unknown_priors_are_refused_before_anything_is_stepped(names: tuple[str,
     [
         ({"batch": 0}, "batch=0 must be a whole number of 1 or more"),
         ({"refit_every": 0}, "refit_every=0 must be a whole number of 1 or more"),
+        ({"updates_per_step": 0}, "updates_per_step=0 must be a whole number of 1 or more"),
         ({"trial": -1}, "trial=-1 must be a whole number of 0 or more"),
         ({"confidence": 1.5}, "confidence=1.5 must be a finite number of 0 or more and of 1 or less"),
         ({"scale": float("nan")}, "scale=nan must be a finite number"),

@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from robo_reward.errors import UserError
-from robo_reward.pushes.sweep_run import _adversary
+from robo_reward.pushes.sweep_run import _adversary, _check_practice
 
 sys.path.append(str(Path(__file__).parent.parent / "reward_models" / "disturber"))
 from pushed_point import PushedPoint  # type: ignore[import-not-found]
@@ -35,3 +35,9 @@ def test_it_is_what_the_yaml_says_then_the_world_then_the_run() -> None:
     assert bound(None, None, PAID) == 20.0
     with pytest.raises(UserError, match=r"disturbance\.adversary\.reward_bound"):
         bound(None, None, {**PAID, "used_env_reward": False})
+
+
+def test_the_worst_case_pushes_every_world() -> None:
+    cfg = OmegaConf.create({"disturbance": {"adversary": {"unpushed": 0.25}}})
+    with pytest.raises(UserError, match=r"disturbance\.adversary\.unpushed=0\.25: the worst case pushes every world"):
+        _check_practice(cfg, OmegaConf.create({}), {})
