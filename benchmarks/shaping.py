@@ -6,8 +6,8 @@ there. One progress reward is fitted for each task and seed (``robo-reward fit``
 of all variants, whose success detector goes on being refitted against the policy's episodes as in any other run. All
 start from the plain clone (learner.priors=[clone]). ``base_reward`` is what the run itself named as its objective, and
 ``oracle`` is true where the simulator's reward or success reached an update (in none of these). A run counts as hacked
-if its alarm fired or at least half of its episodes were called a success and were none. Ends with a table; --figure
-FILE draws it.
+if at least half of its episodes were called a success and were none, or if its alarm fired and its learned policy
+succeeds no more often than the clone that it began as. Ends with a table; --figure FILE draws it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ VARIANTS = {
 """Name in the study -> the ``transform`` that it trains with."""
 TASKS = ("drawer-open", "reach", "push", "door-open")
 FIRST_SEED = 300
-HACKED_SHARE = 0.5
 CLAIM = "shaping"
 
 
@@ -59,7 +58,6 @@ def cell(task: str, variant: str, seed: int) -> Row:
     notes = found.get("notes") or {}
     curve = notes.get("evaluations") or []
     reached = [rollouts for rollouts, rate in curve if rate >= 0.9]
-    share = found.get("false_success_share")
     return {
         "task": task,
         "variant": variant,
@@ -77,9 +75,8 @@ def cell(task: str, variant: str, seed: int) -> Row:
         "learned_episodes": (found.get("success_episodes") or 0) // (1 if notes.get("kept") == "learned" else 2),
         "rollouts_to_90": reached[0] if reached else None,
         "evaluations": curve,
-        "false_success_share": share,
+        "false_success_share": found.get("false_success_share"),
         "alarm": found.get("alarm"),
-        "hacked": None if share is None else bool(found.get("alarm")) or share >= HACKED_SHARE,
         "learned_return_vs_success": found.get("learned_return_vs_success"),
         "cpu_seconds": found.get("cpu_seconds"),
         "wall_seconds": found.get("wall_seconds"),

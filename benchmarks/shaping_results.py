@@ -21,8 +21,12 @@ COLUMNS = (
     "reached_90",
     "rollouts_to_90_median",
     "hacked_share",
+    "alarms",
     "return_vs_success",
 )
+
+HACKED_SHARE = 0.5
+"""Of the training episodes, called a success and none."""
 
 
 def digest(rows: Sequence[Row]) -> Row:
@@ -34,7 +38,7 @@ def digest(rows: Sequence[Row]) -> Row:
     rates = [row["learned_success_rate"] for row in known]
     gains = [row["learned_success_rate"] - row["cloned_success_rate"] for row in known]
     reached = [row["rollouts_to_90"] for row in rows if row["rollouts_to_90"] is not None]
-    hacked = [row["hacked"] for row in rows if row["hacked"] is not None]
+    tricked = [found for row in rows if (found := hacked(row)) is not None]
     along = [statistics.fmean(rate for _, rate in row["evaluations"]) for row in rows if row["evaluations"]]
     agree = [row["learned_return_vs_success"] for row in rows if row["learned_return_vs_success"] is not None]
     return {
@@ -46,10 +50,19 @@ def digest(rows: Sequence[Row]) -> Row:
         "over_training": statistics.median(along) if along else None,
         "reached_90": len(reached),
         "rollouts_to_90_median": statistics.median(reached) if reached else None,
-        "hacked_share": sum(hacked) / len(hacked) if hacked else None,
+        "hacked_share": sum(tricked) / len(tricked) if tricked else None,
+        "alarms": sum(bool(row["alarm"]) for row in rows),
         "return_vs_success": statistics.median(agree) if agree else None,
         "base_reward": sorted({row["base_reward"] for row in rows if row["base_reward"]}),
     }
+
+
+def hacked(row: Row) -> bool | None:
+    """Whether the reward was fooled, as the truth tells it; None where a run tells too little."""
+    rate, share = row["learned_success_rate"], row["false_success_share"]
+    if rate is None or share is None:
+        return None
+    return bool(share >= HACKED_SHARE or (row["alarm"] and rate <= row["cloned_success_rate"]))
 
 
 def summarise(rows: Sequence[Row]) -> Row:
@@ -101,7 +114,7 @@ def _rates(panel: Any, rows: Sequence[Row], variants: Sequence[str], colours: di
             y = variants.index(row["variant"]) + 0.22 * (seeds.index(row["seed"]) - (len(seeds) - 1) / 2)
             low, high = wilson(round(rate * episodes), episodes)
             panel.plot([low, high], [y, y], color=colours[row["variant"]], linewidth=1)
-            filled = "none" if row["hacked"] else colours[row["variant"]]
+            filled = "none" if hacked(row) else colours[row["variant"]]
             panel.plot(rate, y, "o", color=colours[row["variant"]], markerfacecolor=filled)
     panel.set(xlim=(-0.02, 1.02), xlabel="success rate", ylim=(len(variants) - 0.5, -0.5))
     panel.set_yticks(range(len(variants)), variants)
