@@ -37,6 +37,15 @@ def overrides(words: list[str]) -> list[str]:
     return [word[1:-1] if word.startswith("[") and word.endswith("]") else word for word in kept]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=[page.name for page in PAGES])
+def test_a_page_has_a_title_and_its_links_lead_somewhere(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert re.search(r"^(# \S|<h1)", text, re.M), f"{page.name} is empty or has no title"
+    for target in re.findall(r"\]\(([^)#\s]+)", FENCE.sub("", text)):
+        if "://" not in target and not target.startswith("mailto:"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
 def test_the_pages_show_commands() -> None:
     assert len(commands()) > 80
 
