@@ -75,8 +75,9 @@ def run_sweep(cfg: DictConfig, trained: DictConfig, source: Mapping[str, Any]) -
                 _keep(folder, cfg, source, world, curves)
             filmed = cfg.video and world.view_names
             clips = _film(trials, curves, folder.path / "hardest.mp4", (cfg.height, cfg.width)) if filmed else {}
-            _show(folder, _told(cfg, curves), world.name, clips)
-            for remark in remarks(curves, world.name, forces.resolution):
+            told = _told(cfg, world, curves)
+            _show(folder, told, world.name, clips)
+            for remark in told["remarks"]:
                 print(remark)
             print(f"run folder: {folder.path}")
     finally:
@@ -143,7 +144,7 @@ def _practised(
     return adversary
 
 
-def _told(cfg: DictConfig, curves: Sequence[Curve]) -> dict[str, Any]:
+def _told(cfg: DictConfig, world: World, curves: Sequence[Curve]) -> dict[str, Any]:
     shown = {}
     for curve in curves:
         points = [{**asdict(p), "survival": p.survival} for p in curve.points]
@@ -154,13 +155,15 @@ def _told(cfg: DictConfig, curves: Sequence[Curve]) -> dict[str, Any]:
             "hardest_survived": curve.hardest_survived,
             "points": points,
         }
-    return {"run": str(cfg.run), "seed": cfg.seed, "episodes": cfg.disturbance.episodes, "curves": shown}
+    said = remarks(curves, world.name, cfg.disturbance.resolution)
+    about = {"run": str(cfg.run), "seed": cfg.seed, "episodes": cfg.disturbance.episodes}
+    return {**about, "curves": shown, "remarks": said}
 
 
 def _keep(folder: RunFolder, cfg: DictConfig, source: Mapping[str, Any], world: World, curves: Sequence[Curve]) -> None:
     """Writes what was measured so far: whatever fails later costs the curves that are still missing, no others."""
     last = curves[-1]
-    atomic.write_json(folder.path / "disturbance.json", _told(cfg, curves))
+    atomic.write_json(folder.path / "disturbance.json", _told(cfg, world, curves))
     _describe(folder, cfg, source, world, curves)
     folder.log(len(curves), {"kind": last.kind, "f50": last.f50, "censored": last.censored})
     print(f"{last.kind}: F50 {'> ' if last.censored else ''}{last.f50:.0f} N", flush=True)

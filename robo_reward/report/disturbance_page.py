@@ -52,7 +52,7 @@ def disturbance_page(told: Mapping[str, Any], name: str, clips: Mapping[str, byt
         f"{report_page.badge(f'seed {told["seed"]}')}</div></header>",
         '<div class="grid">',
         report_page.card("Robustness", to_svg(disturbance_figure(curves), inline=True), note, full=True),
-        report_page.card("Half of the episodes survive", report_page.table(rows), full=True),
+        report_page.card("Half of the episodes survive", report_page.table(rows), " ".join(told["remarks"]), full=True),
         *([report_page.card("Video", report_page.videos(clips), full=True)] if clips else []),
         "</div>",
     ]

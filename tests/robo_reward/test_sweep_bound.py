@@ -1,4 +1,4 @@
-"""A sweep's adversary in a world that does not say what its task can pay: the run's own bound, or a message."""
+"""What a sweep's adversary may do and is paid for, and what is said where it did too little."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ import pytest
 from omegaconf import OmegaConf
 
 from robo_reward.errors import UserError
-from robo_reward.pushes.sweep_run import _adversary, _check_practice
+from robo_reward.line_world import LineWorld
+from robo_reward.pushes.patterns import Kind
+from robo_reward.pushes.sweep import Curve, Point
+from robo_reward.pushes.sweep_run import _adversary, _check_practice, _told
+from robo_reward.report.disturbance_page import disturbance_page
 
 sys.path.append(str(Path(__file__).parent.parent / "reward_models" / "disturber"))
 from pushed_point import PushedPoint  # type: ignore[import-not-found]
@@ -41,3 +45,13 @@ def test_the_worst_case_pushes_every_world() -> None:
     cfg = OmegaConf.create({"disturbance": {"adversary": {"unpushed": 0.25}}})
     with pytest.raises(UserError, match=r"disturbance\.adversary\.unpushed=0\.25: the worst case pushes every world"):
         _check_practice(cfg, OmegaConf.create({}), {})
+
+
+def test_the_page_tells_of_a_worst_case_that_other_pushes_outdo() -> None:
+    cfg = OmegaConf.create({"run": "r", "seed": 0, "disturbance": {"episodes": 10, "resolution": 5.0}})
+    found: dict[Kind, float] = {"constant": 29.0, "worst": 71.0}
+    curves = [Curve(kind, [Point(f50, 10, 5, (0.2, 0.8), 0.1, (0.0, 0.2), 0)], f50) for kind, f50 in found.items()]
+    told = _told(cfg, LineWorld(1), curves)
+    assert len(told["remarks"]) == 1
+    assert "constant pushes fell half at 29 N" in disturbance_page(told, "robot", {})
+    assert _told(cfg, LineWorld(1), curves[:1])["remarks"] == []
