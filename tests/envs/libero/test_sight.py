@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 
 from robo_reward.envs.libero.sight import BEHIND, pixels
+from robo_reward.cli.help_pages import configs_folder
 from robo_reward.envs.libero.world import LiberoWorld, make_world
 
 SCENE = """<mujoco><worldbody>
@@ -66,3 +68,17 @@ def test_the_picture_changes_where_the_thing_was_and_is(world: LiberoWorld, view
 def test_cameras_that_move_tell_nothing(world: LiberoWorld) -> None:
     world.reset(0)
     assert list(world.point_out(world.places())) == ["image", "frontview"]
+
+
+@pytest.mark.parametrize(
+    ("suite", "task"), [("libero_object", 0), ("libero_spatial", 8), ("libero_spatial", 9), ("libero_10", 4)]
+)
+def test_the_crop_of_a_suite_shows_target_and_destination(assets: str, suite: str, task: int) -> None:
+    crops = OmegaConf.load(configs_folder() / "crops" / "libero.yaml")
+    top, bottom, left, right = crops[suite]["image"]
+    world = make_world(suite, task, target_shift=0.06, joint_noise=0.02)
+    for seed in range(3):
+        world.reset(seed)
+        points = world.point_out(world.places())["image"].reshape(-1, 2)
+        assert ((points >= [left, top]) & (points <= [right, bottom])).all(), points
+    world.close()
