@@ -16,12 +16,16 @@ Earned = Sequence[tuple[int, float]]
 def told_apart(earned: Earned, sealed: SealedLog) -> dict[str, float | int | None]:
     """AUROC of the rewards for success, and the mean reward of successes and failures; None where one kind is missing.
 
+    Episodes of tasks without a test of success count nowhere; {} where no other was paid.
+
     Raises:
         SealedError: the log is still sealed.
     """
     outcomes = sealed.outcomes()
-    rewards = np.asarray([reward for _, reward in earned], np.float64)
-    success = np.asarray([outcomes[position].success for position, _ in earned], np.bool_)
+    known = [(reward, truth) for at, reward in earned if (truth := outcomes[at].success) is not None]
+    if not known:
+        return {}
+    rewards, success = np.asarray([r for r, _ in known], np.float64), np.asarray([t for _, t in known], np.bool_)
     good, bad = rewards[success], rewards[~success]
     return {
         "reward_auroc": auroc(good, bad),

@@ -12,15 +12,22 @@ from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import Stopper
 
 
-def build_stopper(config: Any, stack: RewardStack) -> Stopper | None:
+def build_stopper(config: Any, stack: RewardStack, learner: object = None) -> Stopper | None:
     """The stopper of a run's ``hook`` group; None without one, or where the hook is a disturber.
 
     Raises:
-        UserError: if the reward would pay the policy for staying away from the success that ends its episodes.
+        UserError: if the reward would pay the policy for staying away from the success that ends its episodes, or the
+            learner ends none by a hook.
     """
     hook = config.get("hook") or {}
     if not hook.get("_target_") or disturbs(hook):
         return None
+    if not getattr(learner, "takes_stopper", True):
+        name = getattr(learner, "name", type(learner).__name__)
+        raise UserError(
+            f"hook=success_stop ends no episode of learner {name}: learners "
+            "that tune in groups end them by the reward (learner.stop=0.95 learner.stop_by=success); set hook=none"
+        )
     level = pays_unbounded_level(stack.transforms)
     if level is not None:
         raise UserError(

@@ -73,15 +73,15 @@ class Job:
         # a judge is fitted on demonstrations, which plain RL and a fitted reward do without
         judged = config.judge.get("_target_") and self.wants_demonstrations
         self.judge = build(config.judge) if judged else None
-        self.stopper = build_stopper(config, self.stack)
+        self.stopper = build_stopper(config, self.stack, self.learner)
         self.disturber = build_disturber(config, self.learner)
         self.demonstrations: list[Trace] = []
         self.dropped = 0
         worlds = config.env.get("num_worlds") or 1
         if worlds > 1 and getattr(self.learner, "single_world", False):
             raise UserError(
-                f"env.num_worlds={worlds}: this learner steps one world at a time, and learner.scenes=N are "
-                "drawn in one: set env.num_worlds=1"
+                f"env.num_worlds={worlds}: this learner works in one world at a time (rearranged scenes are drawn in "
+                "one; a dataset of them, scenes=FOLDER, goes with any number): set env.num_worlds=1"
             )
         self.called_success: list[bool] = []
         self._growth: Growth | None = None

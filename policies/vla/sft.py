@@ -37,6 +37,7 @@ class SftLearner:
 
     name = "sft"
     needs_reward = False
+    takes_stopper = False
     parallel = True
 
     def __init__(

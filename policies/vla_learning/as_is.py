@@ -18,6 +18,7 @@ class AsIsLearner(GivenPolicy):
     name = "as_is"
     needs_reward = False
     needs_demonstrations = False
+    takes_stopper = False
 
     def __init__(self, updates: int = 0, device: str = "cpu", seed: int = 0) -> None:
         """Raises UserError for updates."""

@@ -40,7 +40,7 @@ class EpisodePricer:
     ``pays``: the reward of the last step (``final``; with transform=level the final progress, EVOLVE's reward), the
     ``max``, ``mean`` or ``sum`` over its steps. ``auto``: what the reward model says of groups (``GroupRewardModel``);
     max for the simulator's success; sum for its dense reward and for chains that pay for changes or events or price
-    whole episodes; final for levels.
+    whole episodes; final for levels. ``together``: groups are priced by each other, all at once.
     """
 
     def __init__(self, stack: RewardStack, pays: Pays = "auto") -> None:
@@ -48,11 +48,11 @@ class EpisodePricer:
         if pays not in PAYS:
             raise unknown_name("learner.pays", pays, PAYS)
         self._stack = stack
-        self._grouped = pays == "auto" and isinstance(stack.model, GroupRewardModel)
+        self.together = pays == "auto" and isinstance(stack.model, GroupRewardModel)
         refused = getattr(stack.model, "groups_refused", "")
         if pays == "auto" and refused:
             raise UserError(f"{refused}: take members of one kind, or say what an episode pays (pays=final, ...)")
-        if not self._grouped:
+        if not self.together:
             _check_potentials(stack)
         self.pays: Pays = _chosen(stack) if pays == "auto" else pays
 
@@ -62,7 +62,7 @@ class EpisodePricer:
         Raises:
             UserError: a reward that is not finite.
         """
-        if self._grouped:
+        if self.together:
             model = self._stack.model
             assert isinstance(model, GroupRewardModel)
             flat = np.asarray(model.estimate_group([t for group in groups for t in group]), np.float64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from robo_reward.chain_check import check_normalised_advantage
-from robo_reward.errors import UserError
+from robo_reward.errors import UserError, unknown_name
 from robo_reward.playground import Playground
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, UpdateSettings, Way
@@ -46,6 +46,7 @@ class GroupSettings:
     pays: Pays = "auto"
     temperature: float = 1.6
     critic: CriticSettings | None = None
+    """Or a mapping of its numbers, as the command line gives it."""
 
     def __post_init__(self) -> None:
         if self.size < 2:
@@ -54,6 +55,18 @@ class GroupSettings:
             raise UserError(f"group.groups={self.groups} must be 1 or more and group.most={self.most} no less than it")
         if self.min_spread < 0:
             raise UserError(f"group.min_spread={self.min_spread} must be 0 or more")
+        if self.critic is not None and not isinstance(self.critic, CriticSettings):
+            object.__setattr__(self, "critic", _critic(self.critic))
+
+
+def _critic(given: Any) -> CriticSettings:
+    known = [field.name for field in fields(CriticSettings)]
+    if not isinstance(given, Mapping):
+        raise UserError(f"group.critic={given} must be null or settings of it, e.g. {{folds: 4, decay: 0.7}}")
+    for key in given:
+        if key not in known:
+            raise unknown_name("setting of group.critic", str(key), known)
+    return CriticSettings(**given)
 
 
 @dataclass(slots=True)
@@ -79,7 +92,7 @@ class GroupTuner:
     ) -> None:
         """Raises UserError for a policy whose chunks have no likelihood, and for noise that the update cannot use."""
         self.policy, self.settings, self.seed = policy, group, seed
-        self.likelihood = likelihood_of(policy, noise, group.temperature)
+        self.likelihood = likelihood_of(policy, noise, group.temperature, seed)
         self.update = KINDS[update.way](policy, self.likelihood, update)
         if self.by_ratios and not self.likelihood.tells:
             raise UserError(
@@ -92,6 +105,8 @@ class GroupTuner:
         self.played = self.skipped = self.updates = 0
         self.first = self.values()
         self._recent: list[Decision] = []
+        self._drifted = 0.0
+        """The drift that a checkpoint told, until there are decisions to tell it by."""
         self.last: list[Group] = []
 
     @property
@@ -135,9 +150,11 @@ class GroupTuner:
                 if played and not ground.session.left():
                     break
                 played.append(self.play(ground, stopper))
+            # where groups are priced by each other, the new ones change what the earlier ones earned
+            waiting = played if pricer.together else [g for g in played if not len(g.rewards)]
             with ground.session.pricing():
-                rewards, traces = pricer.price([g.traces for g in played])
-            for group, earned, priced in zip(played, rewards, traces, strict=True):
+                rewards, traces = pricer.price([g.traces for g in waiting])
+            for group, earned, priced in zip(waiting, rewards, traces, strict=True):
                 group.rewards, group.traces = earned, priced
             kept = self._telling(played)
         self.skipped += len(played) - len(kept)
@@ -174,7 +191,7 @@ class GroupTuner:
         if not self.likelihood.tells:
             return math.nan
         if not self._recent:
-            return 0.0
+            return self._drifted
         now = self.values()
         self.put(self.first)
         first, random = self.update.log_ratio(self._recent)
@@ -191,6 +208,7 @@ class GroupTuner:
             "update": self.update.state(),
             "counts": [self.played, self.skipped, self.updates],
             "critic": {} if self.critic is None else self.critic.state(),
+            "drift": self.drift() if self.likelihood.tells else 0.0,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -201,6 +219,7 @@ class GroupTuner:
         if self.critic is not None and state["critic"]:
             self.critic.load(state["critic"])
         self.played, self.skipped, self.updates = (int(n) for n in state["counts"])
+        self._drifted = float(state.get("drift", 0.0))
 
     def go_back(self, state: Mapping[str, Any]) -> None:
         """Takes back weights and optimiser, but goes on counting: a rollback does not repeat its episodes."""

@@ -33,6 +33,9 @@ from robo_reward.rollout import Stopper
 from robo_reward.session import Session
 from robo_reward.trace import Trace
 
+ALONE = "tuning"
+"""The stage that checkpoints name where nothing was learned before."""
+
 
 class GrpoLearner(GivenPolicy):
     """Group-relative policy optimisation over chunks (SimpleVLA-RL, SRPO, EVOLVE-VLA), without a value network.
@@ -46,6 +49,7 @@ class GrpoLearner(GivenPolicy):
     """
 
     needs_demonstrations = False
+    takes_stopper = False  # stop and stop_by end its episodes
 
     def __init__(
         self,
@@ -91,7 +95,7 @@ class GrpoLearner(GivenPolicy):
         session.notes |= {"prior": policy.config.type, "start": self._recipe.path}
         return self.tune(session, policy)
 
-    def tune(self, session: Session, policy: LeRobotPolicy, stage: str = "tuning") -> LeRobotPolicy:
+    def tune(self, session: Session, policy: LeRobotPolicy, stage: str = ALONE) -> LeRobotPolicy:
         """As ``learn``, of a policy that is there; checkpoints name ``stage``."""
         tuner = self._tuner(policy)
         ground, heard = Playground(session), deque[tuple[Trace, str, float, float]](maxlen=self._remember)
@@ -99,6 +103,8 @@ class GrpoLearner(GivenPolicy):
         if restored is not None and restored.get("stage") == stage:
             tuner.load(restored["tuner"])
             done, ground.earned = int(restored["done"]), [(int(k), float(r)) for k, r in restored["earned"]]
+        elif stage != ALONE:
+            self._save(session, tuner, ground, 0, stage)  # what came before is not done again
         stop = self._stopper(session)
         for update in range(done, self._updates):
             if not session.left():
@@ -175,8 +181,12 @@ class GrpoLearner(GivenPolicy):
         if self._evaluate_every and done % self._evaluate_every == 0 and session.evaluate is not None:
             session.evaluate(policy, session.clock)
         if done % self._checkpoint_every == 0:
-            earned = [list(pair) for pair in ground.earned]
-            session.checkpoint({"stage": stage, "done": done, "tuner": tuner.state(), "earned": earned})
+            self._save(session, tuner, ground, done, stage)
+
+    @staticmethod
+    def _save(session: Session, tuner: GroupTuner, ground: Playground, done: int, stage: str) -> None:
+        earned = [list(pair) for pair in ground.earned]
+        session.checkpoint({"stage": stage, "done": done, "tuner": tuner.state(), "earned": earned})
 
 
 def built_policy(recipe: Any, session: Session, device: str, seed: int, name: str) -> LeRobotPolicy:

@@ -13,6 +13,7 @@ from robo_reward.errors import UserError
 from robo_reward.policies.vla.flow import FlowField, flow_of
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise, NoiseHead, log_normal, transition
+from robo_reward.seeding import derive_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,13 @@ class Likelihood(Protocol):
 class FlowLikelihood:
     """Chunks by a random sampler over a flow policy's field."""
 
-    def __init__(self, field: FlowField, noise: FlowNoise) -> None:
+    def __init__(self, field: FlowField, noise: FlowNoise, seed: int = 0) -> None:
         self.field, self.noise = field, noise
-        self.head = NoiseHead(field.shape) if noise.kind == "noise" else None
+        self.head: NoiseHead | None = None
+        if noise.kind == "noise":
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(derive_seed(seed, "noise head"))
+                self.head = NoiseHead(field.shape)
 
     @property
     def tells(self) -> bool:
@@ -177,15 +182,17 @@ class TokenLikelihood:
         return log[:, None]
 
 
-def likelihood_of(policy: LeRobotPolicy, noise: FlowNoise | None = None, temperature: float = 1.6) -> Likelihood:
-    """How chunks of a policy are drawn: by its tokens, or by its flow.
+def likelihood_of(
+    policy: LeRobotPolicy, noise: FlowNoise | None = None, temperature: float = 1.6, seed: int = 0
+) -> Likelihood:
+    """How chunks of a policy are drawn: by its tokens, or by its flow; a learned noise begins as ``seed`` says.
 
     Raises:
         UserError: the policy's chunks have no likelihood (regression, or a type whose inside is not known here).
     """
     if policy.config.type == "nano_vla" and policy.config.head == "tokens":
         return TokenLikelihood(policy.policy, temperature)
-    return FlowLikelihood(flow_of(policy), noise or FlowNoise())
+    return FlowLikelihood(flow_of(policy), noise or FlowNoise(), seed)
 
 
 def _count(batch: Mapping[str, Any]) -> int:

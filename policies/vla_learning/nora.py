@@ -34,6 +34,7 @@ class NoraLearner(GivenPolicy):
 
     name = "nora"
     needs_reward = False
+    takes_stopper = False
 
     def __init__(
         self,

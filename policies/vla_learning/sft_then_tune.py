@@ -32,6 +32,12 @@ class SftThenTune:
         self._imitated: LeRobotPolicy | None = None
 
     needs_demonstrations = True
+    takes_stopper = False
+
+    @property
+    def single_world(self) -> bool:
+        """As of the imitation: scenes that the run's own world shows are drawn in one."""
+        return self._sft.single_world
 
     def take_policy(self, recipe: Any) -> None:
         """The policy that is trained."""

@@ -9,6 +9,7 @@ import numpy as np
 from robo_reward.answer_counts import note_counts
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name, snake_case
+from robo_reward.provenance import oracle_before
 from robo_reward.reward_truth import told_apart
 from robo_reward.rollout import rollout
 from robo_reward.runs.summary import Summary
@@ -28,8 +29,10 @@ def describe(job: Job, session: Session, summary: Summary) -> None:
     summary.base_reward = job.stack.base_reward
     summary.learner = getattr(job.learner, "name", type(job.learner).__name__.removesuffix("Learner").lower())
     summary.demos = len(job.demonstrations)
-    summary.used_env_reward = job.oracle == "reward"
-    summary.used_env_success = job.oracle == "success"
+    # of the whole way to the policy: what its start was trained with counts too
+    reward, success = oracle_before((config.get("policy") or {}).get("path"))
+    summary.used_env_reward = reward or job.oracle == "reward"
+    summary.used_env_success = success or job.oracle == "success"
     summary.device = config.device
     budget = f", {config.rollouts or config.steps} {'rollouts' if config.rollouts else 'steps'}"
     print(
@@ -76,7 +79,7 @@ def _summarise(job: Job, session: Session, result: Result, truths: list[bool | N
         "demonstration_attempts_dropped": job.dropped,
         **session.audit,
         **_stops(session),
-        **_paid(session),
+        **told_apart(session.earned, session.world.sealed),
         **about_starts(job.test_world, [e.successes for e in result.by_seed]),
     }
     summary.alarm = session.alarm.verdict()
@@ -95,13 +98,6 @@ def _stops(session: Session) -> dict[str, int | float | None]:
         "stopped_episodes": len(session.stopped),
         "false_stop_share": known.count(False) / len(known) if known else None,
     }
-
-
-def _paid(session: Session) -> dict[str, float | int | None]:
-    """What the reward paid successes and failures, held against the verdicts; {} if no whole episode was paid."""
-    log = session.world.sealed.outcomes()
-    known = [(position, reward) for position, reward in session.earned if log[position].success is not None]
-    return told_apart(known, session.world.sealed) if known else {}
 
 
 def _compare_with_truth(summary: Summary, job: Job, session: Session, truths: list[bool | None]) -> None:

@@ -32,3 +32,13 @@ def test_one_kind_alone_tells_nothing() -> None:
     sealed.unseal()
     told = told_apart([(0, 0.5)], sealed)
     assert (told["reward_auroc"], told["reward_of_successes"], told["reward_of_failures"]) == (None, None, 0.5)
+
+
+def test_episodes_without_a_test_of_success_are_no_failures() -> None:
+    sealed = SealedLog()
+    for success in (None, True, None):
+        sealed.write(Outcome(success, 0.0, 10))
+    sealed.unseal()
+    told = told_apart([(0, 0.1), (1, 0.9), (2, 0.2)], sealed)
+    assert (told["rewarded_episodes"], told["reward_of_failures"], told["reward_of_successes"]) == (1, None, 0.9)
+    assert told_apart([(0, 0.1), (2, 0.2)], sealed) == {}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from robo_reward.envs.libero.sight import BEHIND, pixels
 from robo_reward.cli.help_pages import configs_folder
+from robo_reward.envs.libero.sight import BEHIND, pixels
 from robo_reward.envs.libero.world import LiberoWorld, make_world
 
 SCENE = """<mujoco><worldbody>

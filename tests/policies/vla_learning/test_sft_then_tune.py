@@ -11,6 +11,7 @@ import torch
 from line_verbs import called, rows_of
 from safetensors.torch import load_file
 
+from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla_learning.grpo import GrpoLearner
 
 settings, start, _trusted = line_verbs.settings, line_verbs.start, line_verbs._trusted
@@ -28,9 +29,9 @@ def test_imitation_then_tuning_is_one_run(settings: Path, tmp_path: Path) -> Non
     assert summary["rollouts"] == 2
 
 
-@pytest.mark.parametrize("lora", [0, 2])
+@pytest.mark.parametrize(("lora", "at"), [(0, 0), (0, 1), (2, 1)])
 def test_imitation_then_tuning_goes_on_in_the_middle_of_tuning(
-    settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lora: int
+    settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lora: int, at: int
 ) -> None:
     words = ("learner=sft_grpo", "policy=nano_vla", f"policy.path={start}", f"policy.lora={lora}", "demos=2",
              "judge=none", "audit=none", "negatives.random=0", "negatives.replay=0", "learner.sft.updates=2",
@@ -41,7 +42,7 @@ def test_imitation_then_tuning_goes_on_in_the_middle_of_tuning(
     one = GrpoLearner._one
 
     def interrupted(self: GrpoLearner, *given: Any) -> None:
-        if given[3] == 1:
+        if given[3] == at:
             raise KeyboardInterrupt
         one(self, *given)
 
@@ -49,7 +50,9 @@ def test_imitation_then_tuning_goes_on_in_the_middle_of_tuning(
         patched.setattr(GrpoLearner, "_one", interrupted)
         with pytest.raises(KeyboardInterrupt):
             called("train", settings, tmp_path / "broken", *words)
-    resumed = called("train", settings, tmp_path / "broken", *words, "resume=true")
+    with monkeypatch.context() as patched:
+        patched.delattr(SftLearner, "learn")  # imitation is not done again
+        resumed = called("train", settings, tmp_path / "broken", *words, "resume=true")
     assert rows_of(tmp_path / "broken") == rows_of(tmp_path / "whole")
     told = ("policy", "notes", "success_rate", "cloned_success_rate", "updates", "rollouts")
     assert [resumed[key] for key in told] == [whole[key] for key in told]

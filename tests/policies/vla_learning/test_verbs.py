@@ -44,6 +44,12 @@ def test_the_oracle_is_marked(settings: Path, start: Path, tmp_path: Path) -> No
     words = ("learner=grpo", "reward_model=env_sparse", "transform=none", "policy=nano_vla", f"policy.path={start}")
     summary = called("train", settings, tmp_path / "run", *words, *SMALL, "learner.updates=1", "video=false")
     assert (summary["used_env_success"], summary["base_reward"]) == (True, "env_sparse")
+    # and stays so, whatever is done with the policy
+    words = ("learner=as_is", "policy=lerobot", f"policy.path={tmp_path / 'run'}", "reward_model=none")
+    taken = called("train", settings, tmp_path / "taken", *words, "video=false")
+    assert (taken["used_env_reward"], taken["used_env_success"]) == (False, True)
+    adapted = called("adapt", settings, tmp_path / "adapted", f"run={tmp_path / 'taken'}", *ADAPT, "bounds.rounds=1")
+    assert adapted["used_env_success"]
 
 
 @pytest.mark.parametrize("learner", ["grpo", "vla_credit", "self_imitation"])
@@ -125,9 +131,21 @@ def test_nora_learns_without_a_rollout(settings: Path, start: Path, tmp_path: Pa
     assert any("nora/preferred" in row for row in rows_of(tmp_path / "run"))
 
 
-def test_scenes_of_several_worlds_are_refused_at_once(settings: Path, tmp_path: Path) -> None:
-    words = ("learner=sft", "policy=nano_vla", "reward_model=none", "learner.scenes=3")
-    with pytest.raises(UserError, match=r"env.num_worlds=4: .*learner.scenes=N .*set env.num_worlds=1"):
+@pytest.mark.parametrize(
+    "scenes", [("learner=sft", "reward_model=none", "learner.scenes=3"), ("learner=sft_grpo", "learner.sft.scenes=3")]
+)
+def test_scenes_of_several_worlds_are_refused_at_once(
+    settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenes: tuple[str, ...]
+) -> None:
+    monkeypatch.delattr("robo_reward.training.gather_demonstrations")  # nothing is collected for nothing
+    with pytest.raises(UserError, match=r"env.num_worlds=4: .*scenes=FOLDER.*set env.num_worlds=1"):
+        called("train", settings, tmp_path / "run", "policy=nano_vla", *scenes)
+
+
+@pytest.mark.parametrize("learner", ["grpo", "vla_ppo", "sft_grpo"])
+def test_a_hook_that_would_end_nothing_is_refused(settings: Path, start: Path, tmp_path: Path, learner: str) -> None:
+    words = (f"learner={learner}", "policy=nano_vla", f"policy.path={start}", "+hook._target_=line_env.make_reward")
+    with pytest.raises(UserError, match=r"ends no episode of learner .*learner.stop=0.95.*hook=none"):
         called("train", settings, tmp_path / "run", *words)
 
 
