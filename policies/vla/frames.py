@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import ACTION, PLACES, POINTS, SHOWN, STATE, VIEW_PREFIX, WAYPOINT
+from robo_reward.policies.vla.features import ACTION, PLACES, POINTS, SHOWN, STATE, WAYPOINT, full_key
 from robo_reward.policies.vla.waypoints import WayScale, ways
 from robo_reward.trace import Trace
 
@@ -113,7 +113,7 @@ class EpisodeFrames:
         # of earlier moments: as many kept pictures back as there are steps, within the episode
         seen = torch.tensor([[max(s.picture + d, s.first) for d in back] for s in samples])
         for view, frames in self._joined().items():
-            batch[VIEW_PREFIX + view] = frames[seen if past else seen[:, 0]]
+            batch[full_key(view)] = frames[seen if past else seen[:, 0]]
         return batch
 
     def _labels(self, rows: Sequence[Moment]) -> dict[str, Tensor]:

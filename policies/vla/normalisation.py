@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import ACTION, STATE, VIEW_PREFIX
+from robo_reward.policies.vla.features import ACTION, STATE, full_key
 from robo_reward.trace import Trace
 
 Stats = dict[str, dict[str, Any]]
@@ -28,7 +28,7 @@ def stats_of_traces(traces: Sequence[Trace], views: Sequence[str]) -> Stats:
     for view in views:
         picked = [trace.frames[view][:: max(1, len(trace.frame_steps) * len(traces) // PICTURES)] for trace in traces]
         pixels = np.concatenate([part.reshape(-1, 3) for part in picked])[:: max(1, len(traces))] / 255.0
-        stats[VIEW_PREFIX + view] = {
+        stats[full_key(view)] = {
             name: value if name == "count" else value.reshape(3, 1, 1) for name, value in _stats(pixels).items()
         }
     return stats

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Literal
 
@@ -17,7 +17,18 @@ from robo_reward.policies.vla.checkpoint import (
     read_config,
     register_policies,
 )
-from robo_reward.policies.vla.features import ACTION, STATE, DataFacts, Names, check_sizes, take_sizes
+from robo_reward.policies.vla.features import (
+    ACTION,
+    PICTURE,
+    STATE,
+    DataFacts,
+    Names,
+    cameras_of,
+    check_sizes,
+    full_key,
+    short_name,
+    take_sizes,
+)
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.normalisation import Stats, check_stats
 from robo_reward.policies.vla.precision import DTYPES, chosen_dtype
@@ -77,7 +88,11 @@ class PolicyRecipe:
         self._settings = {key: None if value == RANDOM else value for key, value in given.items()}
 
     def views_of(self, available: Sequence[str]) -> tuple[str, ...]:
-        """Which of the available views the policy will look at; none if it is blind."""
+        """Which of the available views the policy will look at; none if it is blind.
+
+        Raises:
+            UserError: a view that there is not, or ``rename`` does not tell the cameras apart.
+        """
         if self.path is not None:
             found, own = find_pretrained(self.path)
             return tuple(self._names(own).views_of(read_config(found, self.type, "cpu"), available))
@@ -86,7 +101,19 @@ class PolicyRecipe:
         for view in self.views or ():
             if view not in available:
                 raise unknown_name("policy.views", view, available)
-        return tuple(available) if self.views is None else self.views
+        chosen = tuple(available) if self.views is None else self.views
+        _check_apart(self._names({}), chosen)
+        return chosen
+
+    def check_names(self, available: Collection[str]) -> None:
+        """Refuses ``rename`` of cameras that neither data nor world (``available``, together) or the checkpoint know.
+
+        Raises:
+            UserError: as said.
+        """
+        if self._rename:
+            read = [] if self.path is None else cameras_of(read_config(find_pretrained(self.path)[0], self.type, "cpu"))
+            Names(dict(self._rename)).check_known(available, read or None)
 
     def build(
         self,
@@ -102,6 +129,8 @@ class PolicyRecipe:
             UserError: names, sizes or statistics do not fit, or the checkpoint is of another type.
             MissingExtra: the policy's packages are not installed.
         """
+        if facts.stats is None:  # a world, and nothing else whose cameras could be meant
+            self.check_names(list(facts.views))
         try:
             made = self._scratch(facts, device) if self.path is None else self._pretrained(facts, device)
         except ImportError as error:
@@ -133,20 +162,15 @@ class PolicyRecipe:
             raise unknown_name("type of LeRobot policy", str(self.type), known)
         kind, names = PreTrainedConfig.get_choice_class(self.type), self._names({})
         _check_fields(self.type, kind, self._settings)
-        shown = (
-            facts.views
-            if self._settings.get("blind")
-            else {v: facts.views[v] for v in self.views_of(list(facts.views))}
-        )
-        inputs = {
-            names.theirs(view): PolicyFeature(FeatureType.VISUAL, (3, *size)) for view, size in sorted(shown.items())
-        }
+        views = list(facts.views) if self._settings.get("blind") else self.views_of(list(facts.views))
+        shown = {view: names.theirs(view) for view in sorted(views)}
+        inputs = {key: PolicyFeature(FeatureType.VISUAL, (3, *facts.views[view])) for view, key in shown.items()}
         inputs[names.theirs("state")] = PolicyFeature(FeatureType.STATE, (facts.states,))
         outputs = {ACTION: PolicyFeature(FeatureType.ACTION, (facts.actions,))}
         own = _with_tuples(kind, self._settings)
         config = kind(input_features=inputs, output_features=outputs, device=device, **own)
         config.validate_features()
-        before, after = make_pre_post_processors(config, dataset_stats=self._renamed(facts, names))
+        before, after = make_pre_post_processors(config, dataset_stats=_renamed(facts, names, shown))
         return get_policy_class(self.type)(config).to(device), before, after, names
 
     def _pretrained(self, facts: DataFacts, device: str) -> tuple[Any, Any, Any, Names]:
@@ -155,13 +179,13 @@ class PolicyRecipe:
         config, names = read_config(path, self.type, device), self._names(own)
         _check_fields(config.type, type(config), self._settings)
         _apply(config, self._settings, path)
-        names.views_of(config, list(facts.views))
+        shown = names.views_of(config, list(facts.views))
         if self._sizes == "data":
             take_sizes(config, facts, names)
         check_sizes(config, facts, names)
         policy = load_weights(config, path)
         config.pretrained_path = path
-        stats = self._renamed(facts, names)
+        stats = _renamed(facts, names, shown)
         before, after = load_processors(config, path)
         if stats is not None and self._takes_data(config, before, stats):
             before, after = load_processors(config, path, _floored(config, stats))
@@ -179,12 +203,6 @@ class PolicyRecipe:
         check_stats(config.type, theirs, stats)
         return False
 
-    @staticmethod
-    def _renamed(facts: DataFacts, names: Names) -> Stats | None:
-        if facts.stats is None:
-            return None
-        return {names.theirs(key) if key != ACTION else key: dict(values) for key, values in facts.stats.items()}
-
     def _adapted(self, policy: Any) -> Any:
         """The policy with LoRA adapters, of which alone is trained; the policy itself without."""
         if not self._lora:
@@ -200,6 +218,27 @@ class PolicyRecipe:
             raise UserError(
                 f"policy.lora={self._lora} on a {policy.config.type} policy: {error} (here: policy.lora_targets=[...])"
             ) from error
+
+
+def _check_apart(names: Names, views: Sequence[str]) -> None:
+    """Refuses a policy from scratch that would take two cameras for one."""
+    keys = [names.theirs(view) for view in views]
+    for key in keys:
+        if keys.count(key) > 1:
+            same = [view for view, other in zip(views, keys, strict=True) if other == key]
+            raise UserError(
+                f"policy.rename makes one camera '{short_name(key)}' of {' and '.join(same)}: give them names of their "
+                f"own, or choose one of them, e.g. policy.views=[{same[0]}]"
+            )
+
+
+def _renamed(facts: DataFacts, names: Names, shown: Mapping[str, str]) -> Stats | None:
+    """The data's statistics by the policy's keys; of pictures only those of ``shown``, our view -> its key."""
+    if facts.stats is None:
+        return None
+    theirs = {full_key(view): key for view, key in shown.items()}
+    theirs |= {key: names.theirs(key) for key in facts.stats if not key.startswith((PICTURE, ACTION))}
+    return {theirs.get(key, key): dict(facts.stats[key]) for key in facts.stats if key in theirs or key == ACTION}
 
 
 def _check_fields(kind: str, config: Any, settings: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from robo_reward.data.dataset_source import open_dataset
 from robo_reward.errors import MissingExtra, UserError, unknown_name
 from robo_reward.policies.vla import training_data as data_of
 from robo_reward.policies.vla.features import DataFacts, check_sizes, facts_of_world
@@ -102,8 +103,10 @@ class SftLearner:
         self._recipe = recipe
 
     def policy_views(self, available: Sequence[str]) -> Sequence[str]:
-        """Which of the available views the policy looks at."""
+        """Which of the available views of a world the policy looks at; UserError for a ``policy.rename`` of others."""
         assert self._recipe is not None
+        if self._data is None:
+            self._recipe.check_names(available)
         return self._recipe.views_of(available)
 
     def learn(self, session: Session) -> LeRobotPolicy:
@@ -145,16 +148,16 @@ class SftLearner:
         """The policy, built to fit data and world, and what it is trained on."""
         assert self._recipe is not None
         torch.manual_seed(derive_seed(self._seed, "sft weights"))
-        choose = self.policy_views
-        facts = (
-            data_of.facts_of_dataset(self._data, choose)
-            if self._data is not None
-            else data_of.facts_of_traces(session.demonstrations, choose)
-        )
-        space = session.world.action_space
+        choose, world = self._recipe.views_of, session.world
+        if self._data is None:
+            facts = data_of.facts_of_traces(session.demonstrations, choose)
+        else:
+            self._recipe.check_names([*world.view_names, *open_dataset(self._data).image_keys()])
+            facts = data_of.facts_of_dataset(self._data, choose)
+        space = world.action_space
         low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
         policy = self._recipe.build(facts, low, high, self._device, self._seed)
-        shown = facts_of_world(session.world, session.picture_size)
+        shown = facts_of_world(world, session.picture_size)
         policy.names.views_of(policy.config, list(shown.views))
         check_sizes(policy.config, shown, policy.names)
         batches, samples = self._batches(session, policy, facts)
