@@ -85,7 +85,7 @@ def gather_demonstrations(
         UserError: the world has no expert, or what the dataset's reader says.
     """
     from robo_reward.data.demonstrations import collect_demonstrations, of_each_task
-    from robo_reward.data.recording import Recording
+    from robo_reward.data.recording import Recording, check_moments
 
     if config.data is not None:
         from robo_reward.data.dataset_source import one_dataset, open_dataset
@@ -109,10 +109,12 @@ def gather_demonstrations(
                 "(robo-reward collect teleop=keyboard records some), or use learner=ppo "
                 "reward_model=env_dense transform=none"
             )
-        if isinstance(learner, TakesPolicy):
-            views = tuple(dict.fromkeys((*views, *learner.policy_views(world.view_names))))
-        seed = derive_seed(config.seed, "demonstrations")
         recording, count = Recording(**(config.get("recording") or {})), config.demos or 1
+        if isinstance(learner, TakesPolicy):
+            shown = learner.policy_views(world.view_names)
+            check_moments(getattr(learner, "moments", 1) if shown else 1, recording.every)
+            views = tuple(dict.fromkeys((*views, *shown)))
+        seed = derive_seed(config.seed, "demonstrations")
         told = _Told(count * number_of_tasks(world))
         return collect_demonstrations(
             world, count, seed, config.hold, views, recording=recording, on_episode=told.on_episode

@@ -38,6 +38,8 @@ class SftLearner:
 
     name = "sft"
     needs_reward = False
+    moments = 1
+    """How many steps the policy looks at, the present one among them."""
     parallel = True
 
     def __init__(
@@ -99,8 +101,12 @@ class SftLearner:
         return isinstance(self._scenes, int)
 
     def take_policy(self, recipe: Any) -> None:
-        """The policy that is trained."""
-        self._recipe = recipe
+        """The policy that is trained.
+
+        Raises:
+            UserError: its settings do not go together.
+        """
+        self._recipe, self.moments = recipe, len(data_of.deltas(recipe.settings())[0]) or 1
 
     def policy_views(self, available: Sequence[str]) -> Sequence[str]:
         """Which of the available views of a world the policy looks at; UserError for a ``policy.rename`` of others."""

@@ -117,7 +117,7 @@ def test_a_camera_called_observation_image_is_one(
     kind: str, settings_of: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     path = pusht(tmp_path / "pusht")
-    crop = {"crop": {"observation.image": [0.0, 0.75, 0.0, 1.0]}} if kind == "nano_vla" else {}
+    crop: dict[str, Any] = {"crop": {"observation.image": [0.0, 0.75, 0.0, 1.0]}} if kind == "nano_vla" else {}
     recipe = PolicyRecipe(kind, **settings_of[kind], **crop)
     facts = data_of.facts_of_dataset(path, recipe.views_of)
     policy = recipe.build(facts)

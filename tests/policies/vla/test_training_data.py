@@ -54,6 +54,19 @@ def test_earlier_moments_stay_inside_the_episode() -> None:
     assert batch["action_is_pad"].tolist() == [[False] * 3, [True, False, False]]
 
 
+def test_moments_are_refused_where_pictures_lie_apart() -> None:
+    """Pictures would go back by four steps where states, and acting, go back by one."""
+    frames = EpisodeFrames(["front"])
+    frames.add([counted(0, 9), counted(1, 9).every(4)])
+    with pytest.raises(UserError, match=r"looks at 2 consecutive steps, .* up to 4 steps apart.*recording\.every=1"):
+        frames.batch([0], (-1, 0), (0,))
+    assert len(frames.batch([0], (), (0,))["action"]) == 1
+    assert len(frames.batch([0], (0,), (0,))["action"]) == 1
+    unseen = EpisodeFrames([])
+    unseen.add([counted(1, 9).every(4)])
+    assert len(unseen.batch([0], (-1, 0), (0,))["action"]) == 1
+
+
 def test_steps_without_a_picture_are_no_samples() -> None:
     frames = EpisodeFrames(["front"])
     frames.add([counted(0).every(2)])
