@@ -8,7 +8,7 @@ from typing import Any
 
 from robo_reward.errors import UserError, unknown_name
 
-FREE = ("n_action_steps", "num_steps", "num_inference_steps", "draws", "shift", "brightness", "colour")
+FREE = ("n_action_steps", "num_steps", "num_inference_steps", "draws", "shift", "brightness", "colour", "heat_weight")
 """Settings that a checkpoint may be given otherwise than it was trained with; optimizer_* and scheduler_* too."""
 
 

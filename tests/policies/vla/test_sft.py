@@ -155,6 +155,9 @@ def test_frames_without_progress_weigh_nothing(episodes: list[Trace], tmp_path: 
 def test_rabc_is_refused_where_it_cannot_weigh(recipes: dict[str, PolicyRecipe], episodes: list[Trace]) -> None:
     with pytest.raises(UserError, match="give it with data="):
         SftLearner(rabc="file")
+    for scenes in (3, "scenes"):
+        with pytest.raises(UserError, match=r"learner\.scenes=.* has none: set one to null"):
+            SftLearner(data="x", rabc="file", scenes=scenes)
     act = recipes["act"].build(facts_of_traces(episodes, tuple))
     with pytest.raises(UserError, match="act policy gives no loss per sample"):
         SftLearner(data="x", rabc="file")._weigher(act)
