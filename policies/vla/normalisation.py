@@ -69,7 +69,8 @@ def _narrow(std: NDArray[np.float64], spread: NDArray[np.float64], floor: float)
     """Where data are far narrower than a checkpoint, if most of what moves in both is."""
     moves = (std > floor) & (spread > STILL)
     narrow = moves & (spread * NARROW < std)
-    return narrow & (2 * narrow.sum() > moves.sum())
+    found: NDArray[np.bool_] = narrow & (2 * narrow.sum() > moves.sum())
+    return found
 
 
 def _stats(values: NDArray[Any]) -> dict[str, Any]:
