@@ -10,6 +10,8 @@ from robo_reward.errors import UserError, unknown_name
 
 FREE = ("n_action_steps", "num_steps", "num_inference_steps", "draws", "shift", "brightness", "colour", "heat_weight")
 """Settings that a checkpoint may be given otherwise than it was trained with; optimizer_* and scheduler_* too."""
+RANDOM = "random"
+"""What a yaml says in place of pretrained weights, where LeRobot says None; null in a yaml is the policy's default."""
 
 
 def _check_fields(kind: str, config: Any, settings: Mapping[str, Any]) -> None:
@@ -35,7 +37,10 @@ def config_of(kind: str, config: Any, settings: Mapping[str, Any], **more: Any) 
 
 def refused(kind: str, settings: Mapping[str, Any], error: Exception) -> UserError:
     """What LeRobot says of settings, with those that were given."""
-    given = " ".join(f"policy.{name}={value}" for name, value in settings.items()) or "its defaults"
+    given = (
+        " ".join(f"policy.{name}={RANDOM if value is None else value}" for name, value in settings.items())
+        or "its defaults"
+    )
     said = " ".join(str(error).replace("self.", "").split())
     return UserError(f"policy={kind} with {given}: {said.rstrip('.')}. Set what is named there: policy.NAME=VALUE")
 

@@ -31,13 +31,11 @@ from robo_reward.policies.vla.features import (
 )
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.normalisation import Stats, check_stats
-from robo_reward.policies.vla.policy_settings import apply, config_of, refused
+from robo_reward.policies.vla.policy_settings import RANDOM, apply, config_of, refused
 from robo_reward.policies.vla.precision import DTYPES, chosen_dtype
 
 Normalisation = Literal["auto", "data", "checkpoint"]
 Sizes = Literal["checkpoint", "data"]
-RANDOM = "random"
-"""What a yaml says in place of pretrained weights, where LeRobot says None; null in a yaml is the policy's default."""
 
 
 class PolicyRecipe:
