@@ -35,7 +35,6 @@ SETTINGS = ("suite", "tasks", "demos", "shift", "scenes", "updates", "batch", "s
 SAVED = "policy/pretrained_model/config.json"
 MESHES = "lighter"
 """What is drawn of the meshes, in training and evaluation."""
-BLIND = ["policy.blind=true", "policy.crop=null", "learner.scenes=null"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +131,8 @@ def settings(cell: Cell, starts: int) -> list[str]:
         f"evaluation_seeds=[{MEASURED}]",
         "video=false",
         "report=false",
-        *(BLIND if cell.eyes == "blind" else [f"learner.scenes={cell.scenes or 'null'}"]),
+        f"learner.scenes={cell.scenes or 'null'}",
+        *(["policy.blind=true"] if cell.eyes == "blind" else []),
     ]
 
 

@@ -228,9 +228,19 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
 
     # Inside.
     def _start_push(self) -> None:
-        if self._push is not None:
-            for name, wrench in zip(self.bodies, self._push, strict=True):
-                self.data.body(name).xfrc_applied[:] = wrench
+        for name, wrench in () if self._push is None else zip(self.bodies, self._push, strict=True):
+            if wrench.any():
+                self._body(name).xfrc_applied[:] = wrench
+
+    def _body(self, name: str) -> Any:
+        """A body that is pushed. UserError where the present task's scene is without it."""
+        try:
+            return self.data.body(name)
+        except KeyError as error:
+            raise UserError(
+                f"'{self.name}': the scene of the present task has no body '{name}' that could be pushed: name bodies "
+                "that all tasks have (hook.bodies=[...], the robot's), or choose one task"
+            ) from error
 
     def _end_push(self) -> None:
         if self._push is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from robo_reward.build import build, build_world
-from robo_reward.contracts import Oracle, RewardModel
+from robo_reward.contracts import Oracle, RewardModel, World
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name
 from robo_reward.seeding import derive_seed
@@ -14,7 +14,7 @@ from robo_reward.trace import Trace
 from robo_reward.walking import number_of_tasks
 
 EXPERT_HORIZON = 500
-"""Simulator steps that a demonstration may take: Meta-World's own limit."""
+"""Simulator steps that a demonstration may take where an episode has fewer: Meta-World's own limit."""
 
 
 @runtime_checkable
@@ -76,6 +76,17 @@ def _check_priced(learner: Any, name: str, model: RewardModel) -> None:
         )
 
 
+def build_expert_world(env: Any, **more: Any) -> World:
+    """One copy of a world, in which a demonstration may take as long as an episode, or ``EXPERT_HORIZON`` if longer."""
+    chosen, more = env.get("horizon"), {"num_worlds": 1, "workers": "in_process", **more}
+    if chosen is None:  # the world alone knows
+        world = build_world(env, **more)
+        if world.horizon * int(env.get("action_repeat") or 1) >= EXPERT_HORIZON:
+            return world
+        world.close()
+    return build_world(env, horizon=max(EXPERT_HORIZON, chosen or 0), **more)
+
+
 def gather_demonstrations(
     config: Any, views: Sequence[str], oracle: Oracle, learner: Any = None
 ) -> tuple[list[Trace], int]:
@@ -85,7 +96,7 @@ def gather_demonstrations(
         UserError: the world has no expert, or what the dataset's reader says.
     """
     from robo_reward.data.demonstrations import collect_demonstrations, of_each_task
-    from robo_reward.data.recording import Recording
+    from robo_reward.data.recording import Recording, check_moments
 
     if config.data is not None:
         from robo_reward.data.dataset_source import one_dataset, open_dataset
@@ -100,8 +111,7 @@ def gather_demonstrations(
             wanted = [int(rows[k]["episode_index"]) for k in chosen]
         traces = read_dataset(source, views=views or None, episodes=wanted, stride=1)
         return [traces[k] for k in of_each_task([trace.task for trace in traces], config.demos)], 0
-    horizon = max(EXPERT_HORIZON, config.env.get("horizon") or 0)
-    world = build_world(config.env, num_worlds=1, workers="in_process", horizon=horizon, oracle=oracle)
+    world = build_expert_world(config.env, oracle=oracle)
     try:
         if not getattr(world, "has_expert", True):
             raise UserError(
@@ -109,10 +119,12 @@ def gather_demonstrations(
                 "(robo-reward collect teleop=keyboard records some), or use learner=ppo "
                 "reward_model=env_dense transform=none"
             )
-        if isinstance(learner, TakesPolicy):
-            views = tuple(dict.fromkeys((*views, *learner.policy_views(world.view_names))))
-        seed = derive_seed(config.seed, "demonstrations")
         recording, count = Recording(**(config.get("recording") or {})), config.demos or 1
+        if isinstance(learner, TakesPolicy):
+            shown = learner.policy_views(world.view_names)
+            check_moments(getattr(learner, "moments", 1) if shown else 1, recording.every)
+            views = tuple(dict.fromkeys((*views, *shown)))
+        seed = derive_seed(config.seed, "demonstrations")
         told = _Told(count * number_of_tasks(world))
         return collect_demonstrations(
             world, count, seed, config.hold, views, recording=recording, on_episode=told.on_episode

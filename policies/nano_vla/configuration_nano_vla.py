@@ -23,7 +23,7 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
     for what it sees of the last moments before a grasp is what the grasp hangs on. ``head``: ``flow`` (a
     flow-matching expert), ``tokens`` (every number of the chunk is one of ``bins``, all decoded in parallel as in
     OpenVLA-OFT) or ``regression`` (L1, OpenVLA-OFT's other head). ``blind``: pictures are never looked at; the twin
-    that tells how much of a success rate needs no picture.
+    that tells how much of a success rate needs no picture; it ignores ``crop`` and ``shift``.
 
     ``crop``: camera -> [top, bottom, left, right] as shares of the picture that are kept; ``image_size``: pixels a side
     after that, area-averaged. ``shift``: camera -> pixels of random shift in training; leave fixed cameras out, where a
@@ -152,12 +152,11 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
             raise UserError("nano_vla needs the feature 'action' among its outputs")
         if not self.cameras and self.robot_state_feature is None:
             raise UserError("nano_vla sees nothing: it has neither a camera (or is blind) nor observation.state")
-        known = {key.removeprefix(VIEW_PREFIX) for key in self.image_features}
-        for name in (*self.crop, *self.shift):
+        known = {key.removeprefix(VIEW_PREFIX): self.image_features[key] for key in self.cameras}
+        for name in () if self.blind else (*self.crop, *self.shift):
             if name not in known:
                 raise UserError(f"crop or shift names the camera '{name}'; nano_vla's are {', '.join(sorted(known))}")
-        for name in self.crop:
-            self.check_crop(name, *self.image_features[VIEW_PREFIX + name].shape[1:])
+            self.check_crop(name, *known[name].shape[1:])
 
     def check_crop(self, camera: str, height: int, width: int) -> None:
         """Raises UserError where a camera's pictures are too small for its crop, or would be taken for cropped ones."""

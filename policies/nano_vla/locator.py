@@ -32,19 +32,21 @@ class Locator(nn.Module):
             *(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()),
             nn.Linear(hidden, self.size),
         )
-        self._warned = False
+        self._warned: set[str] = set()
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, size) float32."""
         located: Tensor = self.net(features.float()).float()
         return located
 
-    def losses(self, located: Tensor, batch: Mapping[str, Any]) -> dict[str, Tensor]:
+    def losses(self, located: Tensor, batch: Mapping[str, Any], trained: bool) -> dict[str, Tensor]:
         """Mean absolute errors (B,): ``waypoint`` in its deviations, 0 where none is known, ``places`` in
         decimetres.
 
+        ``trained``: it goes on from a checkpoint, and does without a loss that the data have no labels for.
+
         Raises:
-            UserError: places are to be learned and the data do not tell them.
+            UserError: places are to be learned from the start, and the data do not tell them.
         """
         waypoint, places = located.split(self.sizes, -1)
         found: dict[str, Tensor] = {}
@@ -52,17 +54,24 @@ class Locator(nn.Module):
             label = batch[WAYPOINT].to(waypoint)
             known = ~label.isnan()
             found["waypoint"] = (waypoint - label.where(known, waypoint)).abs().mean(-1)
-        elif self.sizes[0] and not self._warned:
-            self._warned = True
-            warnings.warn("this loader tells no waypoints: nano_vla's cameras learn from actions alone", stacklevel=2)
-        if self.sizes[1]:
-            if PLACES not in batch:
-                raise UserError(
-                    "policy.places_weight needs demonstrations that tell where things are: "
-                    "robo-reward collect recording.places=true, or set it to 0"
-                )
+        elif self.sizes[0]:
+            self._warn("this loader tells no waypoints: nano_vla's cameras learn from actions alone")
+        if PLACES in batch and self.sizes[1]:
             found["places"] = (places - PLACE_SCALE * batch[PLACES].to(places)).abs().mean(-1)
+        elif self.sizes[1] and trained:
+            self._warn("these data tell no places: the loss that policy.places_weight weighs is left out")
+        elif self.sizes[1]:
+            raise UserError(
+                "policy.places_weight needs demonstrations that tell where things are: "
+                "robo-reward collect recording.places=true, or set it to 0"
+            )
         return found
+
+    def _warn(self, text: str) -> None:
+        """Once."""
+        if text not in self._warned:
+            self._warned.add(text)
+            warnings.warn(text, stacklevel=3)
 
 
 class Pointing:

@@ -96,7 +96,7 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         said = {f"{self.config.head}_loss": float(per_sample.detach().mean())}
         off: dict[str, Tensor] = {}
         if self.labelled and self.locator is not None and looked.located is not None:
-            off |= self.locator.losses(looked.located, batch)
+            off |= self.locator.losses(looked.located, batch, self.config.pretrained_path is not None)
         if self.labelled and self.pointing is not None:
             off |= self.pointing.losses(looked.seen, looked.moved, batch)
         more = weighed(off, {key: getattr(self.config, f"{key}_weight") for key in ("waypoint", "places", "heat")})

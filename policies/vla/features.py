@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from robo_reward.errors import UserError
+from robo_reward.errors import UserError, unknown_name
 
 if TYPE_CHECKING:
     from robo_reward.contracts import World
 
 VIEW_PREFIX = "observation.images."
+PICTURE = "observation.image"
+"""What every key of pictures begins with: the only camera of some datasets (lerobot/pusht) is called just that."""
 STATE = "observation.state"
 ACTION = "action"
 PLACES = "observation.places"
@@ -54,8 +56,8 @@ def full_key(name: str) -> str:
 
 
 def short_name(key: str) -> str:
-    """``observation.images.top`` is top, ``observation.state`` is state."""
-    return key.removeprefix(VIEW_PREFIX).removeprefix("observation.")
+    """``observation.images.top`` is top, ``observation.state`` is state; ``full_key`` leads back."""
+    return "state" if key == STATE else key.removeprefix(VIEW_PREFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,17 +70,49 @@ class Names:
         """The policy's key of what we call ``name``, short or full."""
         return {full_key(k): full_key(v) for k, v in self.rename.items()}.get(full_key(name), full_key(name))
 
+    def shown(self, views: Sequence[str]) -> dict[str, str]:
+        """Our view -> the policy's key: a camera that is renamed goes before one that merely has the name.
+
+        Raises:
+            UserError: two of them are renamed to one.
+        """
+        named, found = {full_key(ours) for ours in self.rename}, dict[str, str]()
+        for view in sorted(views, key=lambda view: full_key(view) not in named):
+            other = found.setdefault(self.theirs(view), view)
+            if other != view and full_key(view) in named:
+                name = short_name(self.theirs(view))
+                raise UserError(f"policy.rename calls two cameras '{name}', {other} and {view}: leave one of them out")
+        return {view: key for key, view in found.items()}
+
+    def check_known(self, views: Collection[str], wanted: Collection[str] | None = None) -> None:
+        """Refuses to rename cameras that there are not to one of the policy's, and to one that it does not read.
+
+        ``views``: those of data and world together; ``wanted``: the keys that it reads, None: any.
+
+        Raises:
+            UserError: as said.
+        """
+        known = {full_key(view) for view in views}
+        there = {self.theirs(view) for view in views if full_key(view) in map(full_key, self.rename)}
+        for ours, theirs in self.rename.items():
+            if not full_key(ours).startswith(PICTURE):
+                continue
+            if full_key(ours) not in known and full_key(theirs) not in there:
+                raise unknown_name("camera in policy.rename", ours, sorted(views))
+            if wanted is not None and full_key(theirs) not in wanted:
+                raise unknown_name("camera of the policy in policy.rename", theirs, [short_name(key) for key in wanted])
+
     def views_of(self, config: Any, views: Sequence[str]) -> dict[str, str]:
         """Our view -> the policy's key, for the cameras that the policy reads, in its order.
 
         Raises:
             UserError: the policy reads a camera that there is not; the message suggests ``policy.rename``.
         """
-        wanted = cameras_of(config)
-        ours = {self.theirs(view): view for view in views}
+        wanted, shown = cameras_of(config), self.shown(views)
+        ours = {key: view for view, key in shown.items()}
         missing = [key for key in wanted if key not in ours]
         copes = hasattr(config, "empty_cameras") and len(missing) < len(wanted)
-        unused = [view for view in views if self.theirs(view) not in wanted]
+        unused = [view for view in views if shown.get(view) not in wanted]
         if missing and (unused or not copes):
             raise UserError(_mismatch(config, missing, list(views), unused, self.rename))
         return {ours[key]: key for key in wanted if key in ours}

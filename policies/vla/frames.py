@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from robo_reward.data.recording import check_moments
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import ACTION, PLACES, POINTS, SHOWN, STATE, VIEW_PREFIX, WAYPOINT
+from robo_reward.policies.vla.features import ACTION, PLACES, POINTS, SHOWN, STATE, WAYPOINT, full_key
 from robo_reward.policies.vla.waypoints import WayScale, ways
 from robo_reward.trace import Trace
 
@@ -51,7 +52,7 @@ class EpisodeFrames:
         self._scale: WayScale | None = None
         self._samples: list[_Sample] = []
         self._stills: dict[bytes, _Sample] = {}
-        self._pictures = 0
+        self._pictures, self._apart = 0, 1
 
     def add(self, traces: Sequence[Trace], starts: Sequence[int] | None = None, acted: bool = True) -> None:
         """Keeps episodes; ``starts``: the dataset's index of the first frame of each.
@@ -62,6 +63,8 @@ class EpisodeFrames:
         self._scale = None
         for number, trace in enumerate(traces):
             start = 0 if starts is None else starts[number]
+            if self._parts:
+                self._apart = max(self._apart, int(np.diff(trace.frame_steps, prepend=-1).max()))
             pictures = {view: self._small(view, trace.frames[view]) for view in self._parts}
             episode, first = len(self._traces), self._pictures
             self._traces.append(_Labels.of(trace, acted))
@@ -92,7 +95,11 @@ class EpisodeFrames:
         action_is_pad (R, K) bool, task, index (R,) int64; ``WAYPOINT`` (R, S) float32, deviation 1, NaN
         where none is known; ``PLACES`` (R, P) float32 where every episode tells them; ``POINTS`` + view (R, P/3, 2),
         NaN where an episode tells none; ``SHOWN`` (R,) int64, each row's picture, where R is more than B.
+
+        Raises:
+            UserError: the past is to be seen, and there is not a picture of every step.
         """
+        check_moments(1 - min(past, default=0), self._apart)
         samples = [self._samples[k] for k in chosen]
         more = [(k, moment) for k, sample in enumerate(samples) for moment in sample.also]
         rows = [*(sample.moment for sample in samples), *(moment for _, moment in more)]
@@ -110,10 +117,10 @@ class EpisodeFrames:
         batch |= self._labels(rows)
         if more:
             batch[SHOWN] = shown
-        # of earlier moments: as many kept pictures back as there are steps, within the episode
+        # a picture of every step: as many back as there are steps, within the episode
         seen = torch.tensor([[max(s.picture + d, s.first) for d in back] for s in samples])
         for view, frames in self._joined().items():
-            batch[VIEW_PREFIX + view] = frames[seen if past else seen[:, 0]]
+            batch[full_key(view)] = frames[seen if past else seen[:, 0]]
         return batch
 
     def _labels(self, rows: Sequence[Moment]) -> dict[str, Tensor]:

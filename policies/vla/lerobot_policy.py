@@ -16,7 +16,7 @@ from torch import Tensor
 
 from robo_reward.contracts import Flags, Floats, Observation
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import ACTION, POINTS, VIEW_PREFIX, Names, cameras_of, short_name
+from robo_reward.policies.vla.features import ACTION, PICTURE, POINTS, Names, cameras_of, full_key, short_name
 
 Raw = dict[str, Any]
 """A batch in LeRobot's keys before the policy's own preprocessor."""
@@ -111,19 +111,20 @@ class LeRobotPolicy:
 
     def in_their_names(self, raw: Mapping[str, Any]) -> Raw:
         """The same before the policy's preprocessor, without cameras that it does not look at."""
-        seen = set(cameras_of(self.config))
+        views = [short_name(key) for key in raw if key.startswith(PICTURE)]
+        shown, read = self.names.shown(views), set(cameras_of(self.config))
+        seen = {full_key(view): key for view, key in shown.items() if key in read}
         batch: Raw = {}
         for key, value in raw.items():
-            if not key.startswith("observation."):
-                batch[key] = value
-                continue
-            theirs = self.names.theirs(key)
             if key.startswith(POINTS):
-                batch[POINTS + short_name(self.names.theirs(key.removeprefix(POINTS)))] = value
-            elif not key.startswith(VIEW_PREFIX):
-                batch[theirs] = value
-            elif theirs in seen:
-                batch[theirs] = self.pictures(value) if value.dtype == torch.uint8 else value
+                theirs = seen.get(full_key(key.removeprefix(POINTS)))
+                if theirs is not None:
+                    batch[POINTS + short_name(theirs)] = value
+            elif key.startswith(PICTURE):
+                if key in seen:
+                    batch[seen[key]] = self.pictures(value) if value.dtype == torch.uint8 else value
+            else:
+                batch[self.names.theirs(key) if key.startswith("observation.") else key] = value
         return batch
 
     def autocast(self) -> AbstractContextManager[Any]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import ACTION, STATE, VIEW_PREFIX
+from robo_reward.policies.vla.features import ACTION, STATE, full_key
 from robo_reward.trace import Trace
 
 Stats = dict[str, dict[str, Any]]
@@ -17,6 +17,11 @@ PICTURES = 200
 """Pictures a view whose colours are averaged."""
 FAR = 4.0
 """A mean so many standard deviations away, or a spread so many times another one, is other data."""
+NARROW = 10.0
+"""Data spread over so much less than a checkpoint's in most of what moves are in another unit; degrees are 57 times
+radians. One dimension that hardly moves in a task is none, and one that never moves tells nothing."""
+STILL = 1e-3
+"""What is spread over less does not move."""
 
 
 def stats_of_traces(traces: Sequence[Trace], views: Sequence[str]) -> Stats:
@@ -28,7 +33,7 @@ def stats_of_traces(traces: Sequence[Trace], views: Sequence[str]) -> Stats:
     for view in views:
         picked = [trace.frames[view][:: max(1, len(trace.frame_steps) * len(traces) // PICTURES)] for trace in traces]
         pixels = np.concatenate([part.reshape(-1, 3) for part in picked])[:: max(1, len(traces))] / 255.0
-        stats[VIEW_PREFIX + view] = {
+        stats[full_key(view)] = {
             name: value if name == "count" else value.reshape(3, 1, 1) for name, value in _stats(pixels).items()
         }
     return stats
@@ -47,9 +52,10 @@ def check_stats(kind: str, theirs: Mapping[str, Mapping[str, Any]], ours: Mappin
         other, spread = (_flat(ours[key][name]) for name in ("mean", "std"))
         if len(mean) != len(other):
             raise UserError(f"the {kind} checkpoint normalises {key} of size {len(mean)}, the data's has {len(other)}")
-        floor = 1e-3 + 0.05 * std.max()
+        floor = STILL + 0.05 * std.max()
         off = np.abs(other - mean) > FAR * np.maximum(std, floor)
         off |= spread > FAR * np.maximum(std, floor)
+        off |= _narrow(std, spread, floor)
         if off.any():
             k = int(np.argmax(off))
             raise UserError(
@@ -57,6 +63,14 @@ def check_stats(kind: str, theirs: Mapping[str, Mapping[str, Any]], ours: Mappin
                 f"data have {other[k]:.3g} and {spread[k]:.3g}: another unit or robot? policy.normalisation=data takes "
                 "the data's, policy.normalisation=checkpoint keeps the checkpoint's"
             )
+
+
+def _narrow(std: NDArray[np.float64], spread: NDArray[np.float64], floor: float) -> NDArray[np.bool_]:
+    """Where data are far narrower than a checkpoint, if most of what moves in both is."""
+    moves = (std > floor) & (spread > STILL)
+    narrow = moves & (spread * NARROW < std)
+    found: NDArray[np.bool_] = narrow & (2 * narrow.sum() > moves.sum())
+    return found
 
 
 def _stats(values: NDArray[Any]) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -17,19 +17,25 @@ from robo_reward.policies.vla.checkpoint import (
     read_config,
     register_policies,
 )
-from robo_reward.policies.vla.features import ACTION, STATE, DataFacts, Names, check_sizes, take_sizes
+from robo_reward.policies.vla.features import (
+    ACTION,
+    PICTURE,
+    STATE,
+    DataFacts,
+    Names,
+    cameras_of,
+    check_sizes,
+    full_key,
+    short_name,
+    take_sizes,
+)
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.normalisation import Stats, check_stats
+from robo_reward.policies.vla.policy_settings import RANDOM, apply, config_of, refused
 from robo_reward.policies.vla.precision import DTYPES, chosen_dtype
 
 Normalisation = Literal["auto", "data", "checkpoint"]
 Sizes = Literal["checkpoint", "data"]
-FREE = ("n_action_steps", "num_steps", "num_inference_steps", "draws", "shift", "brightness", "colour")
-"""Settings that a checkpoint may be given otherwise than it was trained with; optimizer_* and scheduler_* too."""
-
-
-RANDOM = "random"
-"""What a yaml says in place of pretrained weights, where LeRobot says None; null in a yaml is the policy's default."""
 
 
 class PolicyRecipe:
@@ -77,7 +83,11 @@ class PolicyRecipe:
         self._settings = {key: None if value == RANDOM else value for key, value in given.items()}
 
     def views_of(self, available: Sequence[str]) -> tuple[str, ...]:
-        """Which of the available views the policy will look at; none if it is blind."""
+        """Which of the available views the policy will look at; none if it is blind.
+
+        Raises:
+            UserError: a view that there is not, or ``rename`` does not tell the cameras apart.
+        """
         if self.path is not None:
             found, own = find_pretrained(self.path)
             return tuple(self._names(own).views_of(read_config(found, self.type, "cpu"), available))
@@ -86,7 +96,29 @@ class PolicyRecipe:
         for view in self.views or ():
             if view not in available:
                 raise unknown_name("policy.views", view, available)
-        return tuple(available) if self.views is None else self.views
+        chosen = tuple(available) if self.views is None else self.views
+        _check_apart(self._names({}), chosen)
+        return chosen
+
+    def settings(self) -> Any:
+        """LeRobot's config of the policy as far as it follows without data: its inputs are open if from scratch.
+
+        Raises:
+            UserError: settings that there are not, do not go together or do not go with the checkpoint.
+            MissingExtra: the policy's packages are not installed.
+        """
+        with _packages(self.type):
+            return self._config("cpu") if self.path is None else self._held("cpu")[0]
+
+    def check_names(self, available: Collection[str]) -> None:
+        """Refuses ``rename`` of cameras that neither data nor world (``available``, together) or the checkpoint know.
+
+        Raises:
+            UserError: as said.
+        """
+        if self._rename:
+            read = [] if self.path is None else cameras_of(read_config(find_pretrained(self.path)[0], self.type, "cpu"))
+            Names(dict(self._rename)).check_known(available, read or None)
 
     def build(
         self,
@@ -102,10 +134,10 @@ class PolicyRecipe:
             UserError: names, sizes or statistics do not fit, or the checkpoint is of another type.
             MissingExtra: the policy's packages are not installed.
         """
-        try:
+        if facts.stats is None:  # a world, and nothing else whose cameras could be meant
+            self.check_names(list(facts.views))
+        with _packages(self.type):
             made = self._scratch(facts, device) if self.path is None else self._pretrained(facts, device)
-        except ImportError as error:
-            raise MissingExtra(error.name or "transformers", "vla", f"policy={self.type}") from error
         policy, before, after, names = made
         bound = np.full(facts.actions, np.inf, np.float32)
         return LeRobotPolicy(
@@ -124,44 +156,52 @@ class PolicyRecipe:
         return Names(dict(self._rename) if self._rename else dict(own.get("rename", {})))
 
     def _scratch(self, facts: DataFacts, device: str) -> tuple[Any, Any, Any, Names]:
-        from lerobot.configs import FeatureType, PolicyFeature, PreTrainedConfig
+        from lerobot.configs import FeatureType, PolicyFeature
         from lerobot.policies.factory import get_policy_class, make_pre_post_processors
+
+        names = self._names({})
+        views = list(facts.views) if self._settings.get("blind") else self.views_of(list(facts.views))
+        shown = {view: names.theirs(view) for view in sorted(views)}
+        inputs = {key: PolicyFeature(FeatureType.VISUAL, (3, *facts.views[view])) for view, key in shown.items()}
+        inputs[names.theirs("state")] = PolicyFeature(FeatureType.STATE, (facts.states,))
+        outputs = {ACTION: PolicyFeature(FeatureType.ACTION, (facts.actions,))}
+        config = self._config(device, input_features=inputs, output_features=outputs)
+        try:
+            config.validate_features()
+        except ValueError as error:
+            raise refused(config.type, self._settings, error) from error
+        before, after = make_pre_post_processors(config, dataset_stats=_renamed(facts, names, shown))
+        return get_policy_class(config.type)(config).to(device), before, after, names
+
+    def _config(self, device: str, **features: Any) -> Any:
+        """That of a policy from scratch."""
+        from lerobot.configs import PreTrainedConfig
 
         register_policies()
         known = PreTrainedConfig.get_known_choices()
         if self.type is None or self.type not in known:
             raise unknown_name("type of LeRobot policy", str(self.type), known)
-        kind, names = PreTrainedConfig.get_choice_class(self.type), self._names({})
-        _check_fields(self.type, kind, self._settings)
-        shown = (
-            facts.views
-            if self._settings.get("blind")
-            else {v: facts.views[v] for v in self.views_of(list(facts.views))}
+        return config_of(
+            self.type, PreTrainedConfig.get_choice_class(self.type), self._settings, device=device, **features
         )
-        inputs = {
-            names.theirs(view): PolicyFeature(FeatureType.VISUAL, (3, *size)) for view, size in sorted(shown.items())
-        }
-        inputs[names.theirs("state")] = PolicyFeature(FeatureType.STATE, (facts.states,))
-        outputs = {ACTION: PolicyFeature(FeatureType.ACTION, (facts.actions,))}
-        own = _with_tuples(kind, self._settings)
-        config = kind(input_features=inputs, output_features=outputs, device=device, **own)
-        config.validate_features()
-        before, after = make_pre_post_processors(config, dataset_stats=self._renamed(facts, names))
-        return get_policy_class(self.type)(config).to(device), before, after, names
 
-    def _pretrained(self, facts: DataFacts, device: str) -> tuple[Any, Any, Any, Names]:
+    def _held(self, device: str) -> tuple[Any, str, Names]:
+        """A checkpoint's config with the settings, where it lies, and its cameras' names."""
         assert self.path is not None
         path, own = find_pretrained(self.path)
-        config, names = read_config(path, self.type, device), self._names(own)
-        _check_fields(config.type, type(config), self._settings)
-        _apply(config, self._settings, path)
-        names.views_of(config, list(facts.views))
+        config = read_config(path, self.type, device)
+        apply(config, self._settings, path)
+        return config, path, self._names(own)
+
+    def _pretrained(self, facts: DataFacts, device: str) -> tuple[Any, Any, Any, Names]:
+        config, path, names = self._held(device)
+        shown = names.views_of(config, list(facts.views))
         if self._sizes == "data":
             take_sizes(config, facts, names)
         check_sizes(config, facts, names)
         policy = load_weights(config, path)
         config.pretrained_path = path
-        stats = self._renamed(facts, names)
+        stats = _renamed(facts, names, shown)
         before, after = load_processors(config, path)
         if stats is not None and self._takes_data(config, before, stats):
             before, after = load_processors(config, path, _floored(config, stats))
@@ -178,12 +218,6 @@ class PolicyRecipe:
             return True
         check_stats(config.type, theirs, stats)
         return False
-
-    @staticmethod
-    def _renamed(facts: DataFacts, names: Names) -> Stats | None:
-        if facts.stats is None:
-            return None
-        return {names.theirs(key) if key != ACTION else key: dict(values) for key, values in facts.stats.items()}
 
     def _adapted(self, policy: Any) -> Any:
         """The policy with LoRA adapters, of which alone is trained; the policy itself without."""
@@ -202,39 +236,33 @@ class PolicyRecipe:
             ) from error
 
 
-def _check_fields(kind: str, config: Any, settings: Mapping[str, Any]) -> None:
-    known = [field.name for field in fields(config) if field.init]
-    for name in settings:
-        if name not in known:
-            raise unknown_name(f"setting of policy={kind}", name, known)
+@contextmanager
+def _packages(kind: str | None) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtra(error.name or "transformers", "vla", f"policy={kind}") from error
 
 
-def _with_tuples(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with tuples where LeRobot's config wants them: yaml has lists, which it could not save again."""
-    wanted = {field.name for field in fields(config) if "tuple" in str(field.type)}
-    return {
-        name: tuple(value) if name in wanted and isinstance(value, Sequence) and not isinstance(value, str) else value
-        for name, value in settings.items()
-    }
-
-
-def _apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
-    """Sets what may be set on a checkpoint's config; anything else must be as it was trained."""
-    for name, value in settings.items():
-        own = getattr(config, name)
-        if list(own) == list(value) if isinstance(own, list | tuple) else own == value:
-            continue
-        if name not in FREE and not name.startswith(("optimizer_", "scheduler_")):
+def _check_apart(names: Names, views: Sequence[str]) -> None:
+    """Refuses a policy from scratch that would take two cameras for one."""
+    keys = [names.theirs(view) for view in views]
+    for key in keys:
+        if keys.count(key) > 1:
+            same = [view for view, other in zip(views, keys, strict=True) if other == key]
             raise UserError(
-                f"policy.{name}={value}, but the {config.type} policy in '{path}' was trained with {name}={own}: leave "
-                "it out, or train from scratch without policy.path"
+                f"policy.rename makes one camera '{short_name(key)}' of {' and '.join(same)}: give them names of their "
+                f"own, or choose one of them, e.g. policy.views=[{same[0]}]"
             )
-        setattr(config, name, value)
-    chunk = getattr(config, "chunk_size", None) or getattr(config, "horizon", None)
-    if chunk is not None and not 1 <= config.n_action_steps <= chunk:
-        raise UserError(
-            f"policy.n_action_steps={config.n_action_steps} must be within 1 and the chunk's {chunk} actions"
-        )
+
+
+def _renamed(facts: DataFacts, names: Names, shown: Mapping[str, str]) -> Stats | None:
+    """The data's statistics by the policy's keys; of pictures only those of ``shown``, our view -> its key."""
+    if facts.stats is None:
+        return None
+    theirs = {full_key(view): key for view, key in shown.items()}
+    theirs |= {key: names.theirs(key) for key in facts.stats if not key.startswith((PICTURE, ACTION))}
+    return {theirs.get(key, key): dict(facts.stats[key]) for key in facts.stats if key in theirs or key == ACTION}
 
 
 def _floored(config: Any, stats: Stats) -> Stats:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import time
 from collections.abc import Sequence
@@ -12,12 +11,14 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from robo_reward.errors import MissingExtra, UserError, unknown_name
+from robo_reward.data.dataset_source import open_dataset
+from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.vla import training_data as data_of
 from robo_reward.policies.vla.features import DataFacts, check_sizes, facts_of_world
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.optimisation import AveragedWeights, Optimisation, Schedule, build_optimisation
+from robo_reward.policies.vla.progress_weights import progress_weights
 from robo_reward.policies.vla.recipe import PolicyRecipe
 from robo_reward.seeding import derive_seed
 from robo_reward.session import Session
@@ -31,13 +32,15 @@ class SftLearner:
     ``workers``. ``rabc``: a progress file; samples are weighed by the progress within their chunk (RA-BC, LeRobot's
     own weights), fully from ``kappa`` on. ``batch`` is shared among the processes of a launcher (``Ranks``).
     ``scenes``: how many rearranged scenes of each task the world shows, or a dataset of such: cameras learn from
-    them where things are, and nothing is imitated. Every update seeds itself, so a resumed run goes the way of the
-    unbroken one.
+    them where things are, and nothing is imitated; not with ``rabc``. Every update seeds itself, so a resumed run goes
+    the way of the unbroken one.
     """
 
     name = "sft"
     needs_reward = False
     takes_stopper = False
+    moments = 1
+    """How many steps the policy looks at, the present one among them."""
     parallel = True
 
     def __init__(
@@ -61,7 +64,7 @@ class SftLearner:
         device: str = "cpu",
         seed: int = 0,
     ) -> None:
-        """Raises UserError for numbers out of range, and for ``rabc`` without ``data``."""
+        """Raises UserError for numbers out of range, and for ``rabc`` without ``data`` or with ``scenes``."""
         for key, value, least in (
             ("updates", updates, 1),
             ("batch", batch, 1),
@@ -78,6 +81,10 @@ class SftLearner:
             raise unknown_name("learner.schedule", schedule, ("policy", "cosine", "constant"))
         if rabc is not None and data is None:
             raise UserError("learner.rabc weighs the frames of a dataset: give it with data=DATASET")
+        if rabc is not None and scenes is not None:  # their progress is unknown, and weights are shares of a batch
+            raise UserError(
+                f"learner.rabc weighs frames by progress, learner.scenes={scenes} has none: set one to null"
+            )
         self._data, self._demos, self._updates, self._batch = data, demos, updates, batch
         self._lr, self._ema, self._cache_gb, self._workers = lr, ema, cache_gb, workers
         self._schedule: Schedule = schedule
@@ -99,12 +106,18 @@ class SftLearner:
         return isinstance(self._scenes, int)
 
     def take_policy(self, recipe: Any) -> None:
-        """The policy that is trained."""
-        self._recipe = recipe
+        """The policy that is trained.
+
+        Raises:
+            UserError: its settings do not go together.
+        """
+        self._recipe, self.moments = recipe, len(data_of.deltas(recipe.settings())[0]) or 1
 
     def policy_views(self, available: Sequence[str]) -> Sequence[str]:
-        """Which of the available views the policy looks at."""
+        """Which of the available views of a world the policy looks at; UserError for a ``policy.rename`` of others."""
         assert self._recipe is not None
+        if self._data is None:
+            self._recipe.check_names(available)
         return self._recipe.views_of(available)
 
     def learn(self, session: Session) -> LeRobotPolicy:
@@ -146,16 +159,16 @@ class SftLearner:
         """The policy, built to fit data and world, and what it is trained on."""
         assert self._recipe is not None
         torch.manual_seed(derive_seed(self._seed, "sft weights"))
-        choose = self.policy_views
-        facts = (
-            data_of.facts_of_dataset(self._data, choose)
-            if self._data is not None
-            else data_of.facts_of_traces(session.demonstrations, choose)
-        )
-        space = session.world.action_space
+        choose, world = self._recipe.views_of, session.world
+        if self._data is None:
+            facts = data_of.facts_of_traces(session.demonstrations, choose)
+        else:
+            self._recipe.check_names([*world.view_names, *open_dataset(self._data).image_keys()])
+            facts = data_of.facts_of_dataset(self._data, choose)
+        space = world.action_space
         low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
         policy = self._recipe.build(facts, low, high, self._device, self._seed)
-        shown = facts_of_world(session.world, session.picture_size)
+        shown = facts_of_world(world, session.picture_size)
         policy.names.views_of(policy.config, list(shown.views))
         check_sizes(policy.config, shown, policy.names)
         batches, samples = self._batches(session, policy, facts)
@@ -194,22 +207,7 @@ class SftLearner:
 
     def _weigher(self, policy: LeRobotPolicy) -> Any:
         """LeRobot's RA-BC weights; None without a progress file."""
-        if self._rabc is None:
-            return None
-        if "reduction" not in inspect.signature(policy.policy.forward).parameters:
-            raise UserError(f"LeRobot's {policy.config.type} policy gives no loss per sample: learner.rabc needs one")
-        try:
-            from lerobot.rewards.sarm.rabc import RABCWeights
-        except ImportError as error:
-            raise MissingExtra(error.name or "pandas", "lerobot", "learner.rabc") from error
-        chunk = len(policy.config.action_delta_indices)
-        try:
-            return RABCWeights(self._rabc, chunk_size=chunk, kappa=self._kappa, device=policy.device)
-        except (OSError, KeyError, ValueError) as error:
-            raise UserError(
-                f"learner.rabc='{self._rabc}' is no progress file ({error}): robo-reward curves data=... format=rabc "
-                "writes one"
-            ) from error
+        return None if self._rabc is None else progress_weights(self._rabc, self._kappa, policy)
 
     def _restore(
         self, session: Session, policy: LeRobotPolicy, steps: Optimisation, average: AveragedWeights | None

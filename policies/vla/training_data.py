@@ -11,9 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from robo_reward.contracts import World
+from robo_reward.data import dataset_source as columns
 from robo_reward.data.dataset_source import AGE, DatasetSource, open_dataset
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import ACTION, STATE, VIEW_PREFIX, DataFacts
+from robo_reward.policies.vla.features import ACTION, PLACES, POINTS, STATE, VIEW_PREFIX, DataFacts
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.normalisation import Stats, stats_of_traces
@@ -111,7 +112,11 @@ def add_scenes(
 def streamed_batches(
     path: str, policy: LeRobotPolicy, batch: int, seed: int, workers: int, ranks: Ranks = ALONE
 ) -> Batches:
-    """Batches, or this process's share of them, by LeRobot's own loader; ``workers`` processes decode them."""
+    """Batches, or this process's share of them, by LeRobot's own loader; ``workers`` processes decode them.
+
+    Raises:
+        UserError: no dataset, or one with pictures of earlier steps, which are no samples.
+    """
     from lerobot.datasets.dataset_metadata import LeRobotDatasetMetadata
     from lerobot.datasets.factory import resolve_delta_timestamps
     from lerobot.datasets.lerobot_dataset import LeRobotDataset
@@ -125,6 +130,7 @@ def streamed_batches(
     meta = LeRobotDatasetMetadata(name, root=root)
     spans, past = resolve_delta_timestamps(policy.config, meta), policy.config.observation_delta_indices
     dataset = LeRobotDataset(name, root=root, delta_timestamps=spans, video_backend="pyav")
+    pointed = source.point_columns()
 
     def between(first: int, last: int) -> Iterator[dict[str, Any]]:
         chosen = [list(ranks.share(one)) for one in order(len(dataset), batch, seed, first, last)]
@@ -132,7 +138,10 @@ def streamed_batches(
             for key, axes in ((ACTION, 3), (STATE, 3 if past else 2)):
                 if key in raw and raw[key].ndim < axes:  # LeRobot drops the last axis where it is 1
                     raw[key] = raw[key].unsqueeze(-1)
-            yield raw
+            if columns.PLACES in raw:
+                raw[PLACES] = raw.pop(columns.PLACES)
+            points = raw.pop(columns.POINTS, None)
+            yield raw | {POINTS + view: points[:, of].unflatten(-1, (-1, 2)) for view, of in pointed.items()}
 
     return between
 

@@ -58,6 +58,22 @@ class DatasetSource:
         keys = [k for k, f in self.features.items() if f["dtype"] in ("video", "image")]
         return {key.removeprefix(VIEW_PREFIX): key for key in keys}
 
+    def point_columns(self) -> dict[str, list[int]]:
+        """View -> its columns of ``POINTS``, x and y by turns; none where the dataset has no points.
+
+        Raises:
+            UserError: the columns are not named as they should be.
+        """
+        if POINTS not in self.features:
+            return {}
+        names = [str(name) for name in self.features[POINTS].get("names") or ()]
+        found: dict[str, list[int]] = {}
+        for column, name in enumerate(names):
+            found.setdefault(name.rsplit(".", 2)[0], []).append(column)
+        if [len(names)] != list(self.features[POINTS]["shape"]) or any(len(of) % 2 for of in found.values()):
+            raise UserError(f"dataset '{self.name}' is damaged: {POINTS} is not of pairs, its names are {names}")
+        return found
+
     def choose_views(self, views: Sequence[str] | None) -> dict[str, str]:
         """View name -> feature key for the asked views (all with None).
 

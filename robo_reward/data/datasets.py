@@ -197,14 +197,10 @@ def _points(dataset: DatasetSource, row: Mapping[str, Any], table: Any) -> dict[
     """View -> (T+1, K, 2)."""
     if POINTS not in table.column_names:
         return None
-    told, names = (
-        matrix(table[POINTS], _named(dataset, POINTS, row)),
-        [str(name) for name in dataset.features[POINTS].get("names") or ()],
-    )
-    of = [name.rsplit(".", 2)[0] for name in names]
-    if len(of) != told.shape[1] or any(of.count(view) % 2 for view in of):
-        raise UserError(f"dataset '{dataset.name}' is damaged: {POINTS} has {told.shape[1]} numbers, named {names}")
-    return {view: told[:, [view == one for one in of]].reshape(len(told), -1, 2) for view in dict.fromkeys(of)}
+    told, columns = matrix(table[POINTS], _named(dataset, POINTS, row)), dataset.point_columns()
+    if told.shape[1] != sum(map(len, columns.values())):
+        raise UserError(f"{_named(dataset, POINTS, row)} has {told.shape[1]} numbers, which is not what it names")
+    return {view: told[:, of].reshape(len(told), -1, 2) for view, of in columns.items()}
 
 
 def _success(table: Any, length: int, assume: bool) -> NDArray[np.bool_] | None:

@@ -42,6 +42,19 @@ class Recording:
             raise UserError(f"'{world.name}' does not tell where things are: set recording.places=false")
 
 
+def check_moments(moments: int, apart: int) -> None:
+    """Refuses pictures ``apart`` steps from each other for a policy that looks at several consecutive ``moments``.
+
+    Raises:
+        UserError: it would learn from other moments than it is shown when it acts.
+    """
+    if moments > 1 and apart > 1:
+        raise UserError(
+            f"the policy looks at {moments} consecutive steps, but pictures lie up to {apart} steps apart: record "
+            "every step (recording.every=1), or train one that looks at the present alone (nano_vla, act, smolvla)"
+        )
+
+
 @runtime_checkable
 class KnowsPlaces(Protocol):
     """A simulated world that tells where the things are that its task is about."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -118,6 +118,21 @@ class _Slides:
         frames = {view: np.array(now.views[view][0], np.uint8) for view in self.views}
         points = {words: points_of(self.world, places, self.views) for words, places in told.items()}
         return _Slide(now.state[0].copy(), frames, told, points)
+
+
+def recordable(trace: Trace) -> Trace:
+    """A trace of scenes for ``write_dataset``, its last one twice: a frame more than what is read back as samples."""
+    again = {name: np.concatenate([shown, shown[-1:]]) for name, shown in trace.frames.items()}
+    points = None if trace.points is None else {view: np.append(p, p[-1:], 0) for view, p in trace.points.items()}
+    return replace(
+        trace,
+        state=np.append(trace.state, trace.state[-1:], 0),
+        action=np.append(trace.action, trace.action[-1:], 0),
+        frames=again,
+        frame_steps=np.arange(len(trace) + 1, dtype=np.int64),
+        places=None if trace.places is None else np.append(trace.places, trace.places[-1:], 0),
+        points=points,
+    )
 
 
 def _still(instruction: str, slides: Sequence[_Slide], size: tuple[int, ...], fps: float) -> Trace:

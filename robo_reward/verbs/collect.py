@@ -87,10 +87,11 @@ def _write(cfg: DictConfig, traces: list[Trace], folder: Path, dropped: int = 0)
 def _scenes(cfg: DictConfig, world: World, beside: Path) -> None:
     """Rearranged scenes, as a dataset of their own."""
     from robo_reward.data.datasets import write_dataset
-    from robo_reward.data.scenes import collect_scenes
+    from robo_reward.data.scenes import collect_scenes, recordable
 
     folder = beside.with_name(f"{beside.name}-scenes")
-    write_dataset(collect_scenes(world, int(cfg.scenes), int(cfg.seed)), folder, images=True)
+    scenes = collect_scenes(world, int(cfg.scenes), int(cfg.seed))
+    write_dataset([recordable(trace) for trace in scenes], folder, images=True)
     print(f"{folder}: {cfg.scenes} rearranged scenes of each task")
 
 

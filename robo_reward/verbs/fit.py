@@ -33,7 +33,6 @@ LEAST = {
 }
 """The least that a number may be."""
 EXPERT_DEMOS = 5
-EXPERT_HORIZON = 500
 
 
 def run(cfg: DictConfig) -> None:
@@ -131,13 +130,12 @@ def _demonstrations(cfg: DictConfig, model: LearnedRewardModel, sources: Sequenc
 
 
 def _expert(cfg: DictConfig, model: LearnedRewardModel) -> list[Episode]:
-    from robo_reward.build import build_world
     from robo_reward.data.demonstrations import collect_demonstrations
     from robo_reward.fitting.episodes import Episode
+    from robo_reward.gathering import build_expert_world
     from robo_reward.seeding import derive_seed
 
-    more = {"horizon": max(EXPERT_HORIZON, cfg.env.get("horizon") or 0)}
-    world = build_world(cfg.env, num_worlds=1, workers="in_process", **more)
+    world = build_expert_world(cfg.env)
     try:
         count, seed = cfg.demos or EXPERT_DEMOS, derive_seed(cfg.seed, "demonstrations")
         traces, dropped = collect_demonstrations(world, count, seed, cfg.hold, model.needs.views)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from robo_reward.data.scenes import SCENES_PER_START, collect_scenes
+from robo_reward.data.datasets import read_dataset, write_dataset
+from robo_reward.data.scenes import SCENES_PER_START, collect_scenes, recordable
 from robo_reward.errors import UserError
 
 
@@ -123,3 +125,17 @@ def test_no_more_of_them_than_asked_for() -> None:
     assert traces["above"] + traces["below"] == traces["left"] == 8
     assert min(traces["above"], traces["below"]) > 0
     assert {trace.task for trace in collect_scenes(shelf, 3, 0, also=0)} == {"left", "right"}
+
+
+def test_a_dataset_keeps_every_scene_even_a_single_one(tmp_path: Path) -> None:
+    for count in (1, 4):
+        drawn = collect(count, world=Pointing())
+        write_dataset([recordable(trace) for trace in drawn], tmp_path / str(count), images=True)
+        for before, after in zip(drawn, read_dataset(tmp_path / str(count)), strict=True):
+            assert len(after) == len(before) == count
+            assert after.places is not None
+            np.testing.assert_array_equal(after.places, before.places)
+            np.testing.assert_allclose(after.points["top"], before.points["top"])  # type: ignore[index]
+            np.testing.assert_array_equal(after.state, before.state)
+            for view, shown in before.frames.items():
+                np.testing.assert_array_equal(after.frames[view][:count], shown)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from robo_reward.data.demonstrations import collect_demonstrations
 from robo_reward.errors import UserError
 from robo_reward.evaluation import run_seeds
 from robo_reward.fitting.episodes import episode_horizon
+from robo_reward.gathering import build_expert_world
 from robo_reward.rollout import rollout
 from robo_reward.sealed_log import Outcome, SealedLog
 from robo_reward.walking import about_starts, number_of_tasks
@@ -171,6 +173,44 @@ def test_a_world_says_itself_how_long_its_episodes_are() -> None:
     own = {"_target_": f"{__name__}.made", "horizon": None, "action_repeat": 1, "evaluation": {"starts": "shipped"}}
     assert episode_horizon(OmegaConf.create(own), [trace]) is None
     assert episode_horizon(OmegaConf.create({**own, "horizon": 50}), [trace]) == 50
+
+
+@dataclass
+class Limited:
+    """A world of episodes of 520 simulator steps, or as many as it is told."""
+
+    horizon: int | None = None
+    action_repeat: int = 1
+    num_worlds: int = 1
+    workers: str = ""
+    closed = 0
+
+    def __post_init__(self) -> None:
+        self.horizon = (self.horizon or 520) // self.action_repeat
+
+    def close(self) -> None:
+        Limited.closed += 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "decisions"),
+    [
+        ({"horizon": None, "action_repeat": 1}, 520),
+        ({"horizon": None, "action_repeat": 4}, 130),
+        ({"horizon": 600, "action_repeat": 1}, 600),
+        ({"horizon": 50, "action_repeat": 1}, 500),
+    ],
+)
+def test_a_demonstration_may_take_as_long_as_an_episode(settings: dict[str, Any], decisions: int) -> None:
+    world: Any = build_expert_world(OmegaConf.create({"_target_": f"{__name__}.Limited", "num_worlds": 4, **settings}))
+    assert (world.horizon, world.num_worlds, world.workers) == (decisions, 1, "in_process")
+
+
+def test_where_episodes_are_short_demonstrations_may_take_longer() -> None:
+    group = {"_target_": "robo_reward.envs.metaworld_env.make_world", "task": "reach-v3", "views": []}
+    world = build_expert_world(OmegaConf.create({**group, "horizon": None, "action_repeat": 2}))
+    assert world.horizon == 250
+    world.close()
 
 
 def test_a_setting_that_the_runs_world_does_not_have_is_refused() -> None:

@@ -95,6 +95,25 @@ def test_wrong_settings(settings: dict[str, Any], message: str) -> None:
         make_world(**{"suite": "libero_object", **settings})
 
 
+def test_bodies_that_a_task_lacks_are_refused_and_no_others(walking: LiberoWorld) -> None:
+    """The second task's scene has no salad dressing; both have a hand."""
+    hand, dressing = (walking.bodies.index(name) for name in ("robot0_right_hand", "salad_dressing_1_main"))
+    force = np.zeros((1, len(walking.bodies), 6))
+    for number, pushed in ((0, hand), (0, dressing), (1, hand)):
+        walking.begin_at(number)
+        walking.reset(0)
+        force[:] = 0.0
+        force[0, pushed, 0] = 1.0
+        walking.apply_force(force)
+        walking.step(idle(walking))
+    force[0, dressing, 0] = 1.0
+    walking.apply_force(force)
+    with pytest.raises(
+        UserError, match="has no body 'salad_dressing_1_main' that could be pushed: name bodies that all"
+    ):
+        walking.step(idle(walking))
+
+
 def test_an_episodes_number_decides_its_task(walking: LiberoWorld) -> None:
     cheese = ("pick up the cream cheese and place it in the basket",)
     walking.begin_at(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,14 @@ import pytest
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies import make_pre_post_processors
 
+from robo_reward.contract_tests import moving_square
 from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import NanoVlaConfig
 from robo_reward.policies.nano_vla.modeling_nano_vla import NanoVlaPolicy
 from robo_reward.policies.vla.features import Names
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+from robo_reward.policies.vla.recipe import PolicyRecipe
+from robo_reward.policies.vla.training_data import facts_of_traces
 
 SMALL: dict[str, Any] = {"channels": 8, "keypoints": 8, "hidden_dim": 64, "instruction_dim": 16}
 HALF = {"top": [0.0, 0.5, 0.0, 1.0]}
@@ -46,6 +50,15 @@ def test_a_world_whose_pictures_are_too_small_for_the_crop_is_refused() -> None:
     frames = {view: np.zeros((1, 16, 16, 3), np.uint8) for view in ("top", "wrist")}
     with pytest.raises(UserError, match=r"crop\.top needs larger pictures: those of 16x16"):
         policy.raw_batch(frames, np.zeros((1, 3), np.float32), ["open"])
+
+
+def test_a_blind_policy_ignores_what_is_about_pictures() -> None:
+    facts = facts_of_traces([moving_square(0, 6, ("front",), size=32)], lambda _: ())
+    about: dict[str, Any] = {"crop": {"front": [0.0, 0.5, 0.0, 1.0]}, "shift": {"front": 2}}
+    recipe = PolicyRecipe("nano_vla", blind=True, **SMALL, **about)
+    assert recipe.views_of(["front"]) == ()
+    assert len(recipe.build(facts).policy.cameras) == 0
+    NanoVlaPolicy(replace(config(HALF, image_size=32), blind=True))
 
 
 def test_a_crop_of_a_camera_that_there_is_not_is_refused() -> None:

@@ -155,6 +155,9 @@ def test_frames_without_progress_weigh_nothing(episodes: list[Trace], tmp_path: 
 def test_rabc_is_refused_where_it_cannot_weigh(recipes: dict[str, PolicyRecipe], episodes: list[Trace]) -> None:
     with pytest.raises(UserError, match="give it with data="):
         SftLearner(rabc="file")
+    for scenes in (3, "scenes"):
+        with pytest.raises(UserError, match=r"learner\.scenes=.* has none: set one to null"):
+            SftLearner(data="x", rabc="file", scenes=scenes)
     act = recipes["act"].build(facts_of_traces(episodes, tuple))
     with pytest.raises(UserError, match="act policy gives no loss per sample"):
         SftLearner(data="x", rabc="file")._weigher(act)
@@ -172,6 +175,13 @@ def test_rabc_is_refused_where_it_cannot_weigh(recipes: dict[str, PolicyRecipe],
         (("learner=sft", "policy=nano_vla", "learner.updates=0"), "learner.updates=0 must be 1 or more"),
         (("learner=sft", "policy=nano_vla", "learner.ema=1.0"), "learner.ema=1.0"),
         (("learner=sft", "policy=lerobot"), "needs policy.path"),
+        (
+            ("learner=sft", "policy=act", "policy.chunk_size=20"),
+            r"policy=act with policy\.chunk_size=20: .*100 for `n_action_steps` and 20 for `chunk_size`",
+        ),
+        (("learner=sft", "policy=diffusion", "+policy.horizon=6"), r"policy\.horizon=6: .*horizon=6 and down_dims"),
+        (("learner=sft", "policy=nano_vla", "+policy.chanels=8"), "setting of policy=nano_vla 'chanels'"),
+        (("learner=sft_grpo", "policy=act", "policy.chunk_size=20"), r"policy\.chunk_size=20"),
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path: Path, overrides: tuple[str, ...], told: str) -> None:
@@ -179,6 +189,16 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path, overrides: tuple[s
         config = hydra.compose("train", [*overrides, f"run_dir={tmp_path / 'run'}"])
     with pytest.raises(UserError, match=told):
         run(config)
+    assert not list(tmp_path.rglob("demonstrations")), "refused before anything is collected"
+
+
+def test_pictures_that_lie_apart_are_refused_before_any_is_taken(tmp_path: Path) -> None:
+    words = ["env=metaworld", "env.height=16", "env.width=16", "learner=sft", "policy=diffusion", "recording.every=4"]
+    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
+        config = hydra.compose("train", [*words, f"run_dir={tmp_path / 'run'}"])
+    with pytest.raises(UserError, match="looks at 2 consecutive steps, but pictures lie up to 4 steps apart"):
+        run(config)
+    assert not list(tmp_path.rglob("demonstrations"))
 
 
 def test_bfloat16_trains_the_same_objective(episodes: list[Trace]) -> None:

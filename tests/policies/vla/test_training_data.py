@@ -54,6 +54,19 @@ def test_earlier_moments_stay_inside_the_episode() -> None:
     assert batch["action_is_pad"].tolist() == [[False] * 3, [True, False, False]]
 
 
+def test_moments_are_refused_where_pictures_lie_apart() -> None:
+    """Pictures would go back by four steps where states, and acting, go back by one."""
+    frames = EpisodeFrames(["front"])
+    frames.add([counted(0, 9), counted(1, 9).every(4)])
+    with pytest.raises(UserError, match=r"looks at 2 consecutive steps, .* up to 4 steps apart.*recording\.every=1"):
+        frames.batch([0], (-1, 0), (0,))
+    assert len(frames.batch([0], (), (0,))["action"]) == 1
+    assert len(frames.batch([0], (0,), (0,))["action"]) == 1
+    unseen = EpisodeFrames([])
+    unseen.add([counted(1, 9).every(4)])
+    assert len(unseen.batch([0], (-1, 0), (0,))["action"]) == 1
+
+
 def test_steps_without_a_picture_are_no_samples() -> None:
     frames = EpisodeFrames(["front"])
     frames.add([counted(0).every(2)])
@@ -112,6 +125,30 @@ def test_memory_and_lerobots_loader_give_the_same_batches(recipes: dict[str, Pol
             torch.testing.assert_close(raw["action"][row][kept], held["action"][own][kept])
             assert raw["task"][row] == held["task"][own]
     assert seen >= 8
+
+
+def test_streamed_samples_tell_places_and_points_too(tmp_path: Path) -> None:
+    episodes = []
+    for number in range(2):
+        trace, told = moving_square(number, 6, ("front", "top"), size=32), np.random.default_rng(number)
+        points = {view: told.random((7, 2, 2), np.float32) for view in ("front", "top")}
+        episodes.append(replace(trace, places=told.random((7, 6), np.float32), points=points))
+    write_dataset(episodes, tmp_path / "data", images=True)
+    path, small = str(tmp_path / "data"), {"channels": 8, "hidden_dim": 32, "chunk_size": 2, "n_action_steps": 2}
+    recipe = PolicyRecipe("nano_vla", image_size=16, places_weight=3.0, heat_weight=1.0, **small)  # type: ignore[arg-type]
+    policy = recipe.build(data_of.facts_of_dataset(path, recipe.views_of))
+    held = data_of.frames_of_dataset(path, ["front", "top"], policy, None).batch(range(10), (), range(2))
+    inside = {int(index): row for row, index in enumerate(held["index"])}
+    keys = ["observation.places", "observation.points.front", "observation.points.top"]
+    seen = 0
+    for raw in data_of.streamed_batches(path, policy, 4, 0, 0)(0, 2):
+        rows = [(row, inside[k]) for row, k in enumerate(raw["index"].tolist()) if k in inside]
+        for key in keys:
+            torch.testing.assert_close(raw[key][[row for row, _ in rows]], held[key][[own for _, own in rows]])
+        said = policy.module(policy.training_batch(raw))[1]
+        assert {"places_metres", "heat_nats"} <= set(said)
+        seen += len(rows)
+    assert seen >= 4
 
 
 def test_held_pictures_are_no_samples_but_chunks_are_whole(tmp_path: Path) -> None:

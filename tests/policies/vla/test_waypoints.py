@@ -85,6 +85,30 @@ def test_scale_forgets_nothing_when_episodes_are_added_later() -> None:
         torch.testing.assert_close(frames.batch([3], (), (0,))[WAYPOINT], torch.zeros(1, 2))
 
 
+def test_a_policy_that_learned_places_goes_on_with_data_that_tell_none(
+    tmp_path: Path, facts: DataFacts, episodes: list[Trace]
+) -> None:
+    settings: dict[str, Any] = {"image_size": 16, "hidden_dim": 32, "chunk_size": 4, "n_action_steps": 4}
+    settings |= {"places_size": 2, "waypoint_weight": 1.0}
+    frames, places = EpisodeFrames(["front", "top"]), EpisodeFrames(["front", "top"])
+    frames.add(episodes)
+    places.add([still(episode) for episode in episodes])
+    first = PolicyRecipe("nano_vla", places_weight=3.0, **settings).build(facts)
+    with pytest.raises(UserError, match=r"places_weight needs demonstrations that tell"):
+        first.module(first.training_batch(frames.batch([0, 1], (), range(4))))
+    assert "places_metres" in first.module(first.training_batch(places.batch([0, 1], (), range(4))))[1]
+    first.save(tmp_path)
+    on = PolicyRecipe(path=str(tmp_path), heat_weight=1.0).build(facts)
+    assert on.policy.pointing is not None
+    batch = on.training_batch(frames.batch([0, 1], (), range(4)))
+    with pytest.warns(UserWarning, match="tell no places: the loss that policy.places_weight weighs is left out"):
+        loss, said = on.module(batch)
+    assert torch.isfinite(loss)
+    assert "waypoint_deviations" in said
+    assert "places_metres" not in said
+    assert "places_metres" in on.module(on.training_batch(places.batch([0, 1], (), range(4))))[1]
+
+
 def test_a_dataset_of_scenes_trains_only_cameras(tmp_path: Path, facts: DataFacts, episodes: list[Trace]) -> None:
     write_dataset([still(episodes[0])], tmp_path / "scenes", images=True)
     write_dataset([episodes[0]], tmp_path / "placeless", images=True)

@@ -29,7 +29,12 @@ class Recipe:
         input_features={},
         action_feature=None,
         image_features={"observation.images.front": SimpleNamespace(shape=(3, 8, 8))},
+        observation_delta_indices=None,
+        action_delta_indices=[0],
     )
+
+    def settings(self) -> Any:
+        return self.config
 
     def views_of(self, available: Any) -> Any:
         return available

@@ -1,0 +1,78 @@
+"""Settings of LeRobot's configs that a yaml names: which there are, which go together, which a checkpoint may get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from robo_reward.errors import UserError, unknown_name
+
+FREE = ("n_action_steps", "num_steps", "num_inference_steps", "draws", "shift", "brightness", "colour", "heat_weight")
+"""Settings that a checkpoint may be given otherwise than it was trained with; optimizer_* and scheduler_* too."""
+RANDOM = "random"
+"""What a yaml says in place of pretrained weights, where LeRobot says None; null in a yaml is the policy's default."""
+
+
+def _check_fields(kind: str, config: Any, settings: Mapping[str, Any]) -> None:
+    """Refuses settings that the config of that kind of policy does not have."""
+    known = [field.name for field in fields(config) if field.init]
+    for name in settings:
+        if name not in known:
+            raise unknown_name(f"setting of policy={kind}", name, known)
+
+
+def config_of(kind: str, config: Any, settings: Mapping[str, Any], **more: Any) -> Any:
+    """A policy's config of its class, the settings and what is known besides.
+
+    Raises:
+        UserError: a setting that there is not, or some that do not go together.
+    """
+    _check_fields(kind, config, settings)
+    try:
+        return config(**more, **_with_tuples(config, settings))
+    except (TypeError, ValueError) as error:
+        raise refused(kind, settings, error) from error
+
+
+def refused(kind: str, settings: Mapping[str, Any], error: Exception) -> UserError:
+    """What LeRobot says of settings, with those that were given."""
+    given = (
+        " ".join(f"policy.{name}={RANDOM if value is None else value}" for name, value in settings.items())
+        or "its defaults"
+    )
+    said = " ".join(str(error).replace("self.", "").split())
+    return UserError(f"policy={kind} with {given}: {said.rstrip('.')}. Set what is named there: policy.NAME=VALUE")
+
+
+def _with_tuples(config: Any, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with tuples where LeRobot's config wants them: yaml has lists, which it could not save again."""
+    wanted = {field.name for field in fields(config) if "tuple" in str(field.type)}
+    return {
+        name: tuple(value) if name in wanted and isinstance(value, Sequence) and not isinstance(value, str) else value
+        for name, value in settings.items()
+    }
+
+
+def apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
+    """Sets what may be set on a checkpoint's config; anything else must be as it was trained.
+
+    Raises:
+        UserError: it is not, there is no such setting, or more actions are to be executed than are decided at once.
+    """
+    _check_fields(config.type, type(config), settings)
+    for name, value in settings.items():
+        own = getattr(config, name)
+        if list(own) == list(value) if isinstance(own, list | tuple) else own == value:
+            continue
+        if name not in FREE and not name.startswith(("optimizer_", "scheduler_")):
+            raise UserError(
+                f"policy.{name}={value}, but the {config.type} policy in '{path}' was trained with {name}={own}: leave "
+                "it out, or train from scratch without policy.path"
+            )
+        setattr(config, name, value)
+    chunk = getattr(config, "chunk_size", None) or getattr(config, "horizon", None)
+    if chunk is not None and not 1 <= config.n_action_steps <= chunk:
+        raise UserError(
+            f"policy.n_action_steps={config.n_action_steps} must be within 1 and the chunk's {chunk} actions"
+        )
