@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from robo_reward.contracts import Flags, Floats, Observation
-from robo_reward.policies.vla.features import ACTION, VIEW_PREFIX
+from robo_reward.policies.vla.features import ACTION, PICTURE
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy, Raw
 from robo_reward.policies.vla_learning.likelihood import Draw, Likelihood
 
@@ -131,7 +131,7 @@ def small(policy: LeRobotPolicy, raw: Raw) -> Raw:
     shrink = getattr(policy.policy, "shrink_picture", None)
     if shrink is None:
         return raw
-    return {key: shrink(key, value) if key.startswith(VIEW_PREFIX) else value for key, value in raw.items()}
+    return {key: shrink(key, value) if key.startswith(PICTURE) else value for key, value in raw.items()}
 
 
 def gathered(decisions: Sequence[Decision]) -> Raw:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import ACTION, STATE, VIEW_PREFIX
+from robo_reward.policies.vla.features import ACTION, PICTURE, STATE
 from robo_reward.policies.vla.flow import FlowField
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy, Raw
@@ -134,7 +134,7 @@ def _draw(chunk: Tensor) -> Draw:
 def _decisions(policy: LeRobotPolicy, raw: Raw, executed: int) -> list[Decision]:
     """Recorded samples in our names as what the demonstrator decided, its chunks normalised."""
     batch = policy.training_batch(raw)
-    shown = (*(key for key in raw if key.startswith(VIEW_PREFIX)), STATE)
+    shown = (*(key for key in raw if key.startswith(PICTURE)), STATE)
     seen = policy.in_their_names({key: raw[key] for key in shown})
     rows = range(len(raw["task"]))
     chunks = batch[ACTION].float().cpu()

@@ -39,6 +39,11 @@ class SftThenTune:
         """As of the imitation: scenes that the run's own world shows are drawn in one."""
         return self._sft.single_world
 
+    @property
+    def moments(self) -> int:
+        """How many steps the policy looks at."""
+        return self._sft.moments
+
     def take_policy(self, recipe: Any) -> None:
         """The policy that is trained."""
         self._sft.take_policy(recipe)

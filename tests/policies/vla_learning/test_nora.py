@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,15 @@ def frames_for(policy: LeRobotPolicy, traces: list[Trace]) -> EpisodeFrames:
     frames = EpisodeFrames(["front"], shrinker(policy))
     frames.add(traces)
     return frames
+
+
+def test_a_camera_that_is_called_image_is_seen() -> None:
+    policy = make_policy(rename={"observation.image": "front"})
+    traces = [replace(trace, frames={"observation.image": trace.frames["front"]}) for trace in episodes(1)]
+    frames = EpisodeFrames(["observation.image"], shrinker(policy))
+    frames.add(traces)
+    decisions, _ = recorded_hops(policy, frames, 2, WorldSettings(ahead=2))
+    assert decisions[0].seen["observation.images.front"].shape == (1, 3, 16, 16)
 
 
 def test_moments_know_what_follows_them_and_where_they_should_lead() -> None:
