@@ -192,8 +192,10 @@ def test_what_does_not_go_together_is_refused(tmp_path: Path, overrides: tuple[s
     assert not list(tmp_path.rglob("demonstrations")), "refused before anything is collected"
 
 
-def test_pictures_that_lie_apart_are_refused_before_any_is_taken(tmp_path: Path) -> None:
-    words = ["env=metaworld", "env.height=16", "env.width=16", "learner=sft", "policy=diffusion", "recording.every=4"]
+@pytest.mark.parametrize("learner", ["sft", "sft_grpo"])
+def test_pictures_that_lie_apart_are_refused_before_any_is_taken(tmp_path: Path, learner: str) -> None:
+    sizes = ["env.height=16", "env.width=16"]
+    words = ["env=metaworld", *sizes, f"learner={learner}", "policy=diffusion", "recording.every=4"]
     with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
         config = hydra.compose("train", [*words, f"run_dir={tmp_path / 'run'}"])
     with pytest.raises(UserError, match="looks at 2 consecutive steps, but pictures lie up to 4 steps apart"):
