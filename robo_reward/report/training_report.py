@@ -7,6 +7,7 @@ import sys
 import numpy as np
 
 from robo_reward.answer_counts import note_counts
+from robo_reward.data.demonstrations import of_each_task
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name, snake_case
 from robo_reward.provenance import oracle_before
@@ -18,6 +19,9 @@ from robo_reward.session import Session
 from robo_reward.trace import Trace
 from robo_reward.training import Job, Result
 from robo_reward.walking import about_starts
+
+KEPT = 20
+"""Up to so many demonstrations stay with the run; of more, about as many in all, and one of each task at least."""
 
 
 def describe(job: Job, session: Session, summary: Summary) -> None:
@@ -135,10 +139,19 @@ def _write_episodes(job: Job, kept: dict[str, Trace]) -> None:
     traces = [t for name, t in kept.items() if name != "demonstration" and t.frames]
     if traces and not (job.run.path / "episodes").exists():
         write_dataset(traces, job.run.path / "episodes")
-    demonstrations = [t for t in job.demonstrations if t.frames]
+    demonstrations = _some([t for t in job.demonstrations if t.frames])
     if demonstrations and not (job.run.path / "demonstrations").exists():
         hold = any(len(trace.frame_steps) < len(trace) and trace.frame_steps[0] == 0 for trace in demonstrations)
         write_dataset(demonstrations, job.run.path / "demonstrations", hold=hold)
+        job.run.summary.notes["demonstrations_kept"] = len(demonstrations)
+
+
+def _some(demonstrations: list[Trace]) -> list[Trace]:
+    """All of a few; of many the first of each task: encoding hundreds takes longer than learning from them."""
+    if len(demonstrations) <= KEPT:
+        return demonstrations
+    tasks = [trace.task for trace in demonstrations]
+    return [demonstrations[k] for k in of_each_task(tasks, max(1, KEPT // len(set(tasks))))]
 
 
 def _report(job: Job, session: Session, result: Result, truths: list[bool | None], kept: dict[str, Trace]) -> None:

@@ -11,6 +11,7 @@ import torch
 from line_verbs import called, rows_of
 from safetensors.torch import load_file
 
+from robo_reward.data.datasets import read_dataset
 from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla_learning.grpo import GrpoLearner
 
@@ -62,3 +63,10 @@ def test_imitation_then_tuning_goes_on_in_the_middle_of_tuning(
         load_file(tmp_path / run / "policy/pretrained_model/model.safetensors") for run in ("whole", "broken")
     )
     assert all(torch.equal(value, made[name]) for name, value in held.items())
+
+
+def test_of_many_demonstrations_the_run_keeps_some(settings: Path, start: Path, tmp_path: Path) -> None:
+    words = ("learner=sft", "policy=nano_vla", f"policy.path={start}", "reward_model=none", "learner.updates=1")
+    summary = called("train", settings, tmp_path / "run", *words, "demos=23", "video=false")
+    assert (summary["demos"], summary["notes"]["demonstrations_kept"]) == (23, 20)
+    assert len(read_dataset(str(tmp_path / "run/demonstrations"), views=["front"])) == 20
