@@ -28,6 +28,6 @@ def _run_of(path: str | None) -> dict[str, Any]:
         return {}
     start = Path(path).resolve()
     for folder in (start, *start.parents[:UP]):
-        if (folder / "summary.json").is_file():
+        if (folder / "summary.json").is_file() and (folder / "config.yaml").is_file():
             return read_summary(folder)
     return {}

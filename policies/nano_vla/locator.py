@@ -40,8 +40,8 @@ class Locator(nn.Module):
         return located
 
     def losses(self, located: Tensor, batch: Mapping[str, Any], trained: bool) -> dict[str, Tensor]:
-        """Mean absolute errors (B,): ``waypoint`` in its deviations, 0 where none is known, ``places`` in
-        decimetres.
+        """Mean absolute errors (B,): ``waypoint`` in its deviations, ``places`` in decimetres; 0 where none
+        is known.
 
         ``trained``: it goes on from a checkpoint, and does without a loss that the data have no labels for.
 
@@ -57,7 +57,8 @@ class Locator(nn.Module):
         elif self.sizes[0]:
             self._warn("this loader tells no waypoints: nano_vla's cameras learn from actions alone")
         if PLACES in batch and self.sizes[1]:
-            found["places"] = (places - PLACE_SCALE * batch[PLACES].to(places)).abs().mean(-1)
+            label = PLACE_SCALE * batch[PLACES].to(places)
+            found["places"] = (places - label.where(~label.isnan(), places)).abs().mean(-1)
         elif self.sizes[1] and trained:
             self._warn("these data tell no places: the loss that policy.places_weight weighs is left out")
         elif self.sizes[1]:

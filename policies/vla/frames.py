@@ -71,9 +71,10 @@ class EpisodeFrames:
             kept: list[int] = []
             for k, step in enumerate(trace.frame_steps.tolist()):
                 sample = _Sample((episode, step), first + len(kept), first, start + step)
-                if acted or self._is_new(sample, pictures, k, trace.state[step]):
+                decided = step < len(trace)
+                if acted or (decided and self._is_new(sample, pictures, k, trace.state[step])):
                     kept.append(k)
-                    if step < len(trace):
+                    if decided:
                         self._samples.append(sample)
             self._pictures += len(kept)
             for view, shown in pictures.items():
@@ -93,7 +94,7 @@ class EpisodeFrames:
         ``past``: steps whose observations are seen (-1, 0), () for the present without a time axis; ``ahead``: steps
         whose actions are the chunk. Pictures (B[, T], 3, H, W) uint8, state (R[, T], S), action (R, K, A) float32,
         action_is_pad (R, K) bool, task, index (R,) int64; ``WAYPOINT`` (R, S) float32, deviation 1, NaN
-        where none is known; ``PLACES`` (R, P) float32 where every episode tells them; ``POINTS`` + view (R, P/3, 2),
+        where none is known; ``PLACES`` (R, P) float32, NaN where an episode tells none; ``POINTS`` + view (R, P/3, 2),
         NaN where an episode tells none; ``SHOWN`` (R,) int64, each row's picture, where R is more than B.
 
         Raises:
@@ -128,9 +129,11 @@ class EpisodeFrames:
         self._scale = self._scale or WayScale(np.concatenate([labels.way for labels in self._traces]))
         nexts = np.stack([self._traces[episode].way[step] for episode, step in rows])
         found = {WAYPOINT: torch.from_numpy(self._scale(nexts))}
-        if all(labels.places is not None for labels in self._traces):
-            places = np.stack([self._traces[episode].places[step] for episode, step in rows])  # type: ignore[index]
-            found[PLACES] = torch.from_numpy(places)
+        size = next((labels.places.shape[1] for labels in self._traces if labels.places is not None), 0)
+        if size:
+            found[PLACES] = torch.from_numpy(
+                np.stack([self._traces[episode].place(step, size) for episode, step in rows])
+            )
         for view in self._parts:
             told = [self._traces[episode].point(view, step) for episode, step in rows]
             known = next((points for points in told if points is not None), None)
@@ -181,6 +184,10 @@ class _Labels:
         """Those of a trace."""
         way = ways(trace.state, trace.action) if acted else np.full_like(trace.state[:-1], np.nan)
         return cls(trace.task, trace.state, trace.action, way, trace.places, trace.points, acted)
+
+    def place(self, step: int, size: int) -> NDArray[np.float32]:
+        """The places (P,) at a step, NaN where none are told."""
+        return np.full(size, np.nan, np.float32) if self.places is None else self.places[step]
 
     def chunk(self, step: int, ahead: Sequence[int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Actions (K, A) of the steps ``ahead`` of one, and which of them (K,) do not count."""

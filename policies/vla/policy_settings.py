@@ -31,7 +31,7 @@ def config_of(kind: str, config: Any, settings: Mapping[str, Any], **more: Any) 
     _check_fields(kind, config, settings)
     try:
         return config(**more, **_with_tuples(config, settings))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
         raise refused(kind, settings, error) from error
 
 
@@ -68,11 +68,10 @@ def apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
         if name not in FREE and not name.startswith(("optimizer_", "scheduler_")):
             raise UserError(
                 f"policy.{name}={value}, but the {config.type} policy in '{path}' was trained with {name}={own}: leave "
-                "it out, or train from scratch without policy.path"
+                f"it out (policy.{name}=null where an experiment sets it), or train from scratch without policy.path"
             )
         setattr(config, name, value)
     chunk = getattr(config, "chunk_size", None) or getattr(config, "horizon", None)
-    if chunk is not None and not 1 <= config.n_action_steps <= chunk:
-        raise UserError(
-            f"policy.n_action_steps={config.n_action_steps} must be within 1 and the chunk's {chunk} actions"
-        )
+    executed = config.n_action_steps
+    if chunk is not None and not (isinstance(executed, int) and 1 <= executed <= chunk):
+        raise UserError(f"policy.n_action_steps={executed!r} must be within 1 and the chunk's {chunk} actions")

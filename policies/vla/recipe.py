@@ -79,7 +79,7 @@ class PolicyRecipe:
         self.type, self.path, self.views = type, path, None if views is None else tuple(views)
         self._rename, self._lora, self._targets = rename, lora, lora_targets
         self._dtype, self._normalisation, self._sizes = dtype, normalisation, sizes
-        given = {key: value for key, value in settings.items() if value is not None}
+        given = {key: _filled(value) for key, value in settings.items() if value is not None}
         self._settings = {key: None if value == RANDOM else value for key, value in given.items()}
 
     def views_of(self, available: Sequence[str]) -> tuple[str, ...]:
@@ -134,8 +134,6 @@ class PolicyRecipe:
             UserError: names, sizes or statistics do not fit, or the checkpoint is of another type.
             MissingExtra: the policy's packages are not installed.
         """
-        if facts.stats is None:  # a world, and nothing else whose cameras could be meant
-            self.check_names(list(facts.views))
         with _packages(self.type):
             made = self._scratch(facts, device) if self.path is None else self._pretrained(facts, device)
         policy, before, after, names = made
@@ -242,6 +240,11 @@ def _packages(kind: str | None) -> Iterator[None]:
         yield
     except ImportError as error:
         raise MissingExtra(error.name or "transformers", "vla", f"policy={kind}") from error
+
+
+def _filled(value: Any) -> Any:
+    """A mapping without what is null in it; anything else as it is."""
+    return {key: part for key, part in value.items() if part is not None} if isinstance(value, Mapping) else value
 
 
 def _check_apart(names: Names, views: Sequence[str]) -> None:

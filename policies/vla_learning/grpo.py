@@ -189,8 +189,12 @@ class GrpoLearner(GivenPolicy):
         session.checkpoint({"stage": stage, "done": done, "tuner": tuner.state(), "earned": earned})
 
 
-def built_policy(recipe: Any, session: Session, device: str, seed: int, name: str) -> LeRobotPolicy:
+def built_policy(
+    recipe: Any, session: Session, device: str, seed: int, name: str, data_views: Sequence[str] = ()
+) -> LeRobotPolicy:
     """The trained policy that ``policy.path`` names, made to fit the session's world.
+
+    ``data_views``: cameras of a dataset that is read too, which ``policy.rename`` may name as well.
 
     Raises:
         UserError: there is none, or it does not fit.
@@ -202,5 +206,7 @@ def built_policy(recipe: Any, session: Session, device: str, seed: int, name: st
         )
     space = session.world.action_space
     low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
-    policy: LeRobotPolicy = recipe.build(facts_of_world(session.world, session.picture_size), low, high, device, seed)
+    facts = facts_of_world(session.world, session.picture_size)
+    recipe.check_names([*facts.views, *data_views])
+    policy: LeRobotPolicy = recipe.build(facts, low, high, device, seed)
     return policy

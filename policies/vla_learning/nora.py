@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from robo_reward.contracts import Policy
+from robo_reward.data.dataset_source import open_dataset
 from robo_reward.errors import UserError
 from robo_reward.policies.vla import training_data as data_of
 from robo_reward.policies.vla.flow import flow_of
@@ -69,7 +70,8 @@ class NoraLearner(GivenPolicy):
         """
         session.counts_updates = True
         seed_everything(self._seed, "nora")
-        policy = built_policy(self._recipe, session, self._device, self._seed, self.name)
+        shown = () if self._data is None else tuple(open_dataset(self._data).image_keys())
+        policy = built_policy(self._recipe, session, self._device, self._seed, self.name, shown)
         tuner = PreferenceTuner(
             policy, GroupSettings(), self._update, FlowNoise(), self._seed, preferences=self._preferences
         )

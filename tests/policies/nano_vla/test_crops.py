@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import hydra
 import numpy as np
 import pytest
 from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies import make_pre_post_processors
+from omegaconf import OmegaConf
 
 from robo_reward.contract_tests import moving_square
 from robo_reward.errors import UserError
@@ -64,3 +66,20 @@ def test_a_blind_policy_ignores_what_is_about_pictures() -> None:
 def test_a_crop_of_a_camera_that_there_is_not_is_refused() -> None:
     with pytest.raises(UserError, match="camera 'side'"):
         NanoVlaPolicy(config({"side": [0.0, 1.0, 0.0, 1.0]}))
+
+
+@pytest.mark.parametrize(
+    ("words", "crop"),
+    [
+        ((), {"image": [0.25, 0.8125, 0.125, 0.9375]}),
+        (("env.suite=libero_goal",), {"image": [0.25, 0.90625, 0.0, 1.0]}),
+        (("+policy.crop.image2=[0,1,0,1]",), {"image": [0.25, 0.8125, 0.125, 0.9375], "image2": [0, 1, 0, 1]}),
+        (("env.suite=mine",), {}),
+    ],
+)
+@pytest.mark.parametrize("experiment", ["libero_sft", "libero_nano"])
+def test_the_experiments_crop_what_a_suite_works_in(experiment: str, words: tuple[str, ...], crop: Any) -> None:
+    with hydra.initialize_config_module("robo_reward.configs", version_base="1.3"):
+        config = hydra.compose("train", [f"experiment={experiment}", *words])
+    settings = PolicyRecipe("nano_vla", crop=OmegaConf.to_container(config.policy.crop, resolve=True)).settings()
+    assert {view: list(shares) for view, shares in settings.crop.items()} == crop

@@ -202,6 +202,24 @@ def test_a_still_picture_is_kept_once_and_asked_under_every_instruction() -> Non
     assert "observation.shown" not in frames.batch([0, 1, 8], (), range(2))
 
 
+def test_a_scene_that_the_end_repeats_is_one_scene_under_every_instruction() -> None:
+    """Datasets repeat the last picture, since an episode has one more state than actions."""
+    one = counted(7, steps=1)
+    twice = replace(one, state=one.state[[0, 0]], frames={view: shown[[0, 0]] for view, shown in one.frames.items()})
+    frames = EpisodeFrames(["front"])
+    frames.add([asked(twice, "left", 2.0), asked(twice, "right", 3.0)], acted=False)
+    assert len(frames) == 1
+    assert frames.batch([0], (), range(2))["task"] == ["left", "right"]
+
+
+def test_places_are_learned_from_the_episodes_that_tell_them() -> None:
+    frames = EpisodeFrames(["front"])
+    frames.add([counted(0)])
+    frames.add([asked(counted(7).every(2), "left", 2.0)], acted=False)
+    places = frames.batch([0, 5], (), range(2))["observation.places"]
+    assert places.isnan().all(1).tolist() == [True, False]
+
+
 def test_episodes_without_points_beside_some_with_them() -> None:
     frames = EpisodeFrames(["front"])
     frames.add([counted(0), asked(counted(1), "move", 2.0)])

@@ -111,6 +111,8 @@ def test_a_checkpoint_becomes_a_run_as_it_is(settings: Path, start: Path, tmp_pa
     assert adapted["updates"] == 1
     with pytest.raises(UserError, match="learns nothing"):
         called("train", settings, tmp_path / "no", *words, "learner.updates=1")
+    with pytest.raises(UserError, match=r"camera in policy.rename 'frnt'; did you mean 'front'"):
+        called("train", settings, tmp_path / "typo", *words, "policy.rename={frnt: front}")
 
 
 def test_a_checkpoint_for_pictures_of_another_size_is_refused(
