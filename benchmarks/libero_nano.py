@@ -1,7 +1,7 @@
 """nano_vla, supervised, on LIBERO: success on shipped and on moved states, each beside its blind twin's.
 
-Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|all] [--demos 40] [--seeds 0]
-[--updates 12000] [--batch 16] [--starts 10] [--shift 0.06] [--scenes 400] [--eyes seeing,blind] [--data
+Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|all] [--demos 50] [--seeds 0]
+[--updates 14000] [--batch 16] [--starts 20] [--shift 0.06] [--scenes 400] [--eyes seeing,blind] [--data
 FOLDER] [--execute 4] [--jobs 1]. Every cell is ``train`` (the scripted expert demonstrates from seeded resets: arm's
 joints + N(0, 0.02 rad), target displaced by up to ``--shift`` metres, pushes; with them ``--scenes`` rearranged scenes
 a task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved states, each in its
@@ -200,10 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--suites", default="libero_object")
     parser.add_argument("--tasks", default="all")
-    parser.add_argument("--demos", default="40")
+    parser.add_argument("--demos", default="50")
     parser.add_argument("--shift", type=float, default=0.06)
     parser.add_argument("--scenes", type=int, default=400)
-    parser.add_argument("--updates", type=int, default=12000)
+    parser.add_argument("--updates", type=int, default=14000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--eyes", default=",".join(EYES))
@@ -211,7 +211,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--data", help="demonstrations of these tasks that robo-reward collect wrote: in place of new ones"
     )
     parser.add_argument("--execute", type=int, help="train nothing: evaluate again with so many actions of each chunk")
-    parser.add_argument("--starts", type=int, default=10)
+    parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)
     grid = product(asked.suites.split(","), asked.demos.split(","), asked.seeds.split(","), asked.eyes.split(","))
