@@ -36,6 +36,9 @@ class Recipe:
     def build(self, *_: Any) -> Any:
         return make_policy()
 
+    def check_names(self, available: Any) -> None:
+        """Nothing is renamed."""
+
     def views_of(self, available: Any) -> Any:
         return available
 

@@ -36,6 +36,9 @@ class Recipe:
     def settings(self) -> Any:
         return self.config
 
+    def check_names(self, available: Any) -> None:
+        """Nothing is renamed."""
+
     def views_of(self, available: Any) -> Any:
         return available
 
