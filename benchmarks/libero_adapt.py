@@ -1,9 +1,10 @@
 """Tuning of a weakly trained nano_vla on LIBERO: adaptation by learned progress beside oracle GRPO and SRPO.
 
 Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified,oracle] [--task 6] [--horizon 200]
-[--step imitate] [--updates 2] [--worlds 1] [--groups 24] [--size 4] [--episodes 30] [--starts shipped,moved]
-[--shift 0.0] [--seeds 0] [--jobs 1].
-``--start``: the folder of a train run (learner=sft) to go on from; its world, and its tasks unless one is named.
+[--step imitate] [--updates 2] [--worlds 1] [--groups 24] [--size 4] [--epochs 20] [--episodes 30]
+[--starts shipped,moved] [--shift 0.0] [--seeds 0] [--jobs 1].
+``--start``: the folder of a train run (learner=sft) to go on from; its world, its pictures, and its tasks unless one is
+named. ``--horizon``: steps an episode that is learned from may take; evaluation has the suite's own limit.
 ``--reward``: a fitted reward. The ways: ``verified``, the success that reward_model=verified_progress sees, paid once
 an episode by its maximum; ``evolve`` and ``uniform`` (no growing horizon, no end by progress) with the final progress;
 ``oracle`` (by the simulator's success: marked), ``srpo``. ``--step``: own better episodes are imitated (``imitate``),
@@ -25,6 +26,8 @@ from functools import partial
 from pathlib import Path
 
 from cells import RESULTS, Row, run_cells, run_folder, write_result
+
+from robo_reward.envs.libero.catalogue import HORIZONS
 
 CLAIM = "libero_adapt"
 WAYS = ("verified", "evolve", "uniform", "oracle", "srpo")
@@ -66,6 +69,7 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "update": STEPS["clipped" if way == "srpo" else asked.step][1],
         "groups": asked.groups,
         "size": asked.size,
+        "epochs": asked.epochs if asked.step == "imitate" else None,
         "shift": asked.shift,
         "updates": summary["updates"],
         "rollouts": summary["rollouts"],
@@ -84,7 +88,7 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
 def _name(way: str, seed: int, asked: argparse.Namespace) -> str:
     task = "" if asked.task is None else f"-task{asked.task}"
     shift = f"-shift{asked.shift:g}" if asked.shift else ""
-    size = f"{asked.updates}x{asked.groups}x{asked.size}"
+    size = f"{asked.updates}x{asked.groups}x{asked.size}" + (f"x{asked.epochs}" if asked.epochs != 20 else "")
     return f"{Path(asked.start).name}{task}-{way}-{asked.step}-{size}{shift}-seed{seed}"
 
 
@@ -92,9 +96,9 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
     group = [("groups", asked.groups), ("size", asked.size), ("most", asked.groups)]
     # measured afterwards, on the same starts for every way
     count = [f"seed={seed}", "episodes=1", "evaluation_seeds=[1]", "report=false"]
-    suite, tasks = _world_of(Path(asked.start))
+    suite, tasks, meshes = _world_of(Path(asked.start))
     world = ["env=libero", f"env.suite={suite}", f"env.task={tasks if asked.task is None else asked.task}"]
-    world += ["env.meshes=light", f"env.num_worlds={asked.worlds}", f"env.horizon={asked.horizon}"]
+    world += [f"env.meshes={meshes}", f"env.num_worlds={asked.worlds}", f"env.horizon={asked.horizon}"]
     world += ["env.joint_noise=0.02", f"env.target_shift={asked.shift}"]
     if way in ("verified", "evolve", "uniform"):
         still = ["adaptation.stages=[0.5,0.75,1.0]" if way == "evolve" else "adaptation.stages=[1.0]"]
@@ -104,6 +108,7 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
         still += verified if way == "verified" else []
         words = [
             *(f"adaptation.group.{key}={value}" for key, value in group),
+            *([f"adaptation.update.epochs={asked.epochs}"] if asked.step == "imitate" else []),
             f"bounds.rounds={asked.updates}",
             "checkpoint_every=1",
             f"adaptation={'self_imitation' if asked.step == 'imitate' else 'evolve'}",
@@ -118,6 +123,7 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
         "policy=nano_vla",
         f"policy.path={asked.start}",
         *(f"learner.group.{key}={value}" for key, value in group),
+        *([f"learner.update.epochs={asked.epochs}"] if learner == "self_imitation" else []),
         f"learner.updates={asked.updates}",
         "learner.checkpoint_every=1",
         "video=false",
@@ -125,12 +131,13 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
     return "train", folder, [f"learner={learner}", *own, *count, *words]
 
 
-def _world_of(start: Path) -> tuple[str, str]:
-    """Suite and tasks of a run."""
+def _world_of(start: Path) -> tuple[str, str, str]:
+    """Suite, tasks and meshes of a run."""
     from omegaconf import OmegaConf
 
     env = OmegaConf.load(start / "config.yaml").env
-    return str(env.suite), str(env.task if isinstance(env.task, str | int) else list(env.task)).replace(" ", "")
+    tasks = str(env.task if isinstance(env.task, str | int) else list(env.task)).replace(" ", "")
+    return str(env.suite), tasks, str(env.meshes)
 
 
 def _rate(run: Path, starts: str, asked: argparse.Namespace) -> Row:
@@ -140,7 +147,8 @@ def _rate(run: Path, starts: str, asked: argparse.Namespace) -> Row:
     if (there / "summary.json").exists():
         summary: Row = json.loads((there / "summary.json").read_text())
     else:
-        words = [f"run={run}", f"env.starts={starts}", *task, f"horizon={asked.horizon}", "video=false"]
+        limit = HORIZONS[_world_of(run)[0]]
+        words = [f"run={run}", f"env.starts={starts}", *task, f"horizon={limit}", "video=false"]
         summary = robo_reward("evaluate", there, [*words, f"episodes={asked.episodes}", "evaluation_seeds=[1]"])
     return {key: summary[key] for key in ("success_rate", "success_ci95", "success_episodes")}
 
@@ -165,6 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--step", default="imitate", choices=STEPS)
     parser.add_argument("--groups", type=int, default=24)
     parser.add_argument("--size", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--episodes", type=int, default=30)
     parser.add_argument("--shift", type=float, default=0.0)
     parser.add_argument("--seeds", default="0")

@@ -84,6 +84,11 @@ class EpisodeFrames:
         return len(self._samples)
 
     @property
+    def acted(self) -> int:
+        """How many samples show something being done; where still pictures were added last, these are the first."""
+        return len(self._samples) - len(self._stills)
+
+    @property
     def moments(self) -> list[Moment]:
         """Of every sample the number of its episode and its step, ascending."""
         return [sample.moment for sample in self._samples]

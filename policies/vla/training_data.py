@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,13 +57,16 @@ def facts_of_dataset(path: str, choose: Choose) -> DataFacts:
 
 
 def batches_in_memory(
-    frames: EpisodeFrames, policy: LeRobotPolicy, batch: int, seed: int, ranks: Ranks = ALONE
+    frames: EpisodeFrames, policy: LeRobotPolicy, batch: int, seed: int, ranks: Ranks = ALONE, still: float = 1.0
 ) -> Batches:
-    """Batches from memory, in a new order each epoch; of several processes each takes its share of every batch."""
+    """Batches from memory, in a new order each epoch; of several processes each takes its share of every batch.
+
+    ``still``: the largest share of a batch that scenes take, however few the demonstrations are.
+    """
     past, ahead = deltas(policy.config)
 
     def between(first: int, last: int) -> Iterator[dict[str, Any]]:
-        for chosen in order(len(frames), batch, seed, first, last):
+        for chosen in mixed(frames.acted, len(frames), still, batch, seed, first, last):
             yield frames.batch(list(ranks.share(chosen)), past, ahead)
 
     return between
@@ -198,6 +202,21 @@ def order(count: int, batch: int, seed: int, first: int, last: int) -> Iterator[
                 shuffled = derive_rng(seed, "sft epoch", epoch).permutation(count)
             chosen.append(int(shuffled[place % count]))
         yield chosen
+
+
+def mixed(acted: int, count: int, share: float, batch: int, seed: int, first: int, last: int) -> Iterator[list[int]]:
+    """As ``order``, the samples from ``acted`` on being at most so large a ``share`` of every batch.
+
+    Where they are fewer by themselves, all are shuffled together; else both kinds go through epochs of their own.
+    """
+    if acted == 0 or count - acted <= share * count:
+        yield from order(count, batch, seed, first, last)
+        return
+    stills = math.floor(share * batch)
+    own = order(acted, batch - stills, derive_seed(seed, "sft acted"), first, last)
+    rest = order(count - acted, stills, derive_seed(seed, "sft scenes"), first, last)
+    for done, shown in zip(own, rest, strict=True):
+        yield [*done, *(acted + k for k in shown)]
 
 
 def _stacks(config: Any) -> bool:

@@ -166,6 +166,13 @@ def test_rabc_is_refused_where_it_cannot_weigh(recipes: dict[str, PolicyRecipe],
         SftLearner(data="x", rabc="nowhere.parquet")._weigher(nano)
 
 
+@pytest.mark.parametrize(("share", "batch"), [(0.0, 16), (1.0, 16), (0.6, 1), (0.01, 16)])
+def test_scenes_leave_room_for_demonstrations_and_these_for_scenes(share: float, batch: int) -> None:
+    with pytest.raises(UserError, match=rf"learner\.scenes_share={share:g} must leave .* batch's {batch} samples"):
+        SftLearner(scenes=3, scenes_share=share, batch=batch)
+    SftLearner(scenes_share=share, batch=batch)
+
+
 @pytest.mark.parametrize(
     ("overrides", "told"),
     [
