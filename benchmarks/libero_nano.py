@@ -1,13 +1,14 @@
 """nano_vla, supervised, on LIBERO: success on shipped and on moved states, each beside its blind twin's.
 
 Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|all] [--demos 50] [--seeds 0]
-[--updates 14000] [--batch 16] [--starts 20] [--shift 0.06] [--scenes 400] [--eyes seeing,blind] [--data
-FOLDER] [--execute 4] [--jobs 1]. Every cell is ``train`` (the scripted expert demonstrates from seeded resets: arm's
-joints + N(0, 0.02 rad), target displaced by up to ``--shift`` metres, pushes; with them ``--scenes`` rearranged scenes
-a task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved states, each in its
-own process. ``blind`` is the same policy trained on the same demonstrations without pictures. ``--starts``: evaluation
-episodes a task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says whether these are the
-published ones.
+[--updates 14000] [--batch 16] [--starts 20] [--shift 0.06] [--scenes 400] [--every 4] [--pushes 0.08]
+[--eyes seeing,blind] [--data FOLDER] [--execute 4] [--jobs 1].
+Every cell is ``train`` (the scripted expert demonstrates from seeded resets: arm's joints + N(0, 0.02 rad), target
+displaced by up to ``--shift`` metres, pushes, a picture ``--every`` so many decisions; with them ``--scenes``
+rearranged scenes a task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved
+states, each in its own process. ``blind`` is the same policy trained on the same demonstrations without pictures.
+``--starts``: evaluation episodes a task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says
+whether these are the published ones.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ CLAIM = "libero_nano"
 EYES = ("seeing", "blind")
 MEASURED = 1
 """The evaluation seed: fixtures, displacements and the arm's joints follow from it."""
-SETTINGS = ("suite", "tasks", "demos", "shift", "scenes", "updates", "batch", "seed", "eyes")
+SETTINGS = ("suite", "tasks", "demos", "shift", "scenes", "updates", "batch", "every", "pushes", "seed", "eyes")
 SAVED = "policy/pretrained_model/config.json"
 MESHES = "lighter"
 """What is drawn of the meshes, in training and evaluation."""
@@ -48,6 +49,8 @@ class Cell:
     scenes: int
     updates: int
     batch: int
+    every: int
+    pushes: float
     seed: int
     eyes: str
 
@@ -55,7 +58,9 @@ class Cell:
     def name(self) -> str:
         """Name of the cell."""
         data = f"{self.tasks.replace(',', '+')}-{self.demos}demos-shift{self.shift:g}-{self.scenes}scenes"
-        return f"{self.suite}-{data}-{self.updates}x{self.batch}-{self.eyes}-seed{self.seed}"
+        seen = "" if self.every == 4 else f"-every{self.every}"
+        pushed = "" if self.pushes == 0.08 else f"-pushes{self.pushes:g}"
+        return f"{self.suite}-{data}{seen}{pushed}-{self.updates}x{self.batch}-{self.eyes}-seed{self.seed}"
 
     @property
     def env(self) -> list[str]:
@@ -123,6 +128,8 @@ def settings(cell: Cell, starts: int) -> list[str]:
         *cell.env,
         f"env.meshes={MESHES}",
         f"demos={cell.demos}",
+        f"recording.every={cell.every}",
+        f"recording.pushes={cell.pushes}",
         f"env.target_shift={cell.shift}",
         f"seed={cell.seed}",
         f"learner.updates={cell.updates}",
@@ -178,6 +185,8 @@ def summary(rows: Sequence[Row]) -> Row:
     for row in rows:
         told = f"{row['suite']} tasks {row['tasks']}, {row['demos']} demos, shift {row['shift']}"
         key = f"{told}, {row.get('scenes', 0)} scenes, {row['updates']} updates of {row.get('batch', 64)}"
+        key += f", a picture every {row['every']}" if row.get("every", 4) != 4 else ""
+        key += f", pushes {row['pushes']:g}" if row.get("pushes", 0.08) != 0.08 else ""
         key += f", {row.get('n_action_steps', 8)} actions a chunk"
         key += f", heat_weight {row['heat_weight']:g}" if row.get("heat_weight") else ""
         for starts in ("shipped", "moved"):
@@ -203,6 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--demos", default="50")
     parser.add_argument("--shift", type=float, default=0.06)
     parser.add_argument("--scenes", type=int, default=400)
+    parser.add_argument("--every", type=int, default=4, help="decisions from picture to picture of a demonstration")
+    parser.add_argument("--pushes", type=float, default=0.08, help="of a demonstration, as recording.pushes")
     parser.add_argument("--updates", type=int, default=14000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", default="0")
@@ -215,7 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)
     grid = product(asked.suites.split(","), asked.demos.split(","), asked.seeds.split(","), asked.eyes.split(","))
-    learns = (asked.shift, asked.scenes, asked.updates, asked.batch)
+    learns = (asked.shift, asked.scenes, asked.updates, asked.batch, asked.every, asked.pushes)
     cells = [Cell(suite, asked.tasks, int(demos), *learns, int(seed), eye) for suite, demos, seed, eye in grid]
     if asked.execute is None:
         run_cells(CLAIM, {cell.name: partial(learned, cell, asked.starts, asked.data) for cell in cells}, asked.jobs)
