@@ -26,12 +26,13 @@ def config_of(kind: str, config: Any, settings: Mapping[str, Any], **more: Any) 
     """A policy's config of its class, the settings and what is known besides.
 
     Raises:
-        UserError: a setting that there is not, or some that do not go together.
+        UserError: a setting that there is not, some that do not go together, or a model that neither the cache nor the
+            hub has.
     """
     _check_fields(kind, config, settings)
     try:
         return config(**more, **_with_tuples(config, settings))
-    except (TypeError, ValueError, AttributeError, NotImplementedError) as error:
+    except (TypeError, ValueError, AttributeError, NotImplementedError, OSError) as error:
         raise refused(kind, settings, error) from error
 
 

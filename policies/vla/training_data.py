@@ -178,7 +178,13 @@ def shrinker(policy: LeRobotPolicy) -> Any:
 
 
 def deltas(config: Any) -> tuple[list[int], list[int]]:
-    """Steps of the observations (empty: only the present) and of the actions that a policy is trained on."""
+    """Steps of the observations (empty: only the present) and of the actions that a policy is trained on.
+
+    Raises:
+        UserError: a policy that imitates no actions, as LeRobot's gaussian_actor, which learns from rewards.
+    """
+    if config.action_delta_indices is None:
+        raise UserError(f"policy.type={config.type} imitates no actions: choose another, as act, diffusion or smolvla")
     seen = config.observation_delta_indices
     past = [] if seen is None or (len(seen) == 1 and config.n_obs_steps == 1 and not _stacks(config)) else list(seen)
     return past, list(config.action_delta_indices)
