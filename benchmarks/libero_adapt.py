@@ -5,11 +5,12 @@ Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified
 [--starts shipped,moved] [--shift 0.0] [--seeds 0] [--jobs 1].
 ``--start``: the folder of a train run (learner=sft) to go on from; its world, its pictures, and its tasks unless one is
 named. ``--horizon``: steps an episode that is learned from may take; evaluation has the suite's own limit.
-``--reward``: a fitted reward. The ways: ``verified``, the success that reward_model=verified_progress sees, paid once
-an episode by its maximum; ``evolve`` and ``uniform`` (no growing horizon, no end by progress) with the final progress;
-``oracle`` (by the simulator's success: marked), ``srpo``. ``--step``: own better episodes are imitated (``imitate``),
-``shift`` (learner=vla_credit) or ``clipped`` (GRPO). ``--shift``: metres by which targets are displaced while it
-learns. Success before and after is measured on the same starts.
+``--reward``: a fitted reward (RUN/reward_model of a fit). The ways: ``verified``, the success that
+reward_model=verified_progress sees, paid once an episode by its maximum; ``evolve`` and ``uniform`` (no growing
+horizon, no end by progress) with the final progress; ``oracle`` (by the simulator's success: marked), ``srpo``.
+``--step``: own better episodes are imitated (``imitate``), ``shift`` (learner=vla_credit) or ``clipped`` (GRPO).
+``--shift``: metres by which targets are displaced while it learns. Success before and after is measured on the same
+starts.
 ``reward_auroc`` is how well the rewards of the episodes that were learned from told successes apart, read from the
 sealed log when all is over. Pictures are as the assets draw them (``stand_in_visuals``).
 """
@@ -64,6 +65,7 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "way": way,
         "seed": seed,
         "start": Path(asked.start).name,
+        "reward_saw": None if way == "oracle" else _seen(Path(asked.reward)),
         "task": asked.task,
         "horizon": asked.horizon,
         "update": STEPS["clipped" if way == "srpo" else asked.step][1],
@@ -138,6 +140,20 @@ def _world_of(start: Path) -> tuple[str, str, str]:
     env = OmegaConf.load(start / "config.yaml").env
     tasks = str(env.task if isinstance(env.task, str | int) else list(env.task)).replace(" ", "")
     return str(env.suite), tasks, str(env.meshes)
+
+
+def _seen(reward: Path) -> Row:
+    """What a reward was fitted on, where its folder is that of a fit."""
+    from omegaconf import OmegaConf
+
+    if not (reward.parent / "summary.json").exists():
+        return {"folder": reward.name}
+    told, asked = (
+        json.loads((reward.parent / "summary.json").read_text()),
+        OmegaConf.load(reward.parent / "config.yaml"),
+    )
+    played = {kind: asked.negatives[kind] for kind in ("hollow", "replay", "random")}
+    return {"demonstrations": told["demos"], **played, "shift": asked.env.target_shift, "seed": told["seed"]}
 
 
 def _rate(run: Path, starts: str, asked: argparse.Namespace) -> Row:
