@@ -25,6 +25,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from threading import Lock
 
 from cells import RESULTS, Row, run_cells, run_folder, write_result
 
@@ -39,6 +40,10 @@ STEPS = {
     "clipped": ("grpo", "clipped ratios, an episode's advantage"),
 }
 """``--step`` -> the learner of that name, and what it does."""
+
+
+EVALUATED: dict[Path, Lock] = {}
+"""The folder of an evaluation -> whoever makes it or waits for it."""
 
 
 def robo_reward(verb: str, folder: Path, overrides: Sequence[str]) -> Row:
@@ -71,7 +76,7 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "update": STEPS["clipped" if way == "srpo" else asked.step][1],
         "groups": asked.groups,
         "size": asked.size,
-        "epochs": asked.epochs if asked.step == "imitate" else None,
+        "epochs": asked.epochs if way != "srpo" and asked.step == "imitate" else None,
         "shift": asked.shift,
         "updates": summary["updates"],
         "rollouts": summary["rollouts"],
@@ -91,7 +96,14 @@ def _name(way: str, seed: int, asked: argparse.Namespace) -> str:
     task = "" if asked.task is None else f"-task{asked.task}"
     shift = f"-shift{asked.shift:g}" if asked.shift else ""
     size = f"{asked.updates}x{asked.groups}x{asked.size}" + (f"x{asked.epochs}" if asked.epochs != 20 else "")
-    return f"{Path(asked.start).name}{task}-{way}-{asked.step}-{size}{shift}-seed{seed}"
+    until = "" if asked.horizon == 280 else f"-horizon{asked.horizon}"
+    paid = "" if way == "oracle" else f"-by-{_told(Path(asked.reward))}"
+    return f"{Path(asked.start).name}{task}-{way}{paid}-{asked.step}-{size}{shift}{until}-seed{seed}"
+
+
+def _told(reward: Path) -> str:
+    """The name of a reward: that of the fit whose RUN/reward_model it is."""
+    return reward.parent.name if reward.name == "reward_model" else reward.name
 
 
 def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tuple[str, Path, list[str]]:
@@ -153,20 +165,27 @@ def _seen(reward: Path) -> Row:
         OmegaConf.load(reward.parent / "config.yaml"),
     )
     played = {kind: asked.negatives[kind] for kind in ("hollow", "replay", "random")}
-    return {"demonstrations": told["demos"], **played, "shift": asked.env.target_shift, "seed": told["seed"]}
+    shift = asked.env.get("target_shift")
+    return {"name": _told(reward), "demonstrations": told["demos"], **played, "shift": shift, "seed": told["seed"]}
 
 
 def _rate(run: Path, starts: str, asked: argparse.Namespace) -> Row:
     """A policy on one kind of starts, measured once."""
     task = [] if asked.task is None else [f"+env.task={asked.task}"]
     there = run_folder(CLAIM, f"{run.name}{''.join(task).replace('+env.task=', '-on')}-{starts}-{asked.episodes}")
+    with EVALUATED.setdefault(there, Lock()):  # several cells have the same start
+        summary = _evaluated(run, there, starts, task, asked)
+    return {key: summary[key] for key in ("success_rate", "success_ci95", "success_episodes")}
+
+
+def _evaluated(run: Path, there: Path, starts: str, task: Sequence[str], asked: argparse.Namespace) -> Row:
     if (there / "summary.json").exists():
-        summary: Row = json.loads((there / "summary.json").read_text())
+        found: Row = json.loads((there / "summary.json").read_text())
     else:
         limit = HORIZONS[_world_of(run)[0]]
         words = [f"run={run}", f"env.starts={starts}", *task, f"horizon={limit}", "video=false"]
-        summary = robo_reward("evaluate", there, [*words, f"episodes={asked.episodes}", "evaluation_seeds=[1]"])
-    return {key: summary[key] for key in ("success_rate", "success_ci95", "success_episodes")}
+        found = robo_reward("evaluate", there, [*words, f"episodes={asked.episodes}", "evaluation_seeds=[1]"])
+    return found
 
 
 def _rewards(folder: Path) -> list[float]:

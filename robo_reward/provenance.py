@@ -7,8 +7,8 @@ from typing import Any
 
 from robo_reward.runs.folder import read_summary
 
-UP = 2
-"""How many folders a policy lies below its run at most: RUN/policy/pretrained_model has two."""
+UP = 3
+"""How many folders a policy lies below its run at most: RUN/policy/base/pretrained_model (learner=dsrl) has three."""
 
 
 def oracle_before(path: str | None) -> tuple[bool, bool]:

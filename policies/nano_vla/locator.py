@@ -112,10 +112,11 @@ class Pointing:
 
 
 def told(losses: Mapping[str, Tensor]) -> dict[str, float]:
-    """What is logged of the losses: ``waypoint_deviations``, ``places_metres`` and ``heat_nats``."""
+    """What is logged of the losses, over samples that have labels: in deviations, metres and nats."""
     scales = {"waypoint": ("waypoint_deviations", 1.0), "places": ("places_metres", PLACE_SCALE)}
     scales["heat"] = ("heat_nats", 1.0)
-    return {scales[key][0]: float(loss.detach().mean()) / scales[key][1] for key, loss in losses.items()}
+    labelled = {key: loss.detach()[loss.detach() != 0] for key, loss in losses.items()}  # 0: nothing is known
+    return {scales[key][0]: float(loss.mean()) / scales[key][1] for key, loss in labelled.items() if len(loss)}
 
 
 def weighed(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor | float:

@@ -31,7 +31,9 @@ def config_of(kind: str, config: Any, settings: Mapping[str, Any], **more: Any) 
     """
     _check_fields(kind, config, settings)
     try:
-        return config(**more, **_with_tuples(config, settings))
+        made = config(**more, **_with_tuples(config, settings))
+        _check_executed(made)
+        return made
     except (TypeError, ValueError, AttributeError, NotImplementedError, OSError) as error:
         raise refused(kind, settings, error) from error
 
@@ -72,7 +74,11 @@ def apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
                 f"it out (policy.{name}=null where an experiment sets it), or train from scratch without policy.path"
             )
         setattr(config, name, value)
+    _check_executed(config)
+
+
+def _check_executed(config: Any) -> None:
     chunk = getattr(config, "chunk_size", None) or getattr(config, "horizon", None)
-    executed = config.n_action_steps
+    executed = getattr(config, "n_action_steps", 1)
     if chunk is not None and not (isinstance(executed, int) and 1 <= executed <= chunk):
         raise UserError(f"policy.n_action_steps={executed!r} must be within 1 and the chunk's {chunk} actions")

@@ -168,8 +168,12 @@ class PolicyRecipe:
             config.validate_features()
         except ValueError as error:
             raise refused(config.type, self._settings, error) from error
-        before, after = make_pre_post_processors(config, dataset_stats=_renamed(facts, names, shown))
-        return get_policy_class(config.type)(config).to(device), before, after, names
+        try:
+            before, after = make_pre_post_processors(config, dataset_stats=_renamed(facts, names, shown))
+            policy = get_policy_class(config.type)(config).to(device)
+        except OSError as error:  # a language model that neither the cache nor the hub has
+            raise refused(config.type, self._settings, error) from error
+        return policy, before, after, names
 
     def _config(self, device: str, **features: Any) -> Any:
         """That of a policy from scratch."""

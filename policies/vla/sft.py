@@ -32,8 +32,9 @@ class SftLearner:
     ``workers``. ``rabc``: a progress file; samples are weighed by the progress within their chunk (RA-BC, LeRobot's
     own weights), fully from ``kappa`` on. ``batch`` is shared among the processes of a launcher (``Ranks``).
     ``scenes``: how many rearranged scenes of each task the world shows, or a dataset of such: cameras learn from
-    them where things are, and nothing is imitated; not with ``rabc``. They take ``scenes_share`` of a batch at most,
-    however few the demonstrations are. Every update seeds itself, so a resumed run goes the way of the unbroken one.
+    them where things are, and nothing is imitated; not with ``rabc``. Where they are more than ``scenes_share`` of all
+    samples, they are this share of every batch (None: as many as there are). Every update seeds itself, so a resumed
+    run goes the way of the unbroken one.
     """
 
     name = "sft"
@@ -58,7 +59,7 @@ class SftLearner:
         rabc: str | None = None,
         kappa: float = 0.01,
         scenes: str | int | None = None,
-        scenes_share: float = 0.6,
+        scenes_share: float | None = 0.6,
         log_every: int = 100,
         evaluate_every: int | None = None,
         checkpoint_every: int = 1000,
@@ -90,12 +91,12 @@ class SftLearner:
         self._lr, self._ema, self._cache_gb, self._workers = lr, ema, cache_gb, workers
         self._schedule: Schedule = schedule
         self._warmup, self._rabc, self._kappa, self._log_every = warmup, rabc, kappa, log_every
-        if scenes is not None and not 1 <= int(scenes_share * batch) < batch:
+        if scenes is not None and scenes_share is not None and not 1 <= int(scenes_share * batch) < batch:
             raise UserError(
                 f"learner.scenes_share={scenes_share:g} must leave scenes and demonstrations at least one "
                 f"of a batch's {batch} samples each"
             )
-        self._scenes, self._scenes_share = scenes, scenes_share
+        self._scenes, self._scenes_share = scenes, 1.0 if scenes_share is None else scenes_share
         self._evaluate_every, self._checkpoint_every = evaluate_every, checkpoint_every
         self._device, self._seed = device, seed
         self._recipe: PolicyRecipe | None = None

@@ -61,7 +61,7 @@ def batches_in_memory(
 ) -> Batches:
     """Batches from memory, in a new order each epoch; of several processes each takes its share of every batch.
 
-    ``still``: the largest share of a batch that scenes take, however few the demonstrations are.
+    ``still``: the share of every batch that scenes take where they are more of all samples.
     """
     past, ahead = deltas(policy.config)
 
@@ -181,10 +181,16 @@ def deltas(config: Any) -> tuple[list[int], list[int]]:
     """Steps of the observations (empty: only the present) and of the actions that a policy is trained on.
 
     Raises:
-        UserError: a policy that imitates no actions, as LeRobot's gaussian_actor, which learns from rewards.
+        UserError: a policy that imitates no actions, as LeRobot's gaussian_actor, which learns from rewards, or that
+            predicts what will be seen (tdmpc, vla_jepa).
     """
     if config.action_delta_indices is None:
         raise UserError(f"policy.type={config.type} imitates no actions: choose another, as act, diffusion or smolvla")
+    if max(config.observation_delta_indices or [0]) > 0:
+        raise UserError(
+            f"policy.type={config.type} is trained on what will be seen later, which is not supported here: "
+            "choose another, as act, diffusion or smolvla"
+        )
     seen = config.observation_delta_indices
     past = [] if seen is None or (len(seen) == 1 and config.n_obs_steps == 1 and not _stacks(config)) else list(seen)
     return past, list(config.action_delta_indices)
@@ -211,9 +217,9 @@ def order(count: int, batch: int, seed: int, first: int, last: int) -> Iterator[
 
 
 def mixed(acted: int, count: int, share: float, batch: int, seed: int, first: int, last: int) -> Iterator[list[int]]:
-    """As ``order``, the samples from ``acted`` on being at most so large a ``share`` of every batch.
+    """As ``order``, but where the samples from ``acted`` on are more than a ``share`` of all, this share of each batch.
 
-    Where they are fewer by themselves, all are shuffled together; else both kinds go through epochs of their own.
+    Both kinds then go through epochs of their own; where they are no more, all are shuffled together.
     """
     if acted == 0 or count - acted <= share * count:
         yield from order(count, batch, seed, first, last)

@@ -14,12 +14,13 @@ from robo_reward.provenance import oracle_before
 
 def run_with(folder: Path, **said: Any) -> Path:
     (folder / "policy" / "pretrained_model").mkdir(parents=True)
+    (folder / "policy" / "base" / "pretrained_model").mkdir(parents=True)
     (folder / "config.yaml").touch()
     (folder / "summary.json").write_text(json.dumps(said))
     return folder
 
 
-@pytest.mark.parametrize("below", ["", "policy", "policy/pretrained_model"])
+@pytest.mark.parametrize("below", ["", "policy", "policy/pretrained_model", "policy/base/pretrained_model"])
 def test_the_run_around_a_policy_is_asked(tmp_path: Path, below: str) -> None:
     run = run_with(tmp_path / "run", used_env_reward=False, used_env_success=True)
     assert oracle_before(str(run / below)) == (False, True)

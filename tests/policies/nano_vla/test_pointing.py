@@ -16,12 +16,18 @@ from safetensors.torch import load_file, save_file
 
 from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import NanoVlaConfig
+from robo_reward.policies.nano_vla.locator import PLACE_SCALE, told
 from robo_reward.policies.nano_vla.modeling_nano_vla import NanoVlaPolicy
 from robo_reward.policies.nano_vla.vision import CameraEncoder, in_crop, pointing_loss, shifted
 from robo_reward.policies.vla.checkpoint import load_weights
 
 CAMERA = "observation.images.top"
 POINTS = "observation.points.top"
+
+
+def test_samples_without_a_label_are_not_in_the_log() -> None:
+    losses = {"places": torch.tensor([0.0, 5.0, 0.0, 3.0]), "heat": torch.zeros(4)}
+    assert told(losses) == {"places_metres": 4.0 / PLACE_SCALE}
 
 
 @pytest.fixture(autouse=True)
@@ -124,8 +130,8 @@ def test_the_best_answer_means_the_point_itself(x: float, y: float) -> None:
 
 
 def test_points_follow_crop_and_shift() -> None:
-    told = in_crop(torch.tensor([[0.5, 0.5], [0.125, 0.25]]), [0.25, 0.75, 0.125, 0.875])
-    torch.testing.assert_close(told, torch.tensor([[0.5, 0.5], [0.0, 0.0]]))
+    inside = in_crop(torch.tensor([[0.5, 0.5], [0.125, 0.25]]), [0.25, 0.75, 0.125, 0.875])
+    torch.testing.assert_close(inside, torch.tensor([[0.5, 0.5], [0.0, 0.0]]))
     pictures = torch.zeros(8, 3, 16, 16)
     pictures[:, :, 6, 9] = 1.0
     moved_pictures, moved = shifted(pictures, 3)

@@ -78,6 +78,12 @@ def test_a_saved_policy_acts_alike_and_is_lerobots_checkpoint(
     assert json.loads((tmp_path / "pretrained_model/config.json").read_text())["type"] == kind
 
 
+def test_a_model_that_is_nowhere_is_told(facts: DataFacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"policy=smolvla with policy\.vlm_model_name=nobody/nothing: .*cached files"):
+        PolicyRecipe("smolvla", vlm_model_name="nobody/nothing").build(facts)
+
+
 def test_smolvla_brings_its_language_model_along(
     recipes: dict[str, PolicyRecipe], facts: DataFacts, episodes: list[Trace], tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def test_scenes_take_their_share_of_a_batch_at_most() -> None:
     assert len(set(shown)) == 36
     assert max(shown) <= 105
     assert list(data_of.mixed(6, 106, 0.5, 8, 3, 4, 9)) == few[4:]
+    assert list(data_of.mixed(6, 106, 1.0, 8, 3, 0, 9)) == list(data_of.order(106, 8, 3, 0, 9)), "as many as there are"
     assert list(data_of.mixed(60, 100, 0.5, 8, 3, 0, 9)) == list(data_of.order(100, 8, 3, 0, 9)), "fewer by themselves"
     assert list(data_of.mixed(0, 9, 0.5, 4, 3, 0, 9)) == list(data_of.order(9, 4, 3, 0, 9)), "nothing but scenes"
 
