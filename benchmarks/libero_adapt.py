@@ -225,7 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found: Row = {}
     for row in rows:
         gain = {s: round(row["after"][s]["success_rate"] - row["before"][s]["success_rate"], 4) for s in row["after"]}
-        found.setdefault(f"{row['way']}: {row['update']}", []).append(gain)
+        where = "all the start's tasks" if row["task"] is None else f"task {row['task']}"
+        found.setdefault(f"{row['way']}: {row['update']}, {where}", []).append(gain)
     command = "python benchmarks/libero_adapt.py --start RUN --reward RUN"
     write_result(CLAIM, command, rows, {"gains": found}, sorted({row["seed"] for row in rows}))
     print(json.dumps(found, indent=1))
