@@ -40,8 +40,6 @@ STEPS = {
     "clipped": ("grpo", "clipped ratios, an episode's advantage"),
 }
 """``--step`` -> the learner of that name, and what it does."""
-
-
 EVALUATED: dict[Path, Lock] = {}
 """The folder of an evaluation -> whoever makes it or waits for it."""
 
@@ -159,11 +157,9 @@ def _seen(reward: Path) -> Row:
     from omegaconf import OmegaConf
 
     if not (reward.parent / "summary.json").exists():
-        return {"folder": reward.name}
-    told, asked = (
-        json.loads((reward.parent / "summary.json").read_text()),
-        OmegaConf.load(reward.parent / "config.yaml"),
-    )
+        return {"name": reward.name}
+    told = json.loads((reward.parent / "summary.json").read_text())
+    asked = OmegaConf.load(reward.parent / "config.yaml")
     played = {kind: asked.negatives[kind] for kind in ("hollow", "replay", "random")}
     shift = asked.env.get("target_shift")
     return {"name": _told(reward), "demonstrations": told["demos"], **played, "shift": shift, "seed": told["seed"]}
