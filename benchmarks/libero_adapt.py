@@ -2,15 +2,15 @@
 
 Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified,oracle] [--task 6] [--horizon 200]
 [--step imitate] [--updates 2] [--worlds 1] [--groups 24] [--size 4] [--epochs 20] [--episodes 30]
-[--starts shipped,moved] [--shift 0.0] [--seeds 0] [--jobs 1].
+[--starts shipped,moved] [--shift 0.0] [--spread 0.05] [--seeds 0] [--jobs 1].
 ``--start``: the folder of a train run (learner=sft) to go on from; its world, its pictures, and its tasks unless one is
 named. ``--horizon``: steps an episode that is learned from may take; evaluation has the suite's own limit.
 ``--reward``: a fitted reward (RUN/reward_model of a fit). The ways: ``verified``, the success that
 reward_model=verified_progress sees, paid once an episode by its maximum; ``evolve`` and ``uniform`` (no growing
 horizon, no end by progress) with the final progress; ``oracle`` (by the simulator's success: marked), ``srpo``.
 ``--step``: own better episodes are imitated (``imitate``), ``shift`` (learner=vla_credit) or ``clipped`` (GRPO).
-``--shift``: metres by which targets are displaced while it learns. Success before and after is measured on the same
-starts.
+``--shift``: metres by which targets are displaced while it learns. ``--spread``: starts whose episodes earn less than
+so much apart are skipped. Success before and after is measured on the same starts.
 ``reward_auroc`` is how well the rewards of the episodes that were learned from told successes apart, read from the
 sealed log when all is over. Pictures are as the assets draw them (``stand_in_visuals``).
 """
@@ -76,6 +76,7 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "size": asked.size,
         "epochs": asked.epochs if way != "srpo" and asked.step == "imitate" else None,
         "shift": asked.shift,
+        "spread": asked.spread,
         "updates": summary["updates"],
         "rollouts": summary["rollouts"],
         "env_steps": summary["env_steps"],
@@ -94,9 +95,10 @@ def _name(way: str, seed: int, asked: argparse.Namespace) -> str:
     task = "" if asked.task is None else f"-task{asked.task}"
     shift = f"-shift{asked.shift:g}" if asked.shift else ""
     size = f"{asked.updates}x{asked.groups}x{asked.size}" + (f"x{asked.epochs}" if asked.epochs != 20 else "")
+    apart = f"-spread{asked.spread:g}" if asked.spread != 0.05 else ""
     until = "" if asked.horizon == 280 else f"-horizon{asked.horizon}"
     paid = "" if way == "oracle" else f"-by-{_told(Path(asked.reward))}"
-    return f"{Path(asked.start).name}{task}-{way}{paid}-{asked.step}-{size}{shift}{until}-seed{seed}"
+    return f"{Path(asked.start).name}{task}-{way}{paid}-{asked.step}-{size}{shift}{apart}{until}-seed{seed}"
 
 
 def _told(reward: Path) -> str:
@@ -105,7 +107,7 @@ def _told(reward: Path) -> str:
 
 
 def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tuple[str, Path, list[str]]:
-    group = [("groups", asked.groups), ("size", asked.size), ("most", asked.groups)]
+    group = [("groups", asked.groups), ("size", asked.size), ("most", asked.groups), ("min_spread", asked.spread)]
     # measured afterwards, on the same starts for every way
     count = [f"seed={seed}", "episodes=1", "evaluation_seeds=[1]", "report=false"]
     suite, tasks, meshes = _world_of(Path(asked.start))
@@ -207,6 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--episodes", type=int, default=30)
     parser.add_argument("--shift", type=float, default=0.0)
+    parser.add_argument("--spread", type=float, default=0.05)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)
