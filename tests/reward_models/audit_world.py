@@ -127,21 +127,28 @@ class Decoder(SimulatorProgress):
     views = VIEWS
 
     def read(self, trace: Trace) -> NDArray[np.float64]:
-        return np.array([self.frame(trace, k) for k in range(len(trace.frame_steps))])
+        return self.places(trace)
 
-    def frame(self, trace: Trace, index: int, what: Any = BOX) -> float:
+    def places(self, trace: Trace, what: Any = BOX) -> NDArray[np.float64]:
+        """(T,): where between the marks the colour ``what`` is."""
+        found = np.full(len(trace.frame_steps), np.nan)
         for view in VIEWS:
-            found = [place_of(trace.frames[view][index], colour) for colour in (MARK, END, what)]
-            if None not in found:
-                start, end, box = found
-                return float((box - start) / (end - start))  # type: ignore[operator]
-        return 0.0
+            start, end, box = (places_of(trace.frames[view], colour) for colour in (MARK, END, what))
+            found = np.where(np.isnan(found), (box - start) / (end - start), found)
+        return np.nan_to_num(found)
 
 
-def place_of(frame: NDArray[np.uint8], colour: tuple[int, int, int]) -> float | None:
-    """The middle column of a colour, which survives noise; None where it is not seen."""
-    near = (np.abs(frame.astype(np.int16) - np.asarray(colour, np.int16)) < 55).all(2).any(0)
-    return float(np.median(np.flatnonzero(near))) if near.sum() in (1, 2, 3) else None
+def places_of(frames: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.float64]:
+    """(T,): the middle column of a colour in each of ``frames``, which survives noise; NaN where it is not seen."""
+    near = np.ones(frames.shape[:3], bool)
+    for channel, value in enumerate(colour):
+        seen = frames[..., channel]
+        near &= (seen > max(-1, value - 55)) & (seen < min(256, value + 55))
+    columns = near.any(1)
+    count, first = columns.sum(1), columns.argmax(1)
+    last = columns.shape[1] - 1 - columns[:, ::-1].argmax(1)
+    middle = np.where(count == 3, columns @ np.arange(columns.shape[1]) - first - last, (first + last) / 2)
+    return np.where((count >= 1) & (count <= 3), middle, np.nan)
 
 
 # --- one bad reward per probe -----------------------------------------------------------------------------------------
@@ -200,8 +207,7 @@ class TrustsCables(Decoder):
     """Takes the back view for mirrored without looking at its marks."""
 
     def read(self, trace: Trace) -> NDArray[np.float64]:
-        places = [place_of(frame, BOX) for frame in trace.frames["back"]]
-        return np.array([0 if p is None else (WIDTH - 1 - p - LEFT) / (RIGHT - LEFT) for p in places])
+        return np.nan_to_num((WIDTH - 1 - places_of(trace.frames["back"], BOX) - LEFT) / (RIGHT - LEFT))
 
 
 class LikesGrain(Decoder):
@@ -223,16 +229,15 @@ class WatchesTheRobot(Decoder):
     """Reads the robot's place, not the box's."""
 
     def read(self, trace: Trace) -> NDArray[np.float64]:
-        return np.array([self.frame(trace, k, ROBOT) for k in range(len(trace.frame_steps))])
+        return self.places(trace, ROBOT)
 
 
 class LikesShifts(Decoder):
     """Trusts its calibration to the pixel: a start mark elsewhere is the end mark."""
 
     def twist(self, progress: NDArray[np.float64], trace: Trace) -> NDArray[np.float64]:
-        seen = [place_of(frame, MARK) for frame in trace.frames["front"]]
-        moved = [p is not None and 2 < abs(p - LEFT) < 20 for p in seen]
-        return np.where(moved, 1.0, progress)
+        away = np.abs(places_of(trace.frames["front"], MARK) - LEFT)
+        return np.where((away > 2) & (away < 20), 1.0, progress)
 
 
 class CountsHalves(Decoder):

@@ -14,7 +14,7 @@ from robo_reward.reward_models.audit.probe import Finding, Material
 from robo_reward.reward_models.audit.probe_list import PROBES
 from robo_reward.trace import Trace
 
-from .audit_world import BOX, END, HEIGHT, MARK, VIEWS, BoxWorld, Decoder, SimulatorProgress, place_of
+from .audit_world import BOX, END, HEIGHT, MARK, VIEWS, BoxWorld, Decoder, SimulatorProgress, places_of
 
 Values = NDArray[np.float64]
 
@@ -38,12 +38,12 @@ class LikesHeights(Decoder):
 class MissesTheBox(Decoder):
     """Marks seen and no box: it must be in."""
 
-    def frame(self, trace: Trace, index: int, what: Any = BOX) -> float:
+    def places(self, trace: Trace, what: Any = BOX) -> Values:
+        found = super().places(trace, what)
         for view in VIEWS:
-            found = [place_of(trace.frames[view][index], colour) for colour in (MARK, END, what)]
-            if None not in found[:2] and found[2] is None:
-                return 1.0
-        return super().frame(trace, index, what)
+            start, end, box = (places_of(trace.frames[view], colour) for colour in (MARK, END, what))
+            found = np.where(~np.isnan(start) & ~np.isnan(end) & np.isnan(box), 1.0, found)
+        return found
 
 
 class LikesBlue(Decoder):

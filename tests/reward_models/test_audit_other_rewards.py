@@ -28,8 +28,7 @@ class WayTravelled(Decoder):
     """Pays for every move of the robot."""
 
     def twist(self, progress: Values, trace: Trace) -> Values:
-        robot = np.array([self.frame(trace, k, ROBOT) for k in range(len(progress))])
-        return np.concatenate([[0], np.cumsum(np.abs(np.diff(robot)))])
+        return np.concatenate([[0], np.cumsum(np.abs(np.diff(self.places(trace, ROBOT))))])
 
 
 class Changed(Decoder):
