@@ -2,7 +2,7 @@
 
 Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified,oracle] [--task 6] [--horizon 200]
 [--step imitate] [--updates 2] [--worlds 1] [--groups 24] [--size 4] [--epochs 20] [--episodes 30]
-[--starts shipped,moved] [--shift 0.0] [--spread 0.05] [--seeds 0] [--jobs 1].
+[--starts shipped,moved] [--shift 0.0] [--spread 0.05] [--noise 0] [--seeds 0] [--jobs 1].
 ``--start``: the folder of a train run (learner=sft) to go on from; its world, its pictures, and its tasks unless one is
 named. ``--horizon``: steps an episode that is learned from may take; evaluation has the suite's own limit.
 ``--reward``: a fitted reward (RUN/reward_model of a fit). The ways: ``verified``, the success that
@@ -10,7 +10,8 @@ reward_model=verified_progress sees, paid once an episode by its maximum; ``evol
 horizon, no end by progress) with the final progress; ``oracle`` (by the simulator's success: marked), ``srpo``.
 ``--step``: own better episodes are imitated (``imitate``), ``shift`` (learner=vla_credit) or ``clipped`` (GRPO).
 ``--shift``: metres by which targets are displaced while it learns. ``--spread``: starts whose episodes earn less than
-so much apart are skipped. Success before and after is measured on the same starts.
+so much apart are skipped. ``--noise``: level of the random steps (0: the flow's own draws alone).
+Success before and after is measured on the same starts.
 ``reward_auroc`` is how well the rewards of the episodes that were learned from told successes apart, read from the
 sealed log when all is over. Pictures are as the assets draw them (``stand_in_visuals``).
 """
@@ -77,6 +78,7 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "epochs": asked.epochs if way != "srpo" and asked.step == "imitate" else None,
         "shift": asked.shift,
         "spread": asked.spread,
+        "noise": asked.noise,
         "updates": summary["updates"],
         "rollouts": summary["rollouts"],
         "env_steps": summary["env_steps"],
@@ -84,7 +86,8 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "used_env_reward": summary["used_env_reward"],
         "used_env_success": summary["used_env_success"],
         "stand_in_visuals": summary["stand_in_visuals"],
-        "rewards": _rewards(folder),
+        "rewards": _logged(folder, "reward"),
+        "starts_that_tell": _logged(folder, "groups"),
         **{key: notes.get(key) for key in kept},
         "before": before,
         "after": after,
@@ -96,6 +99,7 @@ def _name(way: str, seed: int, asked: argparse.Namespace) -> str:
     shift = f"-shift{asked.shift:g}" if asked.shift else ""
     size = f"{asked.updates}x{asked.groups}x{asked.size}" + (f"x{asked.epochs}" if asked.epochs != 20 else "")
     apart = f"-spread{asked.spread:g}" if asked.spread != 0.05 else ""
+    apart += "" if asked.noise is None else f"-noise{asked.noise:g}"
     until = "" if asked.horizon == 280 else f"-horizon{asked.horizon}"
     paid = "" if way == "oracle" else f"-by-{_told(Path(asked.reward))}"
     return f"{Path(asked.start).name}{task}-{way}{paid}-{asked.step}-{size}{shift}{apart}{until}-seed{seed}"
@@ -123,6 +127,7 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
         words = [
             *(f"adaptation.group.{key}={value}" for key, value in group),
             *([f"adaptation.update.epochs={asked.epochs}"] if asked.step == "imitate" else []),
+            *([] if asked.noise is None else [f"adaptation.noise.level={asked.noise}"]),
             f"bounds.rounds={asked.updates}",
             "checkpoint_every=1",
             f"adaptation={'self_imitation' if asked.step == 'imitate' else 'evolve'}",
@@ -138,6 +143,7 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
         f"policy.path={asked.start}",
         *(f"learner.group.{key}={value}" for key, value in group),
         *([f"learner.update.epochs={asked.epochs}"] if learner == "self_imitation" else []),
+        *([] if asked.noise is None else [f"learner.noise.level={asked.noise}"]),
         f"learner.updates={asked.updates}",
         "learner.checkpoint_every=1",
         "video=false",
@@ -173,7 +179,8 @@ def _rate(run: Path, starts: str, asked: argparse.Namespace) -> Row:
     there = run_folder(CLAIM, f"{run.name}{''.join(task).replace('+env.task=', '-on')}-{starts}-{asked.episodes}")
     with EVALUATED.setdefault(there, Lock()):  # several cells have the same start
         summary = _evaluated(run, there, starts, task, asked)
-    return {key: summary[key] for key in ("success_rate", "success_ci95", "success_episodes")}
+    kept = {key: summary[key] for key in ("success_rate", "success_ci95", "success_episodes")}
+    return {**kept, "by_task": list(summary["notes"].get("success_by_task", {}).values())}
 
 
 def _evaluated(run: Path, there: Path, starts: str, task: Sequence[str], asked: argparse.Namespace) -> Row:
@@ -186,10 +193,10 @@ def _evaluated(run: Path, there: Path, starts: str, task: Sequence[str], asked: 
     return found
 
 
-def _rewards(folder: Path) -> list[float]:
-    """The mean reward of each update: learned progress, or the simulator's success where that is the reward."""
+def _logged(folder: Path, what: str) -> list[float]:
+    """Of each update: its mean ``reward`` (the simulator's success where that is the reward), or its ``groups``."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    found = [next((v for k, v in row.items() if k.endswith("/reward")), None) for row in rows]
+    found = [next((v for k, v in row.items() if k.endswith(f"/{what}")), None) for row in rows]
     return [round(float(value), 4) for value in found if value is not None]
 
 
@@ -210,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--episodes", type=int, default=30)
     parser.add_argument("--shift", type=float, default=0.0)
     parser.add_argument("--spread", type=float, default=0.05)
+    parser.add_argument("--noise", type=float)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)
