@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -219,16 +218,18 @@ def order(count: int, batch: int, seed: int, first: int, last: int) -> Iterator[
 def mixed(acted: int, count: int, share: float, batch: int, seed: int, first: int, last: int) -> Iterator[list[int]]:
     """As ``order``, but where the samples from ``acted`` on are more than a ``share`` of all, this share of each batch.
 
-    Both kinds then go through epochs of their own; where they are no more, all are shuffled together.
+    Both kinds then go through epochs of their own, and lie in each batch in any order: parts of a batch are shifted
+    alike. Where they are no more, all are shuffled together.
     """
     if acted == 0 or count - acted <= share * count:
         yield from order(count, batch, seed, first, last)
         return
-    stills = math.floor(share * batch)
+    stills = min(max(round(share * batch), 1), batch - 1)
     own = order(acted, batch - stills, derive_seed(seed, "sft acted"), first, last)
     rest = order(count - acted, stills, derive_seed(seed, "sft scenes"), first, last)
-    for done, shown in zip(own, rest, strict=True):
-        yield [*done, *(acted + k for k in shown)]
+    for update, (done, shown) in enumerate(zip(own, rest, strict=True), first):
+        both = [*done, *(acted + k for k in shown)]
+        yield [both[k] for k in derive_rng(seed, "sft mixed", update).permutation(batch)]
 
 
 def _stacks(config: Any) -> bool:

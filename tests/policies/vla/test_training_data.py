@@ -85,20 +85,6 @@ def test_every_epoch_shows_each_sample_once_and_goes_on_where_it_stopped(
     assert all(sorted(epoch) == list(range(count)) for epoch in epochs)
 
 
-def test_scenes_take_their_share_of_a_batch_at_most() -> None:
-    few = list(data_of.mixed(6, 106, 0.5, 8, 3, 0, 9))
-    assert all(len(chosen) == 8 and sum(k < 6 for k in chosen) == 4 for chosen in few)
-    acted = [k for chosen in few for k in chosen if k < 6]
-    assert all(sorted(acted[at : at + 6]) == list(range(6)) for at in range(0, 36, 6))
-    shown = [k for chosen in few for k in chosen if k >= 6]
-    assert len(set(shown)) == 36
-    assert max(shown) <= 105
-    assert list(data_of.mixed(6, 106, 0.5, 8, 3, 4, 9)) == few[4:]
-    assert list(data_of.mixed(6, 106, 1.0, 8, 3, 0, 9)) == list(data_of.order(106, 8, 3, 0, 9)), "as many as there are"
-    assert list(data_of.mixed(60, 100, 0.5, 8, 3, 0, 9)) == list(data_of.order(100, 8, 3, 0, 9)), "fewer by themselves"
-    assert list(data_of.mixed(0, 9, 0.5, 4, 3, 0, 9)) == list(data_of.order(9, 4, 3, 0, 9)), "nothing but scenes"
-
-
 def test_no_samples_are_refused() -> None:
     with pytest.raises(UserError, match="not one step"):
         list(data_of.order(0, 4, 0, 0, 1))
