@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,19 @@ PLACES = "observation.places"
 POINTS = "observation.points."
 PLACE_SCALE = 10.0
 """Places are told in decimetres, so that their numbers are near one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """An auxiliary loss: how far off each row is (R,), 0 where it has no label, and which rows (R,) have one."""
+
+    loss: Tensor
+    known: Tensor
+
+    @property
+    def shared(self) -> Tensor:
+        """(R,), with a mean over all rows that is the loss's over those with labels: the others do not dilute it."""
+        return self.loss * (len(self.known) / self.known.sum().clamp(min=1))
 
 
 class Locator(nn.Module):
@@ -39,9 +53,8 @@ class Locator(nn.Module):
         located: Tensor = self.net(features.float()).float()
         return located
 
-    def losses(self, located: Tensor, batch: Mapping[str, Any], trained: bool) -> dict[str, Tensor]:
-        """Mean absolute errors (B,): ``waypoint`` in its deviations, ``places`` in decimetres; 0 where none
-        is known.
+    def losses(self, located: Tensor, batch: Mapping[str, Any], trained: bool) -> dict[str, Off]:
+        """Mean absolute errors: ``waypoint`` in its deviations, ``places`` in decimetres.
 
         ``trained``: it goes on from a checkpoint, and does without a loss that the data have no labels for.
 
@@ -49,16 +62,13 @@ class Locator(nn.Module):
             UserError: places are to be learned from the start, and the data do not tell them.
         """
         waypoint, places = located.split(self.sizes, -1)
-        found: dict[str, Tensor] = {}
+        found: dict[str, Off] = {}
         if WAYPOINT in batch and self.sizes[0]:
-            label = batch[WAYPOINT].to(waypoint)
-            known = ~label.isnan()
-            found["waypoint"] = (waypoint - label.where(known, waypoint)).abs().mean(-1)
+            found["waypoint"] = _absolute(waypoint, batch[WAYPOINT].to(waypoint))
         elif self.sizes[0]:
             self._warn("this loader tells no waypoints: nano_vla's cameras learn from actions alone")
         if PLACES in batch and self.sizes[1]:
-            label = PLACE_SCALE * batch[PLACES].to(places)
-            found["places"] = (places - label.where(~label.isnan(), places)).abs().mean(-1)
+            found["places"] = _absolute(places, PLACE_SCALE * batch[PLACES].to(places))
         elif self.sizes[1] and trained:
             self._warn("these data tell no places: the loss that policy.places_weight weighs is left out")
         elif self.sizes[1]:
@@ -84,8 +94,10 @@ class Pointing:
     def __init__(self, crops: Sequence[tuple[str, Sequence[float] | None]], questions: int) -> None:
         self._crops, self._questions, self._warned = crops, questions, False
 
-    def losses(self, seen: Sequence[Seen], moved: Sequence[Tensor], batch: Mapping[str, Any]) -> dict[str, Tensor]:
-        """Cross-entropies (R,) in nats, summed over cameras and places; nothing where the data tell no points.
+    def losses(self, seen: Sequence[Seen], moved: Sequence[Tensor], batch: Mapping[str, Any]) -> dict[str, Off]:
+        """Cross-entropies in nats, summed over cameras and places; nothing where the data tell no points.
+
+        A row whose places are all outside the pictures has labels: that they are not there.
 
         ``moved``: for each camera (R, 2), by how much its pictures were shifted, as shares.
 
@@ -98,8 +110,11 @@ class Pointing:
             warnings.warn(
                 "these data do not tell where pictures show things: heat_weight teaches nothing", stacklevel=2
             )
-        found = [self._loss(k, seen[k].answers, moved[k], batch) for k in known]
-        return {"heat": torch.stack(found).sum(0)} if found else {}
+        if not known:
+            return {}
+        loss = torch.stack([self._loss(k, seen[k].answers, moved[k], batch) for k in known]).sum(0)
+        told = [~batch[POINTS + self._crops[k][0]].isnan().flatten(1).all(1) for k in known]
+        return {"heat": Off(loss, torch.stack(told).any(0).to(loss.device))}
 
     def _loss(self, camera: int, answers: Tensor, moved: Tensor, batch: Mapping[str, Any]) -> Tensor:
         name, crop = self._crops[camera]
@@ -111,6 +126,12 @@ class Pointing:
         return pointing_loss(answers[:, : points.shape[1]], in_crop(points, crop) + moved[:, None])
 
 
+def _absolute(located: Tensor, label: Tensor) -> Off:
+    """Mean absolute errors of (R, L); labels that are NaN do not count."""
+    known = ~label.isnan()
+    return Off((located - label.where(known, located)).abs().mean(-1), known.any(-1))
+
+
 def told(losses: Mapping[str, Tensor]) -> dict[str, float]:
     """What is logged of the losses, over samples that have labels: in deviations, metres and nats."""
     scales = {"waypoint": ("waypoint_deviations", 1.0), "places": ("places_metres", PLACE_SCALE)}
@@ -119,6 +140,6 @@ def told(losses: Mapping[str, Tensor]) -> dict[str, float]:
     return {scales[key][0]: float(loss.mean()) / scales[key][1] for key, loss in labelled.items() if len(loss)}
 
 
-def weighed(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor | float:
-    """The weighed sum (B,) of the losses; 0 without any."""
-    return torch.stack([weights[key] * loss for key, loss in losses.items()]).sum(0) if losses else 0.0
+def weighed(losses: Mapping[str, Off], weights: Mapping[str, float]) -> Tensor | float:
+    """The weighed sum (R,) of the losses, whose mean is that of their means over rows with labels; 0 without any."""
+    return torch.stack([weights[key] * off.shared for key, off in losses.items()]).sum(0) if losses else 0.0

@@ -17,7 +17,7 @@ from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import VIEW_PREFIX, NanoVlaConfig
 from robo_reward.policies.nano_vla.heads import FlowHead, RegressionHead, TokenHead
 from robo_reward.policies.nano_vla.language import InstructionEncoder
-from robo_reward.policies.nano_vla.locator import Locator, Pointing, told, weighed
+from robo_reward.policies.nano_vla.locator import Locator, Off, Pointing, told, weighed
 from robo_reward.policies.nano_vla.vision import CameraEncoder, Seen, augment, shifted, shrink
 
 SHOWN = "observation.shown"
@@ -86,21 +86,26 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         self._queue: deque[Tensor] = deque(maxlen=self.config.n_action_steps)
 
     def forward(self, batch: Mapping[str, Any], reduction: str = "mean") -> tuple[Tensor, dict[str, float]]:
-        """The training loss, a scalar, or (B,) with ``reduction="none"``; actions behind an episode's end count not."""
+        """The training loss, a scalar, or (R,) with ``reduction="none"``; actions behind an episode's end count not.
+
+        Each part is a mean over what it is about: actions that count, rows with a label of an auxiliary loss.
+        """
         looked = self._look(batch)
         padded = batch.get("action_is_pad")
         error = self._error(looked.embedding, batch[ACTION], padded)
         kept = torch.ones_like(error) if padded is None else (~padded).to(error.dtype)
         per_sample = (error * kept).sum(1) / kept.sum(1).clamp(min=1)
         loss = per_sample if reduction == "none" else (error * kept).sum() / kept.sum().clamp(min=1)
-        said = {f"{self.config.head}_loss": float(per_sample.detach().mean())}
-        off: dict[str, Tensor] = {}
+        acted = per_sample.detach()[kept.any(1)]
+        said = {f"{self.config.head}_loss": float(acted.mean()) if len(acted) else 0.0}
+        off: dict[str, Off] = {}
         if self.labelled and self.locator is not None and looked.located is not None:
             off |= self.locator.losses(looked.located, batch, self.config.pretrained_path is not None)
         if self.labelled and self.pointing is not None:
             off |= self.pointing.losses(looked.seen, looked.moved, batch)
         more = weighed(off, {key: getattr(self.config, f"{key}_weight") for key in ("waypoint", "places", "heat")})
-        return loss + (more if reduction == "none" or isinstance(more, float) else more.mean()), {**said, **told(off)}
+        said |= told({key: part.loss for key, part in off.items()})
+        return loss + (more if reduction == "none" or isinstance(more, float) else more.mean()), said
 
     def _error(self, embedding: Tensor, actions: Tensor, padded: Tensor | None) -> Tensor:
         """(R, K): the head's error of each action, 0 for rows of which none counts: they cost nothing."""
