@@ -76,6 +76,13 @@ def _check_priced(learner: Any, name: str, model: RewardModel) -> None:
         )
 
 
+def check_world(learner: Any, world: World) -> None:
+    """Lets a learner that wants something of the world (``check_world``) refuse it before anything is played in it."""
+    check = getattr(learner, "check_world", None)
+    if check is not None:
+        check(world)
+
+
 def build_expert_world(env: Any, **more: Any) -> World:
     """One copy of a world, in which a demonstration may take as long as an episode, or ``EXPERT_HORIZON`` if longer."""
     chosen, more = env.get("horizon"), {"num_worlds": 1, "workers": "in_process", **more}
@@ -119,6 +126,7 @@ def gather_demonstrations(
                 "(robo-reward collect teleop=keyboard records some), or use learner=ppo "
                 "reward_model=env_dense transform=none"
             )
+        check_world(learner, world)
         recording, count = Recording(**(config.get("recording") or {})), config.demos or 1
         if isinstance(learner, TakesPolicy):
             shown = learner.policy_views(world.view_names)

@@ -16,7 +16,7 @@ from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes, run_seeds
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting.episodes import HOLLOW_NOISE, check_lengths, episode_horizon
-from robo_reward.gathering import build_learner, gather_demonstrations
+from robo_reward.gathering import build_learner, check_world, gather_demonstrations
 from robo_reward.growing import Growth, begin
 from robo_reward.picture_sizes import check_picture_sizes, picture_size
 from robo_reward.pushes.forces import check_time_to_push
@@ -121,6 +121,7 @@ class Job:
         world = build_world(config.env, oracle=self.oracle, **more)
         check_enough_worlds(world)
         check_views(world, self.views())
+        check_world(self.learner, world)
         if getattr(self.learner, "unit_actions", False):
             check_unit_actions(world)
         by_state = self.unfitted and not self.stack.model.needs.views

@@ -59,7 +59,7 @@ class Locator(nn.Module):
         ``trained``: it goes on from a checkpoint, and does without a loss that the data have no labels for.
 
         Raises:
-            UserError: places are to be learned from the start, and the data do not tell them.
+            UserError: places are to be learned from the start, and the data do not tell them, or of another size.
         """
         waypoint, places = located.split(self.sizes, -1)
         found: dict[str, Off] = {}
@@ -68,7 +68,13 @@ class Locator(nn.Module):
         elif self.sizes[0]:
             self._warn("this loader tells no waypoints: nano_vla's cameras learn from actions alone")
         if PLACES in batch and self.sizes[1]:
-            found["places"] = _absolute(places, PLACE_SCALE * batch[PLACES].to(places))
+            label = batch[PLACES].to(places)
+            if label.shape[-1] != self.sizes[1]:
+                raise UserError(
+                    f"the data tell places of {label.shape[-1]} numbers, but policy.places_size={self.sizes[1]}: "
+                    f"set policy.places_size={label.shape[-1]}, or policy.places_weight=0"
+                )
+            found["places"] = _absolute(places, PLACE_SCALE * label)
         elif self.sizes[1] and trained:
             self._warn("these data tell no places: the loss that policy.places_weight weighs is left out")
         elif self.sizes[1]:

@@ -88,6 +88,10 @@ class EpisodeFrames:
         """How many samples show something being done; where still pictures were added last, these are the first."""
         return len(self._samples) - len(self._stills)
 
+    def sizes(self) -> dict[str, int]:
+        """``sizes_of`` all episodes together."""
+        return {what: size for labels in reversed(self._traces) for what, size in sizes_of(labels).items()}
+
     @property
     def moments(self) -> list[Moment]:
         """Of every sample the number of its episode and its step, ascending."""
@@ -203,3 +207,11 @@ class _Labels:
     def point(self, view: str, step: int) -> NDArray[np.float32] | None:
         """(K, 2), None where none is told."""
         return None if self.points is None or view not in self.points else self.points[view][step]
+
+
+def sizes_of(told: Trace | _Labels) -> dict[str, int]:
+    """How many numbers states, actions, places and each view's points of an episode are, those that it tells."""
+    found = {"states": told.state.shape[1], "actions": told.action.shape[1]}
+    if told.places is not None:
+        found["places"] = told.places.shape[1]
+    return found | {f"points of '{view}'": points[0].size for view, points in (told.points or {}).items()}

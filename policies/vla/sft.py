@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
+from robo_reward.contracts import World
 from robo_reward.data.dataset_source import open_dataset
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.vla import training_data as data_of
@@ -20,6 +21,7 @@ from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.optimisation import AveragedWeights, Optimisation, Schedule, build_optimisation
 from robo_reward.policies.vla.progress_weights import progress_weights
 from robo_reward.policies.vla.recipe import PolicyRecipe
+from robo_reward.policies.vla.still_scenes import StillScenes
 from robo_reward.seeding import derive_seed
 from robo_reward.session import Session
 
@@ -31,10 +33,8 @@ class SftLearner:
     and are saved. Datasets of fewer than ``cache_gb`` decoded gigabytes are kept in memory, others are streamed by
     ``workers``. ``rabc``: a progress file; samples are weighed by the progress within their chunk (RA-BC, LeRobot's
     own weights), fully from ``kappa`` on. ``batch`` is shared among the processes of a launcher (``Ranks``).
-    ``scenes``: how many rearranged scenes of each task the world shows, or a dataset of such: cameras learn from
-    them where things are, and nothing is imitated; not with ``rabc``. Where they are more than ``scenes_share`` of all
-    samples, they are this share of every batch (None: as many as there are). Every update seeds itself, so a resumed
-    run goes the way of the unbroken one.
+    ``scenes``, ``scenes_share``: as ``StillScenes`` says; nothing of them is imitated; not with ``rabc``.
+    Every update seeds itself, so a resumed run goes the way of the unbroken one.
     """
 
     name = "sft"
@@ -91,12 +91,7 @@ class SftLearner:
         self._lr, self._ema, self._cache_gb, self._workers = lr, ema, cache_gb, workers
         self._schedule: Schedule = schedule
         self._warmup, self._rabc, self._kappa, self._log_every = warmup, rabc, kappa, log_every
-        if scenes is not None and scenes_share is not None and not 1 <= int(scenes_share * batch) < batch:
-            raise UserError(
-                f"learner.scenes_share={scenes_share:g} must leave scenes and demonstrations at least one "
-                f"of a batch's {batch} samples each"
-            )
-        self._scenes, self._scenes_share = scenes, 1.0 if scenes_share is None else scenes_share
+        self._scenes = StillScenes(scenes, scenes_share, batch)
         self._evaluate_every, self._checkpoint_every = evaluate_every, checkpoint_every
         self._device, self._seed = device, seed
         self._recipe: PolicyRecipe | None = None
@@ -110,15 +105,21 @@ class SftLearner:
     @property
     def single_world(self) -> bool:
         """Scenes that the run's own world shows are drawn in one."""
-        return isinstance(self._scenes, int)
+        return self._scenes.drawn
 
     def take_policy(self, recipe: Any) -> None:
         """The policy that is trained.
 
         Raises:
-            UserError: its settings do not go together.
+            UserError: its settings do not go together, or not with the scenes.
         """
-        self._recipe, self.moments = recipe, len(data_of.deltas(recipe.settings())[0]) or 1
+        config = recipe.settings()
+        self._recipe, self.moments = recipe, len(data_of.deltas(config)[0]) or 1
+        self._scenes = self._scenes.seen_by(config)
+
+    def check_world(self, world: World) -> None:
+        """Raises UserError where the world is to show scenes and cannot."""
+        self._scenes.check_world(world)
 
     def policy_views(self, available: Sequence[str]) -> Sequence[str]:
         """Which of the available views of a world the policy looks at; UserError for a ``policy.rename`` of others."""
@@ -200,7 +201,7 @@ class SftLearner:
         elif data_of.decoded_gigabytes(self._data, views, policy, self._demos) <= self._cache_gb:
             frames = data_of.frames_of_dataset(self._data, views, policy, self._demos)
         else:
-            if self._scenes is not None:
+            if self._scenes.given is not None:
                 raise UserError(f"learner.scenes beside a streamed dataset: raise learner.cache_gb={self._cache_gb}")
             if self._demos is not None:
                 raise UserError(f"demos={self._demos} of a streamed dataset: raise learner.cache_gb={self._cache_gb}")
@@ -208,9 +209,9 @@ class SftLearner:
                 self._data, policy, self._batch, self._seed, self._workers, session.ranks
             )
             return streamed, None
-        if self._scenes is not None and views:
-            data_of.add_scenes(frames, self._scenes, views, policy, session.world, self._seed)
-        told = (policy, self._batch, self._seed, session.ranks, self._scenes_share)
+        if views:
+            self._scenes.add(frames, views, policy, session.world, self._seed)
+        told = (policy, self._batch, self._seed, session.ranks, self._scenes.share)
         return data_of.batches_in_memory(frames, *told), len(frames)
 
     def _weigher(self, policy: LeRobotPolicy) -> Any:

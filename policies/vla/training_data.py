@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from robo_reward.contracts import World
 from robo_reward.data import dataset_source as columns
 from robo_reward.data.dataset_source import AGE, DatasetSource, open_dataset
 from robo_reward.errors import UserError
@@ -85,31 +84,6 @@ def frames_of_dataset(path: str, views: Sequence[str], policy: LeRobotPolicy, de
         part = wanted[at : at + AT_ONCE]
         frames.add(read_dataset(path, views=views, episodes=part), [starts[episode] for episode in part])
     return frames
-
-
-def add_scenes(
-    frames: EpisodeFrames, scenes: str | int, views: Sequence[str], policy: LeRobotPolicy, world: World, seed: int
-) -> None:
-    """Adds still pictures of rearranged scenes: so many of each task of ``world``, or those of a dataset.
-
-    Raises:
-        UserError: the policy learns no places, the dataset tells none, or the world cannot rearrange its scene.
-    """
-    if not any(getattr(policy.config, weight, 0) for weight in ("places_weight", "heat_weight")):
-        raise UserError("learner.scenes teaches cameras where things are: set policy.places_weight=3 (policy=nano_vla)")
-    if isinstance(scenes, int):
-        from robo_reward.data.scenes import draw_scenes
-
-        print(f"{scenes} rearranged scenes of each task are drawn: cameras learn from them", flush=True)
-        for trace in draw_scenes(world, scenes, derive_seed(seed, "sft scenes"), views):
-            frames.add([trace], acted=False)  # one by one: small before the next are drawn
-        return
-    from robo_reward.data.datasets import read_dataset
-
-    traces = read_dataset(scenes, views=views)
-    if any(trace.places is None for trace in traces):
-        raise UserError(f"dataset '{scenes}' tells no places: robo-reward collect scenes=300 writes one that does")
-    frames.add(traces, acted=False)
 
 
 def streamed_batches(

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from robo_reward.contracts import Policy
+from robo_reward.contracts import Policy, World
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla_learning.grpo import GrpoLearner
@@ -51,6 +51,10 @@ class SftThenTune:
     def policy_views(self, available: Sequence[str]) -> Sequence[str]:
         """Which of the available views the policy looks at."""
         return self._sft.policy_views(available)
+
+    def check_world(self, world: World) -> None:
+        """As of the imitation: whether the world can show what it is to show."""
+        self._sft.check_world(world)
 
     def learn(self, session: Session) -> Policy:
         """The tuned policy; what imitation alone gave lies in ``policy_sft/``."""

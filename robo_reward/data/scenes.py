@@ -46,6 +46,23 @@ def collect_scenes(
     return list(draw_scenes(world, count, seed, views, also))
 
 
+def check_rearranges(world: World, count: int) -> None:
+    """Refuses ``count`` scenes of each task that a world cannot show.
+
+    Raises:
+        UserError: ``count`` below 1, more than one world, or a world that cannot rearrange its scene.
+    """
+    if count < 1:
+        raise UserError(f"scenes={count} must be 1 or more")
+    if not isinstance(world, Rearranges) or not isinstance(world, KnowsPlaces):
+        raise UserError(f"'{world.name}' cannot rearrange its scene: leave scenes={count} out")
+    if world.num_worlds != 1:
+        raise UserError(
+            f"scenes are drawn in one world, not in env.num_worlds={world.num_worlds}: set env.num_worlds=1, or draw "
+            f"them first (robo-reward collect scenes={count}) and give their folder, learner.scenes=FOLDER"
+        )
+
+
 def draw_scenes(
     world: World, count: int, seed: int, views: Sequence[str] | None = None, also: int = ALSO
 ) -> Iterator[Trace]:
@@ -60,15 +77,9 @@ def draw_scenes(
     Raises:
         UserError: ``count`` below 1, an unknown view, more than one world, or a world that cannot rearrange its scene.
     """
-    if count < 1:
-        raise UserError(f"scenes={count} must be 1 or more")
-    if not isinstance(world, Rearranges) or not isinstance(world, KnowsPlaces):
-        raise UserError(f"'{world.name}' cannot rearrange its scene: set scenes=0")
-    if world.num_worlds != 1:
-        raise UserError(
-            f"scenes are drawn in one world, not in env.num_worlds={world.num_worlds}: set env.num_worlds=1, or draw "
-            f"them first (robo-reward collect scenes={count}) and give their folder, learner.scenes=FOLDER"
-        )
+    check_rearranges(world, count)
+    assert isinstance(world, Rearranges)
+    assert isinstance(world, KnowsPlaces)
     for view in views or ():
         if view not in world.view_names:
             raise unknown_name("view", view, world.view_names)

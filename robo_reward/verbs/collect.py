@@ -40,10 +40,13 @@ def run(cfg: DictConfig) -> None:
     from robo_reward.build import build_world
     from robo_reward.data.demonstrations import collect_demonstrations
     from robo_reward.data.recording import Recording
+    from robo_reward.data.scenes import check_rearranges
 
     world = build_world(cfg.env, num_worlds=1)
     with ExitStack() as stack:
         stack.callback(world.close)
+        if cfg.scenes:
+            check_rearranges(world, int(cfg.scenes))
         folder = _folder(cfg, world)
         kept: list[Trace] = []
 

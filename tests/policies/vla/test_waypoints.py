@@ -21,6 +21,7 @@ from robo_reward.policies.vla import training_data as data_of
 from robo_reward.policies.vla.features import PLACES, WAYPOINT, DataFacts
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.recipe import PolicyRecipe
+from robo_reward.policies.vla.still_scenes import StillScenes
 from robo_reward.policies.vla.waypoints import WayScale, waypoints, ways
 from robo_reward.trace import Trace
 
@@ -124,7 +125,7 @@ def test_a_dataset_of_scenes_trains_only_cameras(tmp_path: Path, facts: DataFact
         EpisodeFrames(["front", "top"], data_of.shrinker(policy)),
         cast(World, SimpleNamespace(name="fixed")),
     )
-    data_of.add_scenes(frames, str(tmp_path / "scenes"), ["front", "top"], policy, unused, 0)
+    StillScenes(str(tmp_path / "scenes")).add(frames, ["front", "top"], policy, unused, 0)
     batch = policy.training_batch(frames.batch(range(4), (), range(4)))
     policy.module.train()
     loss, said = policy.module(batch)
@@ -134,9 +135,9 @@ def test_a_dataset_of_scenes_trains_only_cameras(tmp_path: Path, facts: DataFact
     assert any(name.startswith("cameras.") for name in moved)
     assert not any(name.startswith("head.") for name in moved)
     with pytest.raises(UserError, match="tells no places"):
-        data_of.add_scenes(frames, str(tmp_path / "placeless"), ["front", "top"], policy, unused, 0)
+        StillScenes(str(tmp_path / "placeless")).add(frames, ["front", "top"], policy, unused, 0)
     with pytest.raises(UserError, match=r"policy\.places_weight"):
         blank = PolicyRecipe("nano_vla").build(facts)
-        data_of.add_scenes(frames, str(tmp_path / "scenes"), ["front", "top"], blank, unused, 0)
+        StillScenes(str(tmp_path / "scenes")).add(frames, ["front", "top"], blank, unused, 0)
     with pytest.raises(UserError, match="cannot rearrange"):
-        data_of.add_scenes(frames, 3, ["front", "top"], policy, unused, 0)
+        StillScenes(3).add(frames, ["front", "top"], policy, unused, 0)

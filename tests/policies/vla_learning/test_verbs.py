@@ -141,7 +141,7 @@ def test_scenes_of_several_worlds_are_refused_at_once(
 ) -> None:
     monkeypatch.delattr("robo_reward.training.gather_demonstrations")  # nothing is collected for nothing
     with pytest.raises(UserError, match=r"env.num_worlds=4: .*scenes=FOLDER.*set env.num_worlds=1"):
-        called("train", settings, tmp_path / "run", "policy=nano_vla", *scenes)
+        called("train", settings, tmp_path / "run", "policy=nano_vla", "policy.places_weight=3", *scenes)
 
 
 @pytest.mark.parametrize("learner", ["grpo", "vla_ppo", "sft_grpo"])
