@@ -2,32 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from robo_reward.errors import UserError
 from robo_reward.runs.folder import read_summary
 
 UP = 3
 """How many folders a policy lies below its run at most: RUN/policy/base/pretrained_model (learner=dsrl) has three."""
+Used = tuple[bool, bool]
+"""The simulator's reward, and its success."""
 
 
-def oracle_before(path: str | None) -> tuple[bool, bool]:
+def oracle_before(path: str | None) -> Used:
     """(reward, success): what the run in which the policy ``path`` lies says it used; False of what lies in no run.
 
-    A run notes its own start's word along with its own, so that the whole way to a policy is told by its last run.
+    A run notes its own start's word along with its own, so that the whole way to a policy is told by its last run. One
+    that was killed, or is running, has not noted it yet: then its config tells, and what it leaves open counts as used.
 
     Raises:
-        UserError: the summary there is damaged.
+        UserError: the summary or the config there is damaged.
     """
-    said = _run_of(path)
-    return bool(said.get("used_env_reward")), bool(said.get("used_env_success"))
-
-
-def _run_of(path: str | None) -> dict[str, Any]:
     if path is None or not Path(path).exists():
-        return {}
+        return False, False
     start = Path(path).resolve()
-    for folder in (start, *start.parents[:UP]):
-        if (folder / "summary.json").is_file() and (folder / "config.yaml").is_file():
-            return read_summary(folder)
-    return {}
+    run = next((folder for folder in (start, *start.parents[:UP]) if (folder / "config.yaml").is_file()), None)
+    if run is None:
+        return False, False
+    said = read_summary(run) if (run / "summary.json").is_file() else {}
+    reward, success = said.get("used_env_reward"), said.get("used_env_success")
+    return _by_config(run) if reward is None or success is None else (bool(reward), bool(success))
+
+
+def _by_config(run: Path) -> Used:
+    """What the config of a run tells of its reward and of what the run began with."""
+    config = _config_of(run)
+    policy = config.get("policy")
+    starts = [policy.get("path") if isinstance(policy, Mapping) else None, config.get("run")]
+    used = [_of_reward(config.get("reward_model")), *(_of_start(run, str(start)) for start in starts if start)]
+    return any(reward for reward, _ in used), any(success for _, success in used)
+
+
+def _of_reward(settings: Any) -> Used:
+    """What the settings of a reward model tell; of a server's, or one that is not ours, nobody knows."""
+    if not isinstance(settings, Mapping) or not settings.get("_target_"):
+        return False, False
+    if "oracle" in settings:
+        return settings["oracle"] == "reward", settings["oracle"] == "success"
+    unknown = not str(settings["_target_"]).startswith("robo_reward.") or settings.get("address") is not None
+    return unknown, unknown
+
+
+def _of_start(run: Path, start: str) -> Used:
+    """As ``oracle_before``, of what an unfinished run began with; nobody knows of a folder that is gone."""
+    if Path(start).exists():
+        return (True, True) if Path(start).resolve().is_relative_to(run) else oracle_before(start)
+    gone = Path(start).is_absolute() or start.count("/") != 1  # owner/name is a hub id
+    return gone, gone
+
+
+def _config_of(run: Path) -> Mapping[str, Any]:
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    try:
+        held: Any = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
+    except (YAMLError, OSError, ValueError, OmegaConfBaseException) as error:
+        raise UserError(
+            f"'{run / 'config.yaml'}' cannot be read ({' '.join(str(error).split())}), which would tell what the "
+            "policy below it was trained with: put a copy of it there, or copy the policy out of that folder"
+        ) from error
+    return held if isinstance(held, dict) else {}

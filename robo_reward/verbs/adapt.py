@@ -216,6 +216,7 @@ def _round(cfg: DictConfig, session: Session, adaptation: Adaptation, ground: An
 
 def _describe(cfg: DictConfig, session: Session, source: dict[str, Any]) -> None:
     from robo_reward.naming import reward_name, snake_case
+    from robo_reward.provenance import oracle_before
 
     summary = session.run.summary
     summary.env, summary.policy, summary.demos = session.world.name, source.get("policy"), source.get("demos")
@@ -223,8 +224,7 @@ def _describe(cfg: DictConfig, session: Session, source: dict[str, Any]) -> None
     summary.reward_model, summary.base_reward = reward_name(session.stack.model), session.stack.base_reward
     summary.transforms = [snake_case(type(t).__name__) for t in session.stack.transforms]
     # of the whole way to this policy: what it was trained with before counts too
-    summary.used_env_reward = bool(source.get("used_env_reward"))
-    summary.used_env_success = bool(source.get("used_env_success"))
+    summary.used_env_reward, summary.used_env_success = oracle_before(str(cfg.run))
     summary.stand_in_visuals = bool(getattr(session.world, "stand_in_visuals", False))
 
 

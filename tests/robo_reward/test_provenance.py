@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from robo_reward.errors import UserError
 from robo_reward.provenance import oracle_before
@@ -37,4 +38,67 @@ def test_a_damaged_summary_is_told(tmp_path: Path) -> None:
     run = run_with(tmp_path / "run")
     (run / "summary.json").write_text("[]")
     with pytest.raises(UserError, match="is damaged"):
+        oracle_before(str(run))
+
+
+DENSE = {"_target_": "robo_reward.reward_models.env_reward.EnvReward", "oracle": "reward"}
+SPARSE = {**DENSE, "oracle": "success"}
+LEARNED = {"_target_": "robo_reward.reward_models.progress.ProgressModel", "path": None}
+SERVED = {"_target_": "robo_reward.reward_models.remote.client.connect_remote", "address": "tcp:here:1"}
+OWN = {"_target_": "mine.Reward"}
+
+
+def killed(folder: Path, reward: Any, **config: Any) -> Path:
+    """A run that left a policy and no summary."""
+    run = run_with(folder)
+    (run / "summary.json").unlink()
+    OmegaConf.save(OmegaConf.create({"reward_model": reward, "policy": None, **config}), run / "config.yaml")
+    return run
+
+
+@pytest.mark.parametrize(
+    ("reward", "used"),
+    [
+        (DENSE, (True, False)),
+        (SPARSE, (False, True)),
+        (LEARNED, (False, False)),
+        (SERVED, (True, True)),
+        (OWN, (True, True)),
+        ({**OWN, "oracle": "none"}, (False, False)),
+        (None, (False, False)),
+    ],
+)
+def test_a_run_without_a_summary_is_told_by_its_config(tmp_path: Path, reward: Any, used: tuple[bool, bool]) -> None:
+    run = killed(tmp_path / "run", reward)
+    assert oracle_before(str(run / "policy")) == used
+    (run / "summary.json").write_text('{"status": "failed", "used_env_reward": null}')  # it ended before it knew
+    assert oracle_before(str(run / "policy")) == used
+
+
+@pytest.mark.parametrize("key", ["policy", "run"])
+def test_what_an_unfinished_run_began_with_counts_too(tmp_path: Path, key: str) -> None:
+    first = run_with(tmp_path / "first", used_env_reward=True, used_env_success=False)
+    second = killed(tmp_path / "second", SPARSE, policy={"path": str(first)})
+    start = str(second / "policy")
+    third = killed(tmp_path / "third", LEARNED, **{key: {"path": start} if key == "policy" else str(second)})
+    assert oracle_before(str(third)) == (True, True)
+    (third / "summary.json").write_text('{"used_env_reward": false, "used_env_success": true}')
+    assert oracle_before(str(third)) == (False, True)
+
+
+@pytest.mark.parametrize(("start", "used"), [("lerobot/smolvla_base", False), ("/gone/run/policy", True)])
+def test_a_start_that_is_gone_may_have_used_all(tmp_path: Path, start: str, used: bool) -> None:
+    assert oracle_before(str(killed(tmp_path / "run", LEARNED, policy={"path": start}))) == (used, used)
+
+
+def test_the_nearest_run_is_asked(tmp_path: Path) -> None:
+    """A summary further up is another run's."""
+    run_with(tmp_path / "outer", used_env_reward=False, used_env_success=False)
+    assert oracle_before(str(killed(tmp_path / "outer" / "inner", SPARSE) / "policy")) == (False, True)
+
+
+def test_a_config_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    run = killed(tmp_path / "run", LEARNED)
+    (run / "config.yaml").write_text("a: [")
+    with pytest.raises(UserError, match=r"cannot be read .* copy the policy out"):
         oracle_before(str(run))
