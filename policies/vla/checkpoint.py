@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import MissingExtra, UserError, unknown_name
+from robo_reward.policies.vla.language_model import LANGUAGE_MODEL, models_found, ship_language_model, use_shipped
 from robo_reward.runs import atomic
 from robo_reward.runs.checkpoint import load_state, save_state
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 NAME = "policy"
 PRETRAINED = "pretrained_model"
-LANGUAGE_MODEL = "vlm"
-"""Folder inside a checkpoint with the settings and tokenizer of a language model that was a local folder."""
 UNSURE, CHECKED = ("pi0", "pi05", "pi0_fast"), 8
 """Types whose loader reports a failure and goes on; so many weights of theirs are compared with the file."""
 ADAPTERS = "adapter_config.json"
@@ -53,7 +52,7 @@ def save_policy(policy: LeRobotPolicy, folder: Path) -> None:
         merged.config.use_peft, merged.config.pretrained_path = was
         policy.before.save_pretrained(temporary)
         policy.after.save_pretrained(temporary)
-        _ship_language_model(policy.config, temporary, folder.resolve() / PRETRAINED)
+        ship_language_model(policy.config, temporary, folder.resolve() / PRETRAINED)
         os.chmod(temporary, 0o755)
         shutil.rmtree(folder / PRETRAINED, ignore_errors=True)
         os.replace(temporary, folder / PRETRAINED)
@@ -127,18 +126,23 @@ def read_config(path: str | Path, kind: str | None = None, device: str | None = 
     config = PreTrainedConfig.from_pretrained(str(path))
     if device is not None:
         config.device = device
-    _use_shipped(config, Path(path))
+    use_shipped(config, Path(path))
     return config
 
 
 def load_weights(config: Any, path: str | Path) -> Any:
-    """A checkpoint's policy, evaluating; LoRA adapters are merged. UserError where weights do not fit the config."""
+    """A checkpoint's policy, evaluating; LoRA adapters are merged.
+
+    Raises:
+        UserError: the weights do not fit the config, or neither cache nor hub has what they build on.
+    """
     from lerobot.policies.factory import get_policy_class
 
     if (Path(path) / ADAPTERS).is_file():
         return _adapted(config, Path(path))
     try:
-        policy = get_policy_class(config.type).from_pretrained(str(path), config=config, strict=True)
+        with models_found(config, path):
+            policy = get_policy_class(config.type).from_pretrained(str(path), config=config, strict=True)
         _check_read(policy, Path(path))
         return policy
     except (RuntimeError, FileNotFoundError, KeyError) as error:
@@ -191,8 +195,13 @@ def load_processors(config: Any, path: str | Path, stats: dict[str, Any] | None 
     """A checkpoint's pre- and postprocessor; ``stats`` replace those that it normalises with.
 
     Raises:
-        UserError: they name code that is neither LeRobot's nor ours.
+        UserError: they name code that is neither LeRobot's nor ours, or neither cache nor hub has what they build on.
     """
+    with models_found(config, path):
+        return _processors(config, path, stats)
+
+
+def _processors(config: Any, path: str | Path, stats: dict[str, Any] | None) -> tuple[Any, Any]:
     from lerobot.policies.factory import make_pre_post_processors
 
     check_processors(str(path))
@@ -260,34 +269,3 @@ def _download(hub_id: str, name: str) -> Path | None:
         return None
     except HfHubHTTPError as error:
         raise UserError(f"the hub does not give '{hub_id}': {error}") from error
-
-
-def _ship_language_model(config: Any, folder: Path, final: Path) -> None:
-    """Copies settings and tokenizer of a local language model: a checkpoint must not need a folder elsewhere.
-
-    ``final``: where ``folder`` will lie; LeRobot's own programs look for the copy there, ours wherever it is moved to.
-    """
-    named = getattr(config, "vlm_model_name", None)
-    if not named or not Path(named).is_dir():
-        return
-    (folder / LANGUAGE_MODEL).mkdir()
-    for file in Path(named).iterdir():
-        if file.suffix in (".json", ".txt", ".model", ".jinja") and "index" not in file.name:
-            shutil.copyfile(file, folder / LANGUAGE_MODEL / file.name)
-    place = str(final / LANGUAGE_MODEL)
-    settings = json.loads((folder / "config.json").read_text("utf-8"))
-    settings |= {"vlm_model_name": place, "load_vlm_weights": False}  # the weights are in the checkpoint already
-    atomic.write_text(folder / "config.json", json.dumps(settings, indent=4))
-    steps = json.loads((folder / "policy_preprocessor.json").read_text("utf-8"))
-    for step in steps["steps"]:
-        if step.get("registry_name") == "tokenizer_processor":
-            step["config"]["tokenizer_name"] = place
-    atomic.write_text(folder / "policy_preprocessor.json", json.dumps(steps, indent=2))
-
-
-def _use_shipped(config: Any, path: Path) -> None:
-    """Points a checkpoint at the language model inside it; its weights are in the checkpoint already."""
-    if (path / LANGUAGE_MODEL).is_dir() and hasattr(config, "vlm_model_name"):
-        config.vlm_model_name = str(path / LANGUAGE_MODEL)
-        if hasattr(config, "load_vlm_weights"):
-            config.load_vlm_weights = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -243,7 +244,11 @@ def _packages(kind: str | None) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise MissingExtra(error.name or "transformers", "vla", f"policy={kind}") from error
+        package = (error.name or "transformers").partition(".")[0]
+        if find_spec(package) is None:
+            raise MissingExtra(package, "vla", f"policy={kind}") from error
+        said = " ".join(str(error).split())
+        raise UserError(f"policy={kind} lacks what it builds on: {said}") from error  # LeRobot says what to install
 
 
 def _filled(value: Any) -> Any:
