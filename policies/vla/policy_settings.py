@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -10,6 +11,8 @@ from robo_reward.errors import UserError, unknown_name
 
 FREE = ("n_action_steps", "num_steps", "num_inference_steps", "draws", "shift", "brightness", "colour", "heat_weight")
 """Settings that a checkpoint may be given otherwise than it was trained with; optimizer_* and scheduler_* too."""
+COUNTED = re.compile(r"int( \| None)?|(typing\.)?Optional\[int\]")
+"""The types of settings that are whole numbers."""
 RANDOM = "random"
 """What a yaml says in place of pretrained weights, where LeRobot says None; null in a yaml is the policy's default."""
 
@@ -26,13 +29,14 @@ def config_of(kind: str, config: Any, settings: Mapping[str, Any], **more: Any) 
     """A policy's config of its class, the settings and what is known besides.
 
     Raises:
-        UserError: a setting that there is not, some that do not go together, or a model that neither the cache nor the
-            hub has.
+        UserError: a setting that there is not, a fraction for a count, some that do not go together, or a model that
+            neither the cache nor the hub has.
     """
     _check_fields(kind, config, settings)
     try:
         made = config(**more, **_with_tuples(config, settings))
         _check_executed(made)
+        _check_whole(made, settings)
         return made
     except (TypeError, ValueError, AttributeError, NotImplementedError, OSError) as error:
         raise refused(kind, settings, error) from error
@@ -61,7 +65,8 @@ def apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
     """Sets what may be set on a checkpoint's config; anything else must be as it was trained.
 
     Raises:
-        UserError: it is not, there is no such setting, or more actions are to be executed than are decided at once.
+        UserError: it is not, there is no such setting, a fraction for a count, or more actions are to be executed than
+            are decided at once.
     """
     _check_fields(config.type, type(config), settings)
     for name, value in settings.items():
@@ -75,6 +80,18 @@ def apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
             )
         setattr(config, name, value)
     _check_executed(config)
+    _check_whole(config, settings)
+
+
+def _check_whole(config: Any, names: Collection[str]) -> None:
+    """Refuses fractions and words for what is counted; optimizers and schedules take any number."""
+    for counted in fields(config):
+        name, kind = counted.name, getattr(counted.type, "__name__", str(counted.type))
+        if name not in names or not COUNTED.fullmatch(kind) or name.startswith(("optimizer_", "scheduler_")):
+            continue
+        value = getattr(config, name)
+        if value is not None and not isinstance(value, int):
+            raise UserError(f"policy.{name}={value!r} must be a whole number (null: the policy's own)")
 
 
 def _check_executed(config: Any) -> None:

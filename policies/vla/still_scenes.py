@@ -32,10 +32,15 @@ class StillScenes:
             raise UserError(
                 f"learner.scenes={given} must be 1 or more of each task, a dataset's folder, or null: no scenes"
             )
+        number = isinstance(share, int | float) and not isinstance(share, bool)
+        if share is not None and not number:
+            raise UserError(
+                f"learner.scenes_share={share} must be a share of a batch, as 0.6, or null: as many as there are"
+            )
         if given is not None and share is not None and not (share * batch >= 1 and share < 1):
             raise UserError(
                 f"learner.scenes_share={share:g} must leave scenes and demonstrations at least one "
-                f"of a batch's {batch} samples each"
+                f"of a batch's {batch} samples each, as 0.6 does of 16 (null: as many as there are)"
             )
         self.given, self.share = given, 1.0 if share is None else share
 

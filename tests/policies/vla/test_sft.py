@@ -193,6 +193,9 @@ def test_scenes_leave_room_for_demonstrations_and_these_for_scenes(share: float,
         (("learner=sft", "policy=lerobot", "policy.type=tdmpc"), "type=tdmpc is trained on what will be seen later"),
         (("learner=sft", "policy=lerobot", "policy.type=eo1"), "policy=eo1 with its defaults: .*cached files"),
         (("learner=sft", "policy=nano_vla", "policy.n_action_steps=1.5"), r"n_action_steps=1\.5 must be within"),
+        (("learner=sft", "policy=nano_vla", "policy.chunk_size=8.5"), r"policy\.chunk_size=8\.5 must be a whole"),
+        (("learner=sft", "policy=act", "policy.chunk_size=100.5"), r"policy\.chunk_size=100\.5 must be a whole"),
+        (("learner=sft", "policy=diffusion", "+policy.n_obs_steps=1.5"), r"policy\.n_obs_steps=1\.5 must be a whole"),
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path: Path, overrides: tuple[str, ...], told: str) -> None:

@@ -95,6 +95,12 @@ def test_what_is_neither_a_number_nor_a_dataset_is_refused(given: Any) -> None:
         StillScenes(given)
 
 
+@pytest.mark.parametrize("share", ["half", True, float("nan"), -0.5])
+def test_a_share_that_is_none_is_refused(share: Any) -> None:
+    with pytest.raises(UserError, match=rf"learner\.scenes_share={share} must .*0\.6"):
+        StillScenes(3, share)
+
+
 def test_a_blind_policy_looks_at_none() -> None:
     blind = PolicyRecipe("nano_vla", blind=True, **SMALL).settings()
     assert StillScenes("nowhere/at/all").seen_by(blind).given is None
