@@ -134,16 +134,20 @@ def _kept_episodes(job: Job, session: Session, result: Result) -> dict[str, Trac
 
 
 def _write_episodes(job: Job, kept: dict[str, Trace]) -> None:
+    from robo_reward.data.dataset_source import open_dataset
     from robo_reward.data.datasets import write_dataset
 
     traces = [t for name, t in kept.items() if name != "demonstration" and t.frames]
     if traces and not (job.run.path / "episodes").exists():
         write_dataset(traces, job.run.path / "episodes")
-    demonstrations = _some([t for t in job.demonstrations if t.frames])
-    if demonstrations and not (job.run.path / "demonstrations").exists():
+    demonstrations, folder = _some([t for t in job.demonstrations if t.frames]), job.run.path / "demonstrations"
+    if not demonstrations:
+        return
+    if not folder.exists():
         hold = any(len(trace.frame_steps) < len(trace) and trace.frame_steps[0] == 0 for trace in demonstrations)
-        write_dataset(demonstrations, job.run.path / "demonstrations", hold=hold)
-        job.run.summary.notes["demonstrations_kept"] = len(demonstrations)
+        write_dataset(demonstrations, folder, hold=hold)
+    # of what lies there: a run that is resumed may have written them before
+    job.run.summary.notes["demonstrations_kept"] = len(open_dataset(folder).episodes)
 
 
 def _some(demonstrations: list[Trace]) -> list[Trace]:
