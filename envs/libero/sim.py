@@ -49,6 +49,7 @@ class LiberoSim:
         self.robosuite.check_contact = ContactTest(self.model, self.data)
         self._ready = False
         self._success = False
+        self._hide_markers()
 
     @property
     def stand_in_visuals(self) -> bool:
@@ -76,6 +77,10 @@ class LiberoSim:
         self.seen.take_places()
         self.seen.take_joints()
         self._success = bool(self.robosuite._check_success())
+
+    def _hide_markers(self) -> None:
+        """Hides what robosuite draws at the hand until its first reset: a state may be set before there is any."""
+        self.robosuite.visualize(vis_settings=dict.fromkeys(self.robosuite._visualizations, False))
 
     def _send_fixtures_home(self) -> None:
         """Puts fixtures where the model file has them, as upstream's hard reset does by building the model anew.
