@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -34,9 +35,9 @@ def describe(job: Job, session: Session, summary: Summary) -> None:
     summary.learner = getattr(job.learner, "name", type(job.learner).__name__.removesuffix("Learner").lower())
     summary.demos = len(job.demonstrations)
     # of the whole way to the policy: what its start was trained with counts too
-    reward, success = oracle_before((config.get("policy") or {}).get("path"))
-    summary.used_env_reward = reward or job.oracle == "reward"
-    summary.used_env_success = success or job.oracle == "success"
+    before = [oracle_before(start) for start in _starts(config)]
+    summary.used_env_reward = job.oracle == "reward" or any(reward for reward, _ in before)
+    summary.used_env_success = job.oracle == "success" or any(success for _, success in before)
     summary.device = config.device
     budget = f", {config.rollouts or config.steps} {'rollouts' if config.rollouts else 'steps'}"
     print(
@@ -44,6 +45,12 @@ def describe(job: Job, session: Session, summary: Summary) -> None:
         f"learner {summary.learner}{budget if config.rollouts or config.steps else ''}",
         flush=True,
     )
+
+
+def _starts(config: Any) -> list[str]:
+    """Where the policies lie that this run goes on from: those of ``policy`` and of ``learner=ppo``."""
+    named = ((config.get("policy") or {}).get("path"), config.learner.get("start"))
+    return [path for path in named if isinstance(path, str)]  # an arm's start is a pose
 
 
 def write_outputs(job: Job, session: Session, result: Result) -> None:

@@ -12,6 +12,7 @@ import hydra
 import pytest
 
 from robo_reward.errors import UserError
+from robo_reward.reward_models.no_reward import NoReward
 from robo_reward.runs.folder import RunFolder
 from robo_reward.verbs.train import run
 
@@ -29,11 +30,17 @@ def train(folder: Path, *overrides: str) -> dict[str, Any]:
     return summary
 
 
-def test_plain_rl_is_marked_as_oracle(tmp_path: Path) -> None:
+def test_plain_rl_is_marked_as_oracle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = train(tmp_path / "run", *PENDULUM, "learner=ppo", "learner.n_steps=64", "steps=200")
     assert (summary["used_env_reward"], summary["used_env_success"], summary["demos"]) == (True, False, 0)
     assert (summary["env_steps"], summary["base_reward"], summary["frames_rendered"]) == (192, "env_dense", 0)
     assert (tmp_path / "run/policy/policy.yaml").exists()
+
+    # and stays so of what goes on from it by another reward
+    monkeypatch.setattr(NoReward, "prices", True)
+    words = (*PENDULUM, "reward_model=none", "transform=level", "learner=ppo", "learner.n_steps=64", "steps=100")
+    later = train(tmp_path / "later", *words, f"learner.start={tmp_path / 'run'}")
+    assert (later["used_env_reward"], later["used_env_success"]) == (True, False)
 
 
 def test_sac_resumes_through_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
