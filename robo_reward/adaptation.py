@@ -6,7 +6,6 @@ A hook is an object that a user can write in one file. ``bind`` is the single ar
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast, runtime_checkable
@@ -19,6 +18,7 @@ from robo_reward.playground import Playground
 from robo_reward.sealed_log import SealedError
 from robo_reward.trace import Trace
 from robo_reward.traits import traits_of
+from robo_reward.verdicts import Kept, Verdicts, compared, share
 
 SEEN = "adaptation must not see the simulator's reward or success: it learns from the reward model alone"
 
@@ -144,7 +144,9 @@ class Bounds:
     """How far adaptation may go. ``drift``: nats from where the policy began; None: as far as it likes.
 
     ``fall``: by how much the share of episodes that the check calls successes, over the last ``window`` episodes, may
-    lie below the best share so far before the weights of that time are put back. ``patience``: so many returns end it.
+    lie below the best share so far before the weights of that time are put back. Of several tasks the window holds
+    equally many episodes each, and shares are compared over tasks that both have: some are easier than others.
+    ``patience``: so many returns end it.
     """
 
     rounds: int = 20
@@ -167,20 +169,21 @@ class Adaptation:
 
     def __init__(self, hook: AdaptationHook, bounds: Bounds, check: Check | None) -> None:
         self.hook, self.bounds, self._check = hook, bounds, check
-        self._verdicts: deque[float] = deque(maxlen=bounds.window)
+        self._verdicts = Verdicts(bounds.window)
         self.done = self.returns = 0
         self.ended = ""
-        self._best: tuple[float, dict[str, Any]] | None = None
+        self._best: tuple[Kept, dict[str, Any]] | None = None
+        """What was said of the best weights so far, and those weights."""
 
     def hear(self, trace: Trace) -> None:
         """Lets the check judge an episode."""
         if self._check is not None:
-            self._verdicts.append(self._check.judge(trace))
+            self._verdicts.add(trace.task, self._check.judge(trace) >= 0.5)
 
     @property
     def judged(self) -> float | None:
         """The share of the last episodes that the check calls successes; None without a check or an episode."""
-        return float(np.mean(np.asarray(self._verdicts) >= 0.5)) if self._verdicts else None
+        return share(self._verdicts.last())
 
     def round(self, ground: Playground) -> dict[str, float]:
         """One round: metrics, among them ``judged`` and whether weights were put back.
@@ -212,32 +215,37 @@ class Adaptation:
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs."""
-        best = None if self._best is None else [self._best[0], self._best[1]]
+        best = None if self._best is None else [dict(self._best[0]), self._best[1]]
         return {
             "hook": self.hook.state(),
-            "verdicts": list(self._verdicts),
+            "verdicts": self._verdicts.state(),
             "counts": [self.done, self.returns],
             "best": best,
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Takes back what ``state`` gave."""
+        """Takes back what ``state`` gave; verdicts of before tasks were told apart are forgotten."""
         self.hook.load(state["hook"])
-        self._verdicts.extend(state["verdicts"])
         self.done, self.returns = (int(n) for n in state["counts"])
-        best: Sequence[Any] | None = state["best"]
-        self._best = None if best is None else (float(best[0]), dict(best[1]))
+        if isinstance(state["verdicts"], Mapping):
+            self._verdicts.load(state["verdicts"])
+            best: Sequence[Any] | None = state["best"]
+            self._best = None if best is None else (dict(best[0]), dict(best[1]))
 
     def _weigh(self, before: dict[str, Any]) -> dict[str, float]:
         """Puts the best weights back where the check sees much fewer successes than it did with them."""
-        judged = self.judged
-        if judged is None or len(self._verdicts) < self.bounds.window:
+        judged, now = self.judged, self._verdicts.last()
+        if judged is None or not self._verdicts.full:
             return {} if judged is None else {"judged": judged}
-        if self._best is None or judged >= self._best[0]:
-            self._best = (judged, before)
-        elif judged < self._best[0] - self.bounds.fall:
-            self.hook.go_back(self._best[1])
+        then, best = self._best or ({}, before)
+        shares = compared(now, then)
+        if shares is None or shares[0] >= shares[1]:
+            self._best = ({**then, **now}, before)
+        elif shares[0] < shares[1] - self.bounds.fall:
+            self.hook.go_back(best)
             self.returns += 1
             self._verdicts.clear()
             return {"judged": judged, "rolled_back": 1.0}
+        else:
+            self._best = ({**now, **then}, best)  # tasks that are new are known from now on
         return {"judged": judged, "rolled_back": 0.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -110,7 +111,7 @@ class Waster:
     def adapt(self, ground: Any) -> Mapping[str, float]:
         for k in range(4):
             for hear in ground.heard:
-                hear(k / 4 < self.shares[self.rounds])
+                hear(SimpleNamespace(task="go right", good=k / 4 < self.shares[self.rounds]))
         self.rounds += 1
         self.weight += 1
         return {"reward": 0.0}
@@ -130,7 +131,7 @@ class Waster:
 
 class Told:
     def judge(self, trace: Any) -> float:
-        return float(trace)
+        return float(trace.good)
 
 
 def adapted(shares: list[float], **bounds: Any) -> tuple[Adaptation, Waster, list[dict[str, float]]]:
