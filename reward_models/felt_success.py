@@ -45,7 +45,7 @@ class FeltSuccess:
         """Remembers demonstrated successes; the mean over tasks of the distance at which p is 1/2.
 
         Raises:
-            UserError: no replays among ``failures``, or a task with a single demonstration.
+            UserError: no replays among ``failures`` that last until success, or a task with a single demonstration.
         """
         replays = [trace for trace in failures if trace.source == "replay"]
         if not replays:
@@ -55,8 +55,7 @@ class FeltSuccess:
         self._known = {task: np.concatenate(rows) for task, rows in parts.items()}
         for task in tasks:
             late = LATE * min(step for t in demonstrations if t.task == task and (step := t.success_step) is not None)
-            same = [trace for trace in replays if trace.task == task] or replays
-            failed = np.concatenate([self.windows(t)[t.frame_steps >= late] for t in same])
+            failed = np.concatenate([self.windows(t)[t.frame_steps >= late] for t in _lasting(replays, task, late)])
             self._weights[task] = weights = _weights(self._known[task], failed)
             rows = parts[task]
             if len(rows) < 2:
@@ -131,6 +130,22 @@ class Feeling:
     def windows(self) -> Array:
         """(N, W)."""
         return self._held.reshape(len(self._held), -1)
+
+
+def _lasting(replays: Sequence[Trace], task: str, late: float) -> list[Trace]:
+    """Those with a frame at step ``late`` or after: of the task, or where it has none the others'.
+
+    Raises:
+        UserError: there is none at all.
+    """
+    lasting = [trace for trace in replays if trace.frame_steps[-1] >= late]
+    if not lasting:
+        end = max(int(trace.frame_steps[-1]) for trace in replays)
+        raise UserError(
+            f"hollow replays end at step {end}, before success (step {late:.0f}, {LATE} of the fastest demonstration's "
+            f"of {task!r}): what failing feels like then is not in them; set env.horizon higher"
+        )
+    return [trace for trace in lasting if trace.task == task] or lasting
 
 
 def _weights(good: Array, bad: Array) -> Array:

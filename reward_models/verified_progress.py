@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from robo_reward.contracts import Estimate, Flags, Floats, Observation, Transition
 from robo_reward.errors import UserError
 from robo_reward.reward_models.felt_success import Array, Feeling, FeltSuccess
+from robo_reward.reward_models.frames import check_demonstrations
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.reward_models.progress_net import ProgressNet, make_encoder
 from robo_reward.trace import Trace
@@ -57,11 +58,15 @@ class VerifiedProgress(ProgressModel):
         seed: int,
         own: Sequence[Trace] = (),
     ) -> Mapping[str, float]:
-        """As the progress model's; then what success feels like, by the same frames."""
-        losses = dict(super().fit(demonstrations, negatives, seed, own))
-        if self._felt is not None:
-            losses["fit/felt_reach"] = self._felt.fit(demonstrations, negatives, self._settle)
-        return losses
+        """As the progress model's, and what success feels like, by the same frames: first, for it refuses at once."""
+        if not self._feels:
+            return super().fit(demonstrations, negatives, seed, own)
+        check_demonstrations(demonstrations, self.needs.stride)
+        felt = FeltSuccess(self._feels, self.needs.stride)
+        reach = felt.fit(demonstrations, negatives, self._settle)
+        losses = super().fit(demonstrations, negatives, seed, own)
+        self._felt = felt
+        return {**losses, "fit/felt_reach": reach}
 
     def estimate_episode(self, trace: Trace) -> Estimate:
         """Estimates (F,) at the trace's kept frames, in one batch."""

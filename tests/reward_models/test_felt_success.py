@@ -137,6 +137,18 @@ def test_what_it_cannot_learn_from_is_refused() -> None:
         VerifiedProgress(["front"], feels=-1)
 
 
+def test_replays_that_end_before_success_tell_nothing() -> None:
+    """With a low horizon: of one task they are left out, of all they are refused, before pictures are learned from."""
+    good = [moved(k, True) for k in range(6)]
+    short = [moved(50 + k, False, "replay").cut(STEPS // 2) for k in range(6)]
+    with pytest.raises(UserError, match=r"replays end at step 6, before success \(step 10, .* set env.horizon higher"):
+        VerifiedProgress(["front"], stride=1, feels=3, settle=0).fit(good, short, 0)
+    felt = FeltSuccess(3)
+    felt.fit(good, [*short, moved(60, False, "replay", "lift it")], 0)
+    assert most(felt, moved(100, True, "policy")) > 0.5
+    assert most(felt, moved(200, False, "policy")) < 0.1
+
+
 def test_the_reward_pays_only_what_is_seen_and_felt(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     made = VerifiedProgress(["front"], stride=1, feels=3, head="milestones", members=1, settle=0)
