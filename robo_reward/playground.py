@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,6 +62,16 @@ class HorizonStop:
         return late if self._inner is None else late | self._inner.stops(transition)
 
 
+@dataclass(slots=True)
+class _Open:
+    """A stream that may go on: who acts, what the worlds show, what is recorded, where episodes are about to begin."""
+
+    policy: Policy
+    observation: Observation
+    recorder: EpisodeRecorder
+    fresh: Flags
+
+
 class Playground:
     """Steps a session's world for learning; every episode and step is counted in its tally.
 
@@ -76,6 +87,7 @@ class Playground:
         """Of priced episodes the position of their sealed verdict, and what they earned (``reward_truth``)."""
         self.streamed = 0
         """How many episodes streams have begun, which is the number of the next one's first."""
+        self._open: _Open | None = None
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -93,7 +105,7 @@ class Playground:
         Raises:
             UserError: the world gives no snapshot of each of its copies.
         """
-        world = self.world
+        world, self._open = self.world, None
         begin_at(world, number)
         world.reset(derive_seed(self.session.seed, "group start", number))
         taken = world.snapshot()
@@ -103,6 +115,7 @@ class Playground:
 
     def waves(self, policy: Policy, start: Any, episodes: int, stopper: Stopper | None = None) -> Iterator[list[Trace]]:
         """Plays ``episodes`` from a start, as many side by side as there are worlds; trace k of a wave is world k's."""
+        self._open = None
         kind = SameStartEnding if hasattr(self.world, "end") else SameStart
         world: Any = kind(self.world, start)
         left = episodes
@@ -120,7 +133,7 @@ class Playground:
 
         ``number``: of the first episode, for worlds that walk through several tasks.
         """
-        wanted, views = min(episodes, self.world.num_worlds), self.views
+        wanted, views, self._open = min(episodes, self.world.num_worlds), self.views, None
         made = rollout(self.world, policy, wanted, seed, views=views, stride=self.stride, stopper=stopper, first=number)
         played = list(made)
         self.count(played)
@@ -144,38 +157,53 @@ class Playground:
     def stream(
         self, policy: Policy, seed: int, on_first: Callable[[Observation], None], on_step: Callable[[Transition], bool]
     ) -> None:
-        """Steps on and on without asking for a reset, until ``on_step`` says False; its end may cut an episode off.
+        """Steps on and on without asking for a reset, until ``on_step`` says False; episodes stay open then.
 
-        Worlds begin episodes anew only when their own time is over. A stream goes on with the episode number at which
-        the last one stopped (``streamed``). Finished episodes are told to hooks and to who hears.
+        The next call for the same policy goes on in the middle of them. Where there is nothing to go on with, or
+        something else was played meanwhile, worlds begin at the episode number at which the last stream stopped
+        (``streamed``), and ``on_first`` is shown it. Worlds begin episodes anew only when their own time is over.
+        Finished episodes are told to hooks and to who hears.
         """
-        world, session = self.world, self.session
+        at, self._open = self._open, None
+        if at is None or at.policy is not policy:
+            at = self._begin(policy, seed, on_first)
+        going = True
+        while going:
+            going = self._step(at, on_step)
+        self._open = at
+
+    def _begin(self, policy: Policy, seed: int, on_first: Callable[[Observation], None]) -> _Open:
+        world = self.world
         world.keep_final(self.views)
         begin_at(world, self.streamed)
         observation = world.reset(derive_seed(seed, "stream"))
         on_first(observation)
-        policy.reset(np.ones(world.num_worlds, bool))
-        heard = bool(self.heard or session.hooks)
-        recorder = EpisodeRecorder(world.num_worlds if heard else 0, self.views, self.stride, world.fps, "policy")
         fresh: Flags = np.ones(world.num_worlds, bool)
+        policy.reset(fresh)
+        heard = bool(self.heard or self.session.hooks)
+        recorder = EpisodeRecorder(world.num_worlds if heard else 0, self.views, self.stride, world.fps, "policy")
         recorder.begin(observation, fresh)
-        going = True
-        while going:
-            mark = world.sealed.mark()
-            transition = world.step(policy.act(observation)[:, 0])
-            self.streamed += int(fresh.sum())
-            fresh = transition.done
-            session.tally.env_steps += world.num_worlds
-            ended = recorder.add(transition)
-            for k, index in enumerate(np.flatnonzero(fresh)):
-                session.tally.rollouts += 1
-                session.note_outcome(mark + k, False)
-                if (trace := ended.get(int(index))) is not None:
-                    self._tell(told(trace, mark + k, False))
-            going = on_step(transition)
-            observation = world.observe()
-            recorder.begin(observation, fresh)
-            policy.reset(fresh)
+        return _Open(policy, observation, recorder, fresh)
+
+    def _step(self, at: _Open, on_step: Callable[[Transition], bool]) -> bool:
+        """One step of the stream; whether it is to go on."""
+        world, session = self.world, self.session
+        mark = world.sealed.mark()
+        transition = world.step(at.policy.act(at.observation)[:, 0])
+        self.streamed += int(at.fresh.sum())
+        at.fresh = transition.done
+        session.tally.env_steps += world.num_worlds
+        ended = at.recorder.add(transition)
+        for k, index in enumerate(np.flatnonzero(at.fresh)):
+            session.tally.rollouts += 1
+            session.note_outcome(mark + k, False)
+            if (trace := ended.get(int(index))) is not None:
+                self._tell(told(trace, mark + k, False))
+        going = on_step(transition)
+        at.observation = world.observe()
+        at.recorder.begin(at.observation, at.fresh)
+        at.policy.reset(at.fresh)
+        return going
 
     def _tell(self, trace: Trace) -> None:
         for hook in self.session.hooks:

@@ -29,8 +29,9 @@ class StreamAdaptation(Evolve):
     progress from its decision to the next one; its advantage is that reward against the window's mean and deviation.
     The reward model looks at its own stride, progress in between is interpolated, and a chunk is paid at the next look.
     Windows whose rewards lie less than ``min_spread`` apart change nothing. Episodes end when the world's own time is
-    over; no reset is asked for, and a world that begins anew pays nothing for it. A round is ``windows`` windows.
-    Episodes are judged as they end; while they last weights may change, unlike in other adaptations.
+    over; no reset is asked for, and a world that begins anew pays nothing for it. A round is ``windows`` windows, and the
+    next goes on in the middle of its episodes. They are judged as they end; while they last weights may change, unlike
+    in other adaptations.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class StreamAdaptation(Evolve):
         super().__init__(update=update, noise=noise)
         self._window, self._windows, self._min_spread = window, windows, min_spread
         self._streamed = 0
+        self._meter: _Meter | None = None
 
     def bind(self, policy: Policy, rounds: int, seed: int) -> None:
         """As ``Evolve.bind``."""
@@ -54,16 +56,21 @@ class StreamAdaptation(Evolve):
         self._explorer = ExploringPolicy(policy, self.tuner.likelihood, only=None)
 
     def adapt(self, ground: Playground) -> Mapping[str, float]:
-        """One round of the stream; the next one begins with a new stream, at the episodes that come next."""
-        if ground.session.stack.model.needs.episode:
+        """One round of the stream. Only the first one, also after a resume, begins episodes: those that come next."""
+        model = ground.session.stack.model
+        if model.needs.episode:
             raise UserError("this reward prices whole episodes, and a stream is paid as it goes: reward_model=progress")
-        tuner = self.tuner
-        self._explorer.begin(derive_seed(tuner.seed, "stream", tuner.played))
-        worlds = ground.world.num_worlds
-        meter = _Meter(ground.session.stack.model, self._explorer, worlds, self._window)
+        tuner, explorer = self.tuner, self._explorer
         rows: list[dict[str, float]] = []
 
+        def on_first(observation: Observation) -> None:
+            explorer.begin(derive_seed(tuner.seed, "stream", tuner.played))
+            self._meter = _Meter(model, explorer, ground.world.num_worlds, self._window)
+            self._meter.begin(observation)
+
         def on_step(transition: Transition) -> bool:
+            meter = self._meter
+            assert meter is not None
             with ground.session.pricing():
                 meter.see(transition, ground.world.observe())
             ready = meter.take()
@@ -72,7 +79,7 @@ class StreamAdaptation(Evolve):
             return len(rows) < self._windows and ground.session.left()
 
         ground.streamed = self._streamed
-        ground.stream(self._explorer, derive_seed(tuner.seed, "stream", tuner.played), meter.begin, on_step)
+        ground.stream(explorer, derive_seed(tuner.seed, "stream", tuner.played), on_first, on_step)
         self._streamed = ground.streamed
         tuner.played += 1
         keys = {key for row in rows for key in row}

@@ -19,6 +19,7 @@ from robo_reward.contracts import Observation, Transition
 from robo_reward.line_world import LineReward, LineWorld
 from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
 from robo_reward.policies.vla_learning.stream import StreamAdaptation
+from robo_reward.trace import Trace
 
 
 def test_a_stream_learns_without_asking_for_a_reset(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,13 +114,46 @@ def test_a_streams_episodes_are_judged_and_walk_through_the_tasks() -> None:
     ground = ground_of(session)
     ground.heard.append(adaptation.hear)
     assert "judged" in adaptation.round(ground)
+    resumed, later = make_session(worlds=1), WalkingWorld()
+    resumed.world = later
     again = StreamAdaptation(window=5, windows=1, min_spread=0)
     again.bind(make_policy(), 2, 0)
     again.load(adaptation.state()["hook"])
-    again.adapt(ground_of(session))
+    again.adapt(ground_of(resumed))
     adaptation.round(ground)
-    assert world.begun == [0, 1, 1], "the second round is the second episode's, also after a resume"
+    assert (world.begun, later.begun) == ([0], [1]), "after a resume the second episode comes"
     assert adaptation.judged == 1.0
     assert [len(trace) for trace in judged] == [10, 10]
     assert judged[0].frames["front"].shape[0] == 11
-    assert [int(trace.meta["outcome"]) for trace in judged] == [0, 2]
+    assert [int(trace.meta["outcome"]) for trace in judged] == [0, 1]
+
+
+def test_rounds_shorter_than_an_episode_go_on_to_its_end() -> None:
+    """Four worlds, two chunks of each a round: an episode of ten steps takes two rounds and a half."""
+    session = make_session(worlds=4)
+    hook = StreamAdaptation(window=8, windows=1, min_spread=0)
+    hook.bind(make_policy(), 9, 0)
+    paid: list[float] = []
+    learn = hook._learn
+    hook._learn = lambda decisions, rewards: (paid.extend(rewards), learn(decisions, rewards))[1]  # type: ignore[method-assign]
+    ground = ground_of(session)
+    heard: list[Trace] = []
+    ground.heard.append(heard.append)
+    for _ in range(5):
+        hook.adapt(ground)
+    assert (session.tally.env_steps, session.tally.rollouts, ground.streamed) == (80, 8, 8)
+    assert [len(trace) for trace in heard] == [10] * 8
+    gained = [trace.state[-1, 0] - trace.state[0, 0] for trace in heard]
+    assert sum(paid) == pytest.approx(sum(gained), abs=0.1), "every chunk is paid, also where two rounds meet"
+
+
+def test_a_stream_begins_anew_where_something_else_was_played() -> None:
+    session, world = make_session(worlds=1), WalkingWorld()
+    session.world = world
+    hook = StreamAdaptation(window=2, windows=1, min_spread=0)
+    hook.bind(make_policy(), 9, 0)
+    ground = ground_of(session)
+    hook.adapt(ground)
+    list(ground.waves(hook._explorer, ground.start(7), 1))
+    hook.adapt(ground)
+    assert world.begun == [0, 7, 1]
