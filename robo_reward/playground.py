@@ -11,7 +11,7 @@ import numpy as np
 from robo_reward.contracts import Flags, Needs, Observation, Policy, Transition, World
 from robo_reward.episode_recorder import EpisodeRecorder
 from robo_reward.errors import UserError
-from robo_reward.rollout import OUTCOME, STOPPED, Stopper, rollout, told
+from robo_reward.rollout import OUTCOME, STOPPED, EndsEpisodes, Stopper, rollout, told
 from robo_reward.seeding import derive_seed
 from robo_reward.session import Session
 from robo_reward.trace import Trace
@@ -114,10 +114,15 @@ class Playground:
         return taken[0]
 
     def waves(self, policy: Policy, start: Any, episodes: int, stopper: Stopper | None = None) -> Iterator[list[Trace]]:
-        """Plays ``episodes`` from a start, as many side by side as there are worlds; trace k of a wave is world k's."""
+        """Plays ``episodes`` from a start, as many side by side as there are worlds; trace k of a wave is world k's.
+
+        Raises:
+            UserError: ``stopper`` is to end episodes of a world that cannot be told to.
+        """
         self._open = None
         kind = SameStartEnding if hasattr(self.world, "end") else SameStart
         world: Any = kind(self.world, start)
+        _check_can_end(world, stopper)
         left = episodes
         while left > 0:
             wanted = min(left, self.world.num_worlds)
@@ -132,7 +137,11 @@ class Playground:
         """Plays ``episodes``, at most one a world, each from its own start under ``seed``; trace k is world k's.
 
         ``number``: of the first episode, for worlds that walk through several tasks.
+
+        Raises:
+            UserError: ``stopper`` is to end episodes of a world that cannot be told to.
         """
+        _check_can_end(self.world, stopper)
         wanted, views, self._open = min(episodes, self.world.num_worlds), self.views, None
         made = rollout(self.world, policy, wanted, seed, views=views, stride=self.stride, stopper=stopper, first=number)
         played = list(made)
@@ -210,3 +219,12 @@ class Playground:
             hook.on_episode(trace)
         for hear in self.heard:
             hear(trace)
+
+
+def _check_can_end(world: World, stopper: Stopper | None) -> None:
+    """Who learns takes world k's first episode for one that has ended; unknown to its world it would go on."""
+    if stopper is not None and not isinstance(world, EndsEpisodes):
+        raise UserError(
+            f"'{world.name}' has no end(where), so its episodes cannot be ended early: set stop=null and stages=[1.0] "
+            "(of learner or adaptation) or hook=none, or give the world one"
+        )

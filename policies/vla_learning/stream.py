@@ -29,8 +29,8 @@ class StreamAdaptation(Evolve):
     progress from its decision to the next one; its advantage is that reward against the window's mean and deviation.
     The reward model looks at its own stride, progress in between is interpolated, and a chunk is paid at the next look.
     Windows whose rewards lie less than ``min_spread`` apart change nothing. Episodes end when the world's own time is
-    over; no reset is asked for, and a world that begins anew pays nothing for it. A round is ``windows`` windows, and the
-    next goes on in the middle of its episodes. They are judged as they end; while they last weights may change, unlike
+    over; no reset is asked for, and beginning anew pays nothing. A round is ``windows`` windows; the next
+    one goes on in the middle of its episodes. They are judged as they end; while they last weights may change, unlike
     in other adaptations.
     """
 

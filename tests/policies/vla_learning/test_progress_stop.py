@@ -6,11 +6,31 @@ from typing import Any
 
 import numpy as np
 import pytest
+from line_env import make_policy, make_session  # type: ignore[import-not-found]
 
 from robo_reward.contracts import Estimate
 from robo_reward.errors import UserError
 from robo_reward.line_world import LineReward, LineWorld
+from robo_reward.playground import HorizonStop, Playground
+from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
+from robo_reward.policies.vla_learning.flow_sde import FlowNoise
+from robo_reward.policies.vla_learning.group_tuning import GroupSettings, GroupTuner
+from robo_reward.policies.vla_learning.ppo_tuning import PpoSettings, PpoTuner
 from robo_reward.policies.vla_learning.progress_stop import OracleStop, ProgressStop, check_stages, horizon_at
+
+
+class Endless:
+    """A world by the letter of its contract: nothing that it need not have."""
+
+    asked = ("reset", "step", "observe", "keep_final", "snapshot", "restore", "sealed", "num_worlds", "horizon", "fps")
+
+    def __init__(self, world: LineWorld) -> None:
+        self.world, self.name = world, world.name
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self.asked:
+            raise AttributeError(name)
+        return getattr(self.world, name)
 
 
 def test_progress_ends_episodes_after_two_looks() -> None:
@@ -75,3 +95,15 @@ def test_horizons_grow_in_equal_stages() -> None:
     assert [horizon_at(stages, u, 6, 100) for u in range(7)] == [50, 50, 75, 75, 100, 100, 100]
     with pytest.raises(UserError, match="ascending"):
         check_stages([1.0, 0.5])
+
+
+@pytest.mark.parametrize("ppo", [False, True])
+def test_a_world_whose_episodes_cannot_be_ended_is_refused_where_they_are_to_end(ppo: bool) -> None:
+    group, session = GroupSettings(1, 4, 1, 0.0), make_session()
+    given = (make_policy(), group, UpdateSettings(), FlowNoise(), 0)
+    tuner = PpoTuner(*given, PpoSettings(episodes=4)) if ppo else GroupTuner(*given)
+    session.world = Endless(session.world)
+    with pytest.raises(UserError, match=r"'line' has no end.* set stop=null and stages=\[1\.0\]"):
+        tuner.play(Playground(session), HorizonStop(5))
+    assert session.tally.rollouts == 0
+    assert len(tuner.play(Playground(session)).traces) == 4, "it is not asked to end any"
