@@ -46,7 +46,7 @@ class EpisodePricer:
     def __init__(self, stack: RewardStack, pays: Pays = "auto") -> None:
         """UserError for an unknown ``pays``, potentials, ``auto`` where only some members of a reward price groups."""
         if pays not in PAYS:
-            raise unknown_name("learner.pays", pays, PAYS)
+            raise unknown_name("group.pays (of learner=vla_ppo: ppo.pays)", pays, PAYS)
         self._stack = stack
         self.together = pays == "auto" and isinstance(stack.model, GroupRewardModel)
         refused = getattr(stack.model, "groups_refused", "")

@@ -157,7 +157,7 @@ class TokenLikelihood:
 
     def __init__(self, policy: Any, temperature: float = 1.6) -> None:
         if not temperature > 0:
-            raise UserError(f"learner.temperature={temperature} must be above 0: at 0 nothing is explored")
+            raise UserError(f"group.temperature={temperature} must be above 0: at 0 nothing is explored")
         self._policy, self._temperature = policy, temperature
 
     def modules(self) -> Iterable[nn.Module]:

@@ -37,7 +37,7 @@ def test_what_can_be_changed_is_and_old_tasks_are_rehearsed(
 
     monkeypatch.setattr(StepPrm, "adapt", adapt)
     words = ["reward_model=step_prm", "reward_model.stride=5", "reward_model.perspective=forward"]
-    more = ["reward_model.fit.steps=8", "+reward_model.fit.adapt_share=0.5", f"rehearse=[{right}]", "audit=none"]
+    more = ["reward_model.fit.steps=8", "reward_model.fit.adapt_share=0.5", f"rehearse=[{right}]", "audit=none"]
     fit = ["fit", f"data={left}", f"adapt_from={saved}", "demos=1", *words, *more, f"run_dir={tmp_path / 'on'}"]
     assert cli.run(fit) == 0
     assert seen["new"] == {"turn back"}

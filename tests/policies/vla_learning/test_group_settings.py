@@ -12,7 +12,9 @@ from robo_reward.errors import UserError
 from robo_reward.playground import Playground
 from robo_reward.policies.vla_learning.clipped_update import UpdateSettings
 from robo_reward.policies.vla_learning.flow_sde import FlowNoise
+from robo_reward.policies.vla_learning.group_advantages import EpisodePricer
 from robo_reward.policies.vla_learning.group_tuning import GroupSettings, GroupTuner
+from robo_reward.policies.vla_learning.likelihood import TokenLikelihood
 from robo_reward.policies.vla_learning.outcome_critic import CriticSettings
 
 
@@ -54,3 +56,10 @@ def test_drift_is_known_after_a_resume() -> None:
     two = tuner()
     two.load(one.state())
     assert two.drift() == one.drift() > 0
+
+
+def test_refusals_name_the_settings_as_they_are_written() -> None:
+    with pytest.raises(UserError, match=r"group\.pays \(of learner=vla_ppo: ppo\.pays\) 'fnal'; did you mean 'final'"):
+        EpisodePricer(make_session().stack, "fnal")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"group\.temperature=0 must be above 0"):
+        TokenLikelihood(None, 0)
