@@ -239,6 +239,12 @@ class Session:
         yield
         self.tally.pricing_seconds += time.process_time() - start
 
+    @property
+    def spent(self) -> list[tuple[int, int]]:
+        """(so far, at most) of every bound that the budget has."""
+        bounds = ((self.tally.rollouts, self.budget.rollouts), (self.tally.env_steps, self.budget.steps))
+        return [(done, most) for done, most in bounds if most is not None]
+
     def left(self) -> bool:
         """Whether the budget allows another rollout."""
         return not self.budget.spent(self.tally.rollouts, self.tally.env_steps)

@@ -25,9 +25,9 @@ class Evolve:
     """arXiv 2512.14666: groups from one start, rewards are final progress, episodes end by progress or horizon.
 
     The estimator is the run's reward model (head=milestones accumulates over interval milestones, as in the paper).
-    ``stages``: shares of the horizon; equally many rounds each. ``stop``: progress (with ``stop_by="success"``
-    p(success)) above which an episode ends, None: never. All episodes of a group have the same horizon, else their
-    rewards could not be compared.
+    ``stages``: shares of the horizon, each for an equal part of rounds or budget, whichever ends first. ``stop``:
+    progress (with ``stop_by="success"`` p(success)) above which an episode ends, None: never. All episodes of a group
+    have the same horizon, else their rewards could not be compared.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class Evolve:
 
     def adapt(self, ground: Playground) -> Mapping[str, float]:
         """One update on fresh groups."""
-        world = ground.world.horizon
-        horizon = horizon_at(self._stages, self.tuner.updates, self._rounds, world)
-        model = ground.session.stack.model
+        world, session = ground.world.horizon, ground.session
+        horizon = horizon_at(self._stages, world, (self.tuner.updates, self._rounds), *session.spent)
+        model = session.stack.model
         stop = None if self._stop is None else ProgressStop(model, self._stop, self._consecutive, self._stop_by)
         return self.tuner.round(ground, episode_end(horizon, world, stop)) | {"horizon": float(horizon)}
 

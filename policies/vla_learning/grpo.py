@@ -145,7 +145,7 @@ class GrpoLearner(GivenPolicy):
         heard: deque[tuple[Trace, str, float, float]],
     ) -> None:
         since, world = time.perf_counter(), ground.world.horizon
-        horizon = horizon_at(self._stages, update, self._updates, world)
+        horizon = horizon_at(self._stages, world, (update, self._updates), *session.spent)
         try:
             metrics = tuner.round(ground, episode_end(horizon, world, stop))
         except torch.OutOfMemoryError as error:

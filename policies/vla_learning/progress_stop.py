@@ -89,9 +89,13 @@ def check_stages(stages: Sequence[float]) -> tuple[float, ...]:
     return shares
 
 
-def horizon_at(stages: Sequence[float], update: int, updates: int, horizon: int) -> int:
-    """Decisions of an episode in update ``update`` (from 0) of ``updates``: stages are equally long."""
-    stage = min(len(stages) - 1, update * len(stages) // max(updates, 1))
+def horizon_at(stages: Sequence[float], horizon: int, *spent: tuple[int, int]) -> int:
+    """Decisions of an episode where ``spent`` (so far, at most) is over of each bound: updates, rollouts, steps.
+
+    Stages are equal parts of the bound that will be reached first.
+    """
+    reached = max(done * len(stages) // max(most, 1) for done, most in spent)
+    stage = min(len(stages) - 1, reached)
     return max(1, math.ceil(stages[stage] * horizon))
 
 

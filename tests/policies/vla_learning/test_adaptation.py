@@ -218,6 +218,16 @@ def test_evolve_learns_ends_episodes_by_progress_and_grows_the_horizon() -> None
         session.world.sealed.outcomes()
 
 
+def test_the_horizon_grows_by_the_budget_that_ends_first() -> None:
+    hook, session = Evolve(**SETTINGS, stop=None), make_session(worlds=8, rollouts=24)
+    hook.bind(make_policy(), 20, 0)
+    ground = ground_of(session)
+    horizons = []
+    while session.left():
+        horizons.append(hook.adapt(ground)["horizon"])
+    assert horizons == [5, 8, 10], "three rounds of eight episodes, at three stages"
+
+
 def test_only_vlas_are_adapted_so() -> None:
     clone: Any = type("Clone", (), {})()
     with pytest.raises(UserError, match="Clone"):

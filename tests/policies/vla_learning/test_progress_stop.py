@@ -92,7 +92,9 @@ def test_an_oracles_success_ends_its_episode() -> None:
 
 def test_horizons_grow_in_equal_stages() -> None:
     stages = check_stages([0.5, 0.75, 1.0])
-    assert [horizon_at(stages, u, 6, 100) for u in range(7)] == [50, 50, 75, 75, 100, 100, 100]
+    assert [horizon_at(stages, 100, (u, 6)) for u in range(7)] == [50, 50, 75, 75, 100, 100, 100]
+    # three rounds of 96 episodes, of which 280 are allowed: twenty rounds are never reached
+    assert [horizon_at(stages, 100, (u, 20), (96 * u, 280)) for u in range(3)] == [50, 75, 100]
     with pytest.raises(UserError, match="ascending"):
         check_stages([1.0, 0.5])
 
