@@ -35,12 +35,18 @@ def oracle_before(path: str | None) -> Used:
     return _by_config(run) if reward is None or success is None else (bool(reward), bool(success))
 
 
+def starts_of(config: Mapping[str, Any]) -> list[str]:
+    """Where the policies lie that a run goes on from: those of ``policy``, of ``learner=ppo``, and ``adapt``'s run."""
+    groups = (config.get("policy"), config.get("learner"))
+    policy, learner = (group if isinstance(group, Mapping) else {} for group in groups)
+    named = (policy.get("path"), learner.get("start"), config.get("run"))
+    return [path for path in named if isinstance(path, str) and path]  # an arm's start is a pose
+
+
 def _by_config(run: Path) -> Used:
     """What the config of a run tells of its reward and of what the run began with."""
     config = _config_of(run)
-    policy = config.get("policy")
-    starts = [policy.get("path") if isinstance(policy, Mapping) else None, config.get("run")]
-    used = [_of_reward(config.get("reward_model")), *(_of_start(run, str(start)) for start in starts if start)]
+    used = [_of_reward(config.get("reward_model")), *(_of_start(run, start) for start in starts_of(config))]
     return any(reward for reward, _ in used), any(success for _, success in used)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from robo_reward.answer_counts import note_counts
 from robo_reward.data.demonstrations import of_each_task
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name, snake_case
-from robo_reward.provenance import oracle_before
+from robo_reward.provenance import oracle_before, starts_of
 from robo_reward.reward_truth import told_apart
 from robo_reward.rollout import rollout
 from robo_reward.runs.summary import Summary
@@ -35,7 +34,7 @@ def describe(job: Job, session: Session, summary: Summary) -> None:
     summary.learner = getattr(job.learner, "name", type(job.learner).__name__.removesuffix("Learner").lower())
     summary.demos = len(job.demonstrations)
     # of the whole way to the policy: what its start was trained with counts too
-    before = [oracle_before(start) for start in _starts(config)]
+    before = [oracle_before(start) for start in starts_of(config)]
     summary.used_env_reward = job.oracle == "reward" or any(reward for reward, _ in before)
     summary.used_env_success = job.oracle == "success" or any(success for _, success in before)
     summary.device = config.device
@@ -45,12 +44,6 @@ def describe(job: Job, session: Session, summary: Summary) -> None:
         f"learner {summary.learner}{budget if config.rollouts or config.steps else ''}",
         flush=True,
     )
-
-
-def _starts(config: Any) -> list[str]:
-    """Where the policies lie that this run goes on from: those of ``policy`` and of ``learner=ppo``."""
-    named = ((config.get("policy") or {}).get("path"), config.learner.get("start"))
-    return [path for path in named if isinstance(path, str)]  # an arm's start is a pose
 
 
 def write_outputs(job: Job, session: Session, result: Result) -> None:

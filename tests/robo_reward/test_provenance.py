@@ -75,15 +75,20 @@ def test_a_run_without_a_summary_is_told_by_its_config(tmp_path: Path, reward: A
     assert oracle_before(str(run / "policy")) == used
 
 
-@pytest.mark.parametrize("key", ["policy", "run"])
+@pytest.mark.parametrize("key", ["policy", "learner", "run"])
 def test_what_an_unfinished_run_began_with_counts_too(tmp_path: Path, key: str) -> None:
     first = run_with(tmp_path / "first", used_env_reward=True, used_env_success=False)
     second = killed(tmp_path / "second", SPARSE, policy={"path": str(first)})
     start = str(second / "policy")
-    third = killed(tmp_path / "third", LEARNED, **{key: {"path": start} if key == "policy" else str(second)})
+    named: dict[str, Any] = {"policy": {"path": start}, "learner": {"start": start}, "run": str(second)}
+    third = killed(tmp_path / "third", LEARNED, **{key: named[key]})
     assert oracle_before(str(third)) == (True, True)
     (third / "summary.json").write_text('{"used_env_reward": false, "used_env_success": true}')
     assert oracle_before(str(third)) == (False, True)
+
+
+def test_an_arms_start_is_a_pose(tmp_path: Path) -> None:
+    assert oracle_before(str(killed(tmp_path / "run", LEARNED, learner={"start": {"pan": 0.0}}))) == (False, False)
 
 
 @pytest.mark.parametrize(("start", "used"), [("lerobot/smolvla_base", False), ("/gone/run/policy", True)])
