@@ -227,25 +227,32 @@ class Adaptation:
         """Takes back what ``state`` gave; verdicts of before tasks were told apart are forgotten."""
         self.hook.load(state["hook"])
         self.done, self.returns = (int(n) for n in state["counts"])
-        if isinstance(state["verdicts"], Mapping):
+        if isinstance(state["verdicts"], Mapping):  # before tasks were told apart, a list
             self._verdicts.load(state["verdicts"])
             best: Sequence[Any] | None = state["best"]
             self._best = None if best is None else (dict(best[0]), dict(best[1]))
 
     def _weigh(self, before: dict[str, Any]) -> dict[str, float]:
-        """Puts the best weights back where the check sees much fewer successes than it did with them."""
+        """Puts the best weights back where the check sees much fewer successes than it did with them.
+
+        What is said of tasks that the best weights were not judged by is noted, and says nothing of these weights.
+        """
         judged, now = self.judged, self._verdicts.last()
         if judged is None or not self._verdicts.full:
             return {} if judged is None else {"judged": judged}
         then, best = self._best or ({}, before)
-        shares = compared(now, then)
-        if shares is None or shares[0] >= shares[1]:
-            self._best = ({**then, **now}, before)
-        elif shares[0] < shares[1] - self.bounds.fall:
+        shares = compared(now, then) if self._verdicts.heard(then) else None
+        if shares is not None and shares[0] < shares[1] - self.bounds.fall:
             self.hook.go_back(best)
             self.returns += 1
             self._verdicts.clear()
             return {"judged": judged, "rolled_back": 1.0}
+        if shares is None:
+            self._best = ({**now, **then}, best)
+            self._verdicts.mark()
+        elif shares[0] >= shares[1]:
+            self._best = ({**then, **now}, before)
+            self._verdicts.mark()
         else:
-            self._best = ({**now, **then}, best)  # tasks that are new are known from now on
+            self._best = ({**now, **then}, best)
         return {"judged": judged, "rolled_back": 0.0}

@@ -27,7 +27,7 @@ def oracle_before(path: str | None) -> Used:
     if path is None or not Path(path).exists():
         return False, False
     start = Path(path).resolve()
-    run = next((folder for folder in (start, *start.parents[:UP]) if (folder / "config.yaml").is_file()), None)
+    run = next((folder for folder in (start, *start.parents[:UP]) if _is_run(folder)), None)
     if run is None:
         return False, False
     said = read_summary(run) if (run / "summary.json").is_file() else {}
@@ -41,6 +41,13 @@ def starts_of(config: Mapping[str, Any]) -> list[str]:
     policy, learner = (group if isinstance(group, Mapping) else {} for group in groups)
     named = (policy.get("path"), learner.get("start"), config.get("run"))
     return [path for path in named if isinstance(path, str) and path]  # an arm's start is a pose
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether it is a run's, finished or not: a config alone is anybody's."""
+    return (folder / "config.yaml").is_file() and any(
+        (folder / name).is_file() for name in ("summary.json", "metrics.jsonl")
+    )
 
 
 def _by_config(run: Path) -> Used:
@@ -61,10 +68,14 @@ def _of_reward(settings: Any) -> Used:
 
 
 def _of_start(run: Path, start: str) -> Used:
-    """As ``oracle_before``, of what an unfinished run began with; nobody knows of a folder that is gone."""
-    if Path(start).exists():
-        return (True, True) if Path(start).resolve().is_relative_to(run) else oracle_before(start)
-    gone = Path(start).is_absolute() or start.count("/") != 1  # owner/name is a hub id
+    """As ``oracle_before``, of what an unfinished run began with; nobody knows of a folder that is gone.
+
+    A relative one is looked for from here and from every folder above the run, for it may have been started elsewhere.
+    """
+    found = next((place for above in (Path(), *run.parents) if (place := above / start).exists()), None)
+    if found is not None:
+        return (True, True) if found.resolve().is_relative_to(run) else oracle_before(str(found))
+    gone = Path(start).is_absolute() or start.count("/") != 1 or start.startswith("runs/")  # owner/name is a hub id
     return gone, gone
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 Kept = Mapping[str, Sequence[float]]
 """Instruction -> 1 for a success and 0 for a failure, newest last."""
@@ -16,10 +17,12 @@ class Verdicts:
     def __init__(self, window: int) -> None:
         self._window = window
         self._said: dict[str, deque[float]] = {}
+        self._new: set[str] = set()
 
     def add(self, task: str, good: bool) -> None:
         """Notes one more."""
         self._said.setdefault(task, deque(maxlen=self._window)).append(float(good))
+        self._new.add(task)
 
     @property
     def full(self) -> bool:
@@ -31,17 +34,27 @@ class Verdicts:
         each = math.ceil(self._window / max(1, len(self._said)))
         return {task: list(said)[-each:] for task, said in self._said.items()}
 
+    def heard(self, tasks: Collection[str]) -> bool:
+        """Whether something was said of one of ``tasks`` since ``mark``."""
+        return not self._new.isdisjoint(tasks)
+
+    def mark(self) -> None:
+        """From now on ``heard`` begins anew."""
+        self._new.clear()
+
     def clear(self) -> None:
         """Forgets all."""
         self._said.clear()
+        self._new.clear()
 
-    def state(self) -> dict[str, list[float]]:
+    def state(self) -> dict[str, Any]:
         """For saving."""
-        return {task: list(said) for task, said in self._said.items()}
+        return {"said": {task: list(said) for task, said in self._said.items()}, "new": sorted(self._new)}
 
-    def load(self, state: Kept) -> None:
+    def load(self, state: Mapping[str, Any]) -> None:
         """Takes back what ``state`` gave."""
-        self._said = {task: deque(said, self._window) for task, said in state.items()}
+        self._said = {task: deque(said, self._window) for task, said in state["said"].items()}
+        self._new = set(state["new"])
 
 
 def share(kept: Kept) -> float | None:
@@ -52,12 +65,15 @@ def share(kept: Kept) -> float | None:
 def compared(now: Kept, then: Kept) -> tuple[float, float] | None:
     """The shares of both over the tasks that both have, each task by equally many of its last verdicts; None: no task.
 
-    Equally many, so that a task of which nothing was heard since is the same in both.
+    A task counts by how many verdicts it has in both, for a single one says little; one of which nothing was heard
+    since is the same in both.
     """
     both = {task: min(len(now[task]), len(then[task])) for task in now if task in then}
     if not both:
         return None
-    present, past = (_mean([_mean(kept[task][-count:]) for task, count in both.items()]) for kept in (now, then))
+    present, past = (
+        _mean([one for task, count in both.items() for one in kept[task][-count:]]) for kept in (now, then)
+    )
     return present, past
 
 

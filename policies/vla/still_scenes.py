@@ -98,12 +98,15 @@ class StillScenes:
                     policy.config.check_crop(short_name(policy.names.theirs(view)), *shown.shape[1:3])
                 except UserError as error:
                     raise UserError(f"learner.scenes={self.given}: policy.{error}") from error
+        own, demonstrated = sizes_of(trace), frames.sizes()
         known = {"places": policy.config.places_size} if getattr(policy.config, "places_weight", 0) else {}
-        own, others = sizes_of(trace), known | frames.sizes()
+        others = known | demonstrated
         for what in own.keys() & others.keys():
             if own[what] != others[what]:
+                lies = f"learner.scenes={self.given}: {what} of scenes are {own[what]} numbers, those of the "
+                if what not in demonstrated:
+                    raise UserError(f"{lies}policy {others[what]}: set policy.places_size={own[what]}")
                 raise UserError(
-                    f"learner.scenes={self.given}: {what} of scenes are {own[what]} numbers, those of demonstrations "
-                    f"and policy {others[what]}: draw scenes in the world of the demonstrations, with its settings"
-                    + (f", or set policy.places_size={own[what]}" if what == "places" else "")
+                    f"{lies}demonstrations {others[what]}: draw scenes in the world of the demonstrations, with its "
+                    "settings"
                 )

@@ -52,6 +52,7 @@ def killed(folder: Path, reward: Any, **config: Any) -> Path:
     """A run that left a policy and no summary."""
     run = run_with(folder)
     (run / "summary.json").unlink()
+    (run / "metrics.jsonl").touch()
     OmegaConf.save(OmegaConf.create({"reward_model": reward, "policy": None, **config}), run / "config.yaml")
     return run
 
@@ -91,9 +92,32 @@ def test_an_arms_start_is_a_pose(tmp_path: Path) -> None:
     assert oracle_before(str(killed(tmp_path / "run", LEARNED, learner={"start": {"pan": 0.0}}))) == (False, False)
 
 
-@pytest.mark.parametrize(("start", "used"), [("lerobot/smolvla_base", False), ("/gone/run/policy", True)])
+GONE = [("lerobot/smolvla_base", False), ("/gone/run/policy", True), ("runs/gone", True), ("gone", True)]
+
+
+@pytest.mark.parametrize(("start", "used"), GONE)
 def test_a_start_that_is_gone_may_have_used_all(tmp_path: Path, start: str, used: bool) -> None:
     assert oracle_before(str(killed(tmp_path / "run", LEARNED, policy={"path": start}))) == (used, used)
+
+
+def test_a_start_is_found_from_another_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_with(tmp_path / "runs" / "first", used_env_reward=True, used_env_success=False)
+    second = killed(tmp_path / "runs" / "second", LEARNED, policy={"path": "runs/first"})
+    for here in (tmp_path, tmp_path / "runs" / "first"):
+        monkeypatch.chdir(here)
+        assert oracle_before(str(second)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    "config", ["a: 1\n---\nb: 2\n", "x: !secret token\n", "reward_model: {_target_: other.Thing}\n"]
+)
+def test_somebody_elses_config_is_no_run(tmp_path: Path, config: str) -> None:
+    (tmp_path / "config.yaml").write_text(config)
+    (tmp_path / "models" / "act").mkdir(parents=True)
+    assert oracle_before(str(tmp_path / "models" / "act")) == (False, False)
+    run = run_with(tmp_path / "run", used_env_reward=True, used_env_success=False)
+    (run / "policy" / "base" / "config.yaml").write_text(config)
+    assert oracle_before(str(run / "policy" / "base" / "pretrained_model")) == (True, False)
 
 
 def test_the_nearest_run_is_asked(tmp_path: Path) -> None:

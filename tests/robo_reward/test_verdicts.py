@@ -92,6 +92,31 @@ def test_what_was_solved_and_is_not_any_more_goes_back() -> None:
     assert adaptation.hook.state() == {"weight": 1}
 
 
+@pytest.mark.parametrize(("collapse", "found"), [(5, 12), (15, 17)])
+def test_weights_from_before_a_collapse_are_put_back(collapse: int, found: int) -> None:
+    """One task a round, ten take turns: who fails new tasks too is told when the first ones come again."""
+    rounds = [groups(range(k, k + 1), range(10) if k < collapse else ()) for k in range(30)]
+    adaptation, ground = adaptation_of(rounds, rounds=30)
+    rows = [adaptation.round(ground) for _ in range(found + 1)]
+    assert [k for k, row in enumerate(rows) if row.get("rolled_back")] == [found]
+    assert adaptation.hook.state()["weight"] < collapse
+
+
+def test_rounds_without_a_verdict_change_nothing() -> None:
+    """As of a stream, whose episodes end in one round of eight, all at once."""
+    ended = [groups(range(1), range(10)) * 4 if k == 7 else [] for k in range(15)]
+    adaptation, ground = adaptation_of([*ended, groups(range(1), ()) * 4], rounds=16)
+    rows = [adaptation.round(ground) for _ in range(16)]
+    assert [k for k, row in enumerate(rows) if row.get("rolled_back")] == [15]
+    assert adaptation.hook.state() == {"weight": 7}
+
+
+def test_a_single_episode_says_little() -> None:
+    solved = [("a", True)] * 31 + [("b", True)]
+    adaptation, ground = adaptation_of([solved, [("b", False)], [("a", True)] * 8], rounds=3)
+    assert [adaptation.round(ground)["rolled_back"] for _ in range(3)] == [0, 0, 0]
+
+
 def test_a_window_holds_equally_many_of_each_task() -> None:
     verdicts = Verdicts(4)
     for good in (True, True, True, False, False):

@@ -59,9 +59,9 @@ def test_pictures_that_count_as_cropped_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        ("state", "states of scenes are 3 numbers, those of demonstrations and policy 2"),
-        ("action", "actions of scenes are 2 numbers, those of demonstrations and policy 1"),
-        ("places", "places of scenes are 9 numbers, .* 6: .*set policy.places_size=9"),
+        ("state", "states of scenes are 3 numbers, those of the demonstrations 2"),
+        ("action", "actions of scenes are 2 numbers, those of the demonstrations 1"),
+        ("places", "places of scenes are 9 numbers, those of the demonstrations 6: draw scenes in the world"),
         ("points", "points of 'front' of scenes are 6 numbers, .* 4"),
     ],
 )
@@ -69,7 +69,7 @@ def test_other_sizes_are_refused(tmp_path: Path, what: str, told: str) -> None:
     scenes, demonstration = placed(1, points=2), placed(0, points=2)
     if what == "places":
         scenes = placed(1, places=9)
-        with pytest.raises(UserError, match=told):
+        with pytest.raises(UserError, match="those of the policy 6: set policy.places_size=9"):
             add(tmp_path / "alone", scenes, None)
     elif what == "points":
         scenes = placed(1, points=3)
