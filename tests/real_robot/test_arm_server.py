@@ -107,15 +107,19 @@ def test_actions_that_cannot_be_meant_latch_hold(start: Start, bad: Any) -> None
 def test_a_silent_client_is_held_in_time_and_resumes_without_a_burst(start: Start) -> None:
     rig = start()
     rig.client.arm()
-    rig.drive(HOME | {"shoulder_pan": 80.0}, 1.3)
-    silent_at = time.perf_counter()
-    time.sleep(1.5)
+    for goal in (80.0, -80.0, 80.0):  # again where the machine itself paused: the loop says so, and that holds, too
+        rig.drive(HOME | {"shoulder_pan": goal}, 1.3)
+        silent_at = time.perf_counter()
+        time.sleep(1.5)
+        reason = rig.client.observe().reason
+        if not reason.startswith("the control loop was"):
+            break
     t, value = goals(rig)
     moving = t[1:][np.diff(value) != 0]
     # 0.15 s of patience, one period, and the ramp from 60 deg/s at 300 deg/s^2; benchmarks/arm_faults.py times it
     assert moving[-1] - silent_at < 1.2
-    assert rig.client.observe().reason == "no fresh command for 0.15 s"
-    rig.drive(HOME | {"shoulder_pan": 80.0}, 0.5)
+    assert reason == "no fresh command for 0.15 s"
+    rig.drive(HOME | {"shoulder_pan": goal}, 0.5)
     assert np.abs(np.diff(goals(rig)[1][1:])).max() <= 1.2 + TICK
 
 

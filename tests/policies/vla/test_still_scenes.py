@@ -69,7 +69,7 @@ def test_other_sizes_are_refused(tmp_path: Path, what: str, told: str) -> None:
     scenes, demonstration = placed(1, points=2), placed(0, points=2)
     if what == "places":
         scenes = placed(1, places=9)
-        with pytest.raises(UserError, match="those of the policy 6: set policy.places_size=9"):
+        with pytest.raises(UserError, match=r"those of the policy 6: set policy\.places_size=9"):
             add(tmp_path / "alone", scenes, None)
     elif what == "points":
         scenes = placed(1, points=3)
