@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from line_env import make_policy, make_session  # type: ignore[import-not-found]
+from told_hook import Counting, Told
 
 from robo_reward.adaptation import (
     FORBIDDEN,
@@ -100,38 +100,16 @@ def test_a_blind_world_can_what_the_world_can() -> None:
         blind.annotated_success()
 
 
-class Waster:
+class Waster(Counting):
     """Moves a point against the policy: its 'policy' is the share of good episodes."""
 
     def __init__(self, shares: list[float]) -> None:
-        self.shares, self.rounds, self.weight = shares, 0, 0
-
-    def bind(self, policy: Any, rounds: int, seed: int) -> None: ...
+        self.shares, self.rounds = shares, 0
 
     def adapt(self, ground: Any) -> Mapping[str, float]:
-        for k in range(4):
-            for hear in ground.heard:
-                hear(SimpleNamespace(task="go right", good=k / 4 < self.shares[self.rounds]))
+        self.play(ground, [("go right", k / 4 < self.shares[self.rounds]) for k in range(4)])
         self.rounds += 1
-        self.weight += 1
         return {"reward": 0.0}
-
-    def drift(self) -> float:
-        return 0.1 * self.weight
-
-    def state(self) -> dict[str, Any]:
-        return {"weight": self.weight}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        self.weight = state["weight"]
-
-    def go_back(self, state: Mapping[str, Any]) -> None:
-        self.load(state)
-
-
-class Told:
-    def judge(self, trace: Any) -> float:
-        return float(trace.good)
 
 
 def adapted(shares: list[float], **bounds: Any) -> tuple[Adaptation, Waster, list[dict[str, float]]]:

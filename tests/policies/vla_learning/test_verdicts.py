@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from told_hook import Counting, Told
 
 from robo_reward.adaptation import Adaptation, BlindGround, Bounds, blinded
 from robo_reward.contracts import Budget
@@ -19,37 +19,15 @@ from robo_reward.verdicts import Verdicts, compared, share
 Episode = tuple[str, bool]
 
 
-class Player:
-    """Plays what it is told to, round by round; its weights count the rounds."""
+class Player(Counting):
+    """Plays what it is told to, round by round."""
 
     def __init__(self, rounds: Sequence[Sequence[Episode]]) -> None:
-        self.rounds, self.weight = list(rounds), 0
-
-    def bind(self, policy: Any, rounds: int, seed: int) -> None: ...
+        self.rounds = list(rounds)
 
     def adapt(self, ground: Any) -> Mapping[str, float]:
-        for task, good in self.rounds.pop(0):
-            for hear in ground.heard:
-                hear(SimpleNamespace(task=task, good=good))
-        self.weight += 1
+        self.play(ground, self.rounds.pop(0))
         return {}
-
-    def drift(self) -> float:
-        return 0.0
-
-    def state(self) -> dict[str, Any]:
-        return {"weight": self.weight}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        self.weight = state["weight"]
-
-    def go_back(self, state: Mapping[str, Any]) -> None:
-        self.load(state)
-
-
-class Told:
-    def judge(self, trace: Any) -> float:
-        return float(trace.good)
 
 
 def adaptation_of(played: Sequence[Sequence[Episode]], **bounds: Any) -> tuple[Adaptation, BlindGround]:
