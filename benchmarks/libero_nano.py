@@ -2,11 +2,13 @@
 
 Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|all] [--demos 50] [--seeds 0]
 [--updates 14000] [--batch 16] [--starts 20] [--shift 0.06] [--scenes 400] [--every 4] [--pushes 0.08]
-[--eyes seeing,blind] [--data FOLDER] [--execute 4] [--jobs 1].
+[--eyes places,blind] [--data FOLDER] [--execute 4] [--jobs 1].
 Every cell is ``train`` (the scripted expert demonstrates from seeded resets: arm's joints + N(0, 0.02 rad), target
 displaced by up to ``--shift`` metres, pushes, a picture ``--every`` so many decisions; with them ``--scenes``
 rearranged scenes a task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved
-states, each in its own process. ``blind`` is the same policy trained on the same demonstrations without pictures.
+states, each in its own process. ``places``: actions see of the pictures only where things are (policy.bottleneck, as
+experiment=libero_sft has it); ``seeing``: all that is seen; ``blind`` is the same policy trained on the same
+demonstrations without pictures.
 ``--starts``: evaluation episodes a task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says
 whether these are the published ones.
 """
@@ -29,7 +31,12 @@ from cells import RESULTS, Row, run_cells, run_folder, train, write_result
 from robo_reward.envs.libero.catalogue import find_tasks
 
 CLAIM = "libero_nano"
-EYES = ("seeing", "blind")
+EYES: dict[str, list[str]] = {
+    "places": ["policy.bottleneck=true", "policy.hand=[0,1,2]"],
+    "seeing": ["policy.bottleneck=false", "policy.hand=[]"],
+    "blind": ["policy.blind=true"],
+}
+"""What the actions see -> the settings of it."""
 MEASURED = 1
 """The evaluation seed: fixtures, displacements and the arm's joints follow from it."""
 SETTINGS = ("suite", "tasks", "demos", "shift", "scenes", "updates", "batch", "every", "pushes", "seed", "eyes")
@@ -139,7 +146,7 @@ def settings(cell: Cell, starts: int) -> list[str]:
         "video=false",
         "report=false",
         f"learner.scenes={cell.scenes or 'null'}",
-        *(["policy.blind=true"] if cell.eyes == "blind" else []),
+        *EYES[cell.eyes],
     ]
 
 
@@ -193,10 +200,10 @@ def summary(rows: Sequence[Row]) -> Row:
             table.setdefault(key, {}).setdefault(f"{starts} {row['eyes']}", []).append(row[starts]["success_rate"])
     means = {key: {name: sum(v) / len(v) for name, v in found.items()} for key, found in table.items()}
     for key, found in means.items():
-        for starts in ("shipped", "moved"):
-            if {f"{starts} {eyes}" for eyes in EYES} <= set(found):
-                found[f"{starts} lead"] = found[f"{starts} seeing"] - found[f"{starts} blind"]
-        found["seeds"] = len(table[key]["shipped seeing"]) if "shipped seeing" in table[key] else 0
+        for starts, eyes in product(("shipped", "moved"), ("places", "seeing")):
+            if {f"{starts} {eyes}", f"{starts} blind"} <= set(found):
+                found[f"{starts} lead of {eyes}"] = found[f"{starts} {eyes}"] - found[f"{starts} blind"]
+        found["seeds"] = {eyes: len(table[key].get(f"shipped {eyes}", ())) for eyes in EYES}
     return means
 
 
@@ -217,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--updates", type=int, default=14000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--eyes", default=",".join(EYES))
+    parser.add_argument("--eyes", default="places,blind", help="of " + ", ".join(EYES))
     parser.add_argument(
         "--data", help="demonstrations of these tasks that robo-reward collect wrote: in place of new ones"
     )

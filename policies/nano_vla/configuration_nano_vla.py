@@ -48,6 +48,13 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
     places_size: int = 6
     heat_weight: float = 0.0
     """Weight of an auxiliary loss: the instruction's questions point at those places in the pictures, likewise."""
+    bottleneck: bool = False
+    """Actions see of the pictures only where things are (what ``places_weight`` or ``waypoint_weight`` teaches), beside
+    state and instruction, and leave it as it is: few demonstrations are then not learned by heart by what else is seen.
+    A blind policy ignores it."""
+    hand: list[int] = field(default_factory=list)
+    """Which three numbers of the state are the hand's position in metres, in the frame of the places (LIBERO's: 0, 1,
+    2): actions then see places from the hand. Empty: the state does not tell, they see them as they are."""
 
     channels: int = 32
     keypoints: int = 32
@@ -99,6 +106,18 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
         for name in ("waypoint_weight", "places_weight", "heat_weight"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name}={getattr(self, name)} of nano_vla must be 0 (no auxiliary loss) or more")
+        if self.bottleneck and not (self.places_weight > 0 or self.waypoint_weight > 0):
+            raise UserError(
+                "bottleneck=true of nano_vla leaves actions nothing of the pictures but places: set places_weight=3 "
+                "(demonstrations with recording.places=true) or waypoint_weight=1, or bottleneck=false"
+            )
+        if self.hand and not self.places_weight > 0:
+            raise UserError(f"hand={list(self.hand)} of nano_vla is where places are seen from: set places_weight=3")
+        if self.hand and (len(set(self.hand)) != 3 or min(self.hand) < 0 or self.places_size % 3):
+            raise UserError(
+                f"hand={list(self.hand)} of nano_vla must be three different numbers of the state, as [0, 1, 2], and "
+                f"places_size={self.places_size} a multiple of three; [] if the state does not tell where the hand is"
+            )
         if self.channels < 8 or self.channels % 8:
             raise UserError(
                 f"channels={self.channels} of nano_vla must be a multiple of 8 (groups of the normalisation)"
@@ -152,6 +171,12 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
             raise UserError("nano_vla needs the feature 'action' among its outputs")
         if not self.cameras and self.robot_state_feature is None:
             raise UserError("nano_vla sees nothing: it has neither a camera (or is blind) nor observation.state")
+        state = self.robot_state_feature
+        if self.hand and (state is None or max(self.hand) >= state.shape[0]):
+            raise UserError(
+                f"hand={list(self.hand)} names numbers of a state of {0 if state is None else state.shape[0]}: set "
+                "policy.hand to those that are the hand's position, or to [] if none are"
+            )
         known = {key.removeprefix(VIEW_PREFIX): self.image_features[key] for key in self.cameras}
         for name in () if self.blind else (*self.crop, *self.shift):
             if name not in known:

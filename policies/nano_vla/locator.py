@@ -15,6 +15,7 @@ from robo_reward.policies.nano_vla.vision import Seen, in_crop, pointing_loss
 
 WAYPOINT = "observation.waypoint"
 PLACES = "observation.places"
+HAND = "observation.hand"
 POINTS = "observation.points."
 PLACE_SCALE = 10.0
 """Places are told in decimetres, so that their numbers are near one."""
@@ -52,6 +53,11 @@ class Locator(nn.Module):
         """(B, size) float32."""
         located: Tensor = self.net(features.float()).float()
         return located
+
+    def from_hand(self, located: Tensor, hand: Tensor) -> Tensor:
+        """What was located (B, size), its places as seen from the hand (B, 3), metres: the differences."""
+        waypoint, places = located.split(self.sizes, -1)
+        return torch.cat([waypoint, places - PLACE_SCALE * hand.float().repeat(1, self.sizes[1] // 3)], -1)
 
     def losses(self, located: Tensor, batch: Mapping[str, Any], trained: bool) -> dict[str, Off]:
         """Mean absolute errors: ``waypoint`` in its deviations, ``places`` in decimetres.

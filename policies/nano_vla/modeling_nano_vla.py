@@ -17,7 +17,7 @@ from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import VIEW_PREFIX, NanoVlaConfig
 from robo_reward.policies.nano_vla.heads import FlowHead, RegressionHead, TokenHead
 from robo_reward.policies.nano_vla.language import InstructionEncoder
-from robo_reward.policies.nano_vla.locator import Locator, Off, Pointing, told, weighed
+from robo_reward.policies.nano_vla.locator import HAND, Locator, Off, Pointing, told, weighed
 from robo_reward.policies.nano_vla.vision import CameraEncoder, Seen, augment, shifted, shrink
 
 SHOWN = "observation.shown"
@@ -65,10 +65,11 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         self.instruction = InstructionEncoder(words)
         state = config.robot_state_feature
         self.proprioception = _proprioception(state.shape[0]) if state is not None else None
-        size = sum(encoder.places for encoder in encoders) + words + (state.shape[0] if state is not None else 0)
-        self.locator = _locator(config, size)
-        size += sum(encoder.rest for encoder in encoders) + (64 if state is not None else 0)
-        size += 0 if self.locator is None else self.locator.size
+        felt = words + (state.shape[0] if state is not None else 0)
+        self.locator = _locator(config, felt + sum(encoder.places for encoder in encoders))
+        self._bottleneck = config.bottleneck and self.locator is not None
+        size = felt + (64 if state is not None else 0) + (0 if self.locator is None else self.locator.size)
+        size += 0 if self._bottleneck else sum(encoder.places + encoder.rest for encoder in encoders)
         self.trunk = nn.Sequential(
             nn.Linear(size, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
         )
@@ -148,17 +149,18 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         pictures = [self._picture(batch, key) for key in self.config.cameras]
         seen = [camera(shot, words, shown) for (shot, _), camera in zip(pictures, self.cameras, strict=True)]
         moved = [by if shown is None or len(by) == 1 else by[shown] for _, by in pictures]
-        where, rest = [*(each.places for each in seen), words], [each.rest for each in seen]
-        if self.proprioception is not None:
-            # as it is too: what is missing to a place is a difference, which a ReLU's features only approach
-            where.append(batch[OBS_STATE])
-            rest.append(self.proprioception(batch[OBS_STATE]))
-        told = torch.cat([part.float() for part in where], -1)
+        # the state as it is too: what is missing to a place is a difference, which a ReLU's features only approach
+        felt = torch.cat([words] if self.proprioception is None else [words, batch[OBS_STATE]], -1).float()
         # where the questions point tells places better without the rest of what is seen
-        located = None if self.locator is None else self.locator(told)
-        rest += [] if located is None else [located]
-        embedding: Tensor = self.trunk(torch.cat([told, *(part.float() for part in rest)], -1))
-        return _Looked(embedding, located, seen, moved)
+        pointed = torch.cat([*(each.places for each in seen), felt], -1)
+        located = None if self.locator is None else self.locator(pointed)
+        # behind a bottleneck only places and pointing teach what tells places
+        known = [felt.detach()] if self._bottleneck else [pointed, *(each.rest for each in seen)]
+        known += [] if self.proprioception is None else [self.proprioception(batch[OBS_STATE]).float()]
+        if self.locator is not None and located is not None:
+            told = self.locator.from_hand(located, batch[HAND]) if self.config.hand else located
+            known.append(told.detach() if self._bottleneck else told)
+        return _Looked(self.trunk(torch.cat(known, -1)), located, seen, moved)
 
     def velocity(self, observation_embedding: Tensor, noisy_chunk: Tensor, t: Tensor) -> Tensor:
         """The flow's velocity (B, K, A) at ``noisy_chunk`` (B, K, A) and time t (B,): 1 is noise, 0 the action.

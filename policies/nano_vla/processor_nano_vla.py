@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from lerobot.utils.constants import ACTION, OBS_LANGUAGE_TOKENS, OBS_STATE
 from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import NanoVlaConfig
 from robo_reward.policies.nano_vla.language import byte_tokens
+from robo_reward.policies.nano_vla.locator import HAND
 
 Stats = Mapping[str, Mapping[str, Any]]
 
@@ -54,13 +55,41 @@ class InstructionBytes(ObservationProcessorStep):  # type: ignore[misc]
         return features
 
 
+@dataclass
+class HandPosition(ObservationProcessorStep):  # type: ignore[misc]
+    """Adds the hand's position (B, 3), in the state's own unit, before the state is normalised.
+
+    ``numbers``: which of the state it is. Saved by its class's name, as ``InstructionBytes``.
+    """
+
+    numbers: list[int] = field(default_factory=lambda: [0, 1, 2])
+
+    def observation(self, observation: dict[str, Any]) -> dict[str, Any]:
+        """The observation with ``observation.hand``. UserError without a state."""
+        if OBS_STATE not in observation:
+            raise UserError(f"policy.hand={self.numbers} needs '{OBS_STATE}' in the batch: set policy.hand=[]")
+        return {**observation, HAND: observation[OBS_STATE][..., self.numbers]}
+
+    def get_config(self) -> dict[str, Any]:
+        """What a saved pipeline says of this step."""
+        return {"numbers": list(self.numbers)}
+
+    def transform_features(
+        self, features: dict[PipelineFeatureType, dict[str, PolicyFeature]]
+    ) -> dict[PipelineFeatureType, dict[str, PolicyFeature]]:
+        """The position beside what there is."""
+        features[PipelineFeatureType.OBSERVATION][HAND] = PolicyFeature(type=FeatureType.STATE, shape=(3,))
+        return features
+
+
 def make_nano_vla_pre_post_processors(config: NanoVlaConfig, dataset_stats: Stats | None = None) -> tuple[Any, Any]:
     """Both pipelines; a standard deviation below the config's floors is raised to it."""
     floors = {OBS_STATE: config.state_std_floor, ACTION: config.action_std_floor}
     steps = make_default_policy_processor_steps(config, floored(dataset_stats, floors), normalizer_device=config.device)
-    words = InstructionBytes(config.instruction_bytes)
+    told: list[Any] = [InstructionBytes(config.instruction_bytes)]
+    told += [HandPosition(list(config.hand))] if config.hand else []
     return make_policy_processor_pipelines(  # type: ignore[no-any-return]
-        input_steps=[steps.rename_observations, steps.add_batch_dim, words, steps.to_device, steps.normalize],
+        input_steps=[steps.rename_observations, steps.add_batch_dim, *told, steps.to_device, steps.normalize],
         output_steps=[steps.unnormalize, steps.to_cpu],
     )
 

@@ -1,0 +1,158 @@
+"""Behind a bottleneck actions see of the pictures only places, from the hand where the state tells where that is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lerobot.configs import FeatureType, PolicyFeature
+from lerobot.policies import make_pre_post_processors
+
+from robo_reward.errors import UserError
+from robo_reward.policies.nano_vla.configuration_nano_vla import NanoVlaConfig
+from robo_reward.policies.nano_vla.locator import HAND, PLACES, Locator
+from robo_reward.policies.nano_vla.modeling_nano_vla import NanoVlaPolicy
+
+SMALL: dict[str, Any] = {"channels": 8, "keypoints": 4, "hidden_dim": 32, "instruction_dim": 16, "image_size": 16}
+
+
+def config(**more: Any) -> NanoVlaConfig:
+    inputs = {"observation.images.top": PolicyFeature(FeatureType.VISUAL, (3, 16, 16))}
+    inputs["observation.state"] = PolicyFeature(FeatureType.STATE, (4,))
+    actions = {"action": PolicyFeature(FeatureType.ACTION, (2,))}
+    whole = {"chunk_size": 2, "n_action_steps": 1, "head": "regression", "device": "cpu", "places_weight": 3.0}
+    return NanoVlaConfig(input_features=inputs, output_features=actions, **{**SMALL, **whole, **more})
+
+
+def made(**more: Any) -> NanoVlaPolicy:
+    torch.manual_seed(0)
+    return NanoVlaPolicy(config(**more)).eval()
+
+
+def pipelines(settings: NanoVlaConfig, **more: Any) -> tuple[Any, Any]:
+    stats = {"observation.state": {"mean": torch.full((4,), 5.0), "std": torch.full((4,), 2.0)}}
+    stats["action"] = {"mean": torch.zeros(2), "std": torch.ones(2)}
+    found: tuple[Any, Any] = make_pre_post_processors(settings, dataset_stats=stats, **more)
+    return found
+
+
+def samples(settings: NanoVlaConfig, count: int = 6) -> dict[str, Any]:
+    """What the processors make of so many samples."""
+    drawn = torch.Generator().manual_seed(1)
+    raw = {
+        "observation.images.top": torch.rand(count, 3, 16, 16, generator=drawn),
+        "observation.state": torch.randn(count, 4, generator=drawn),
+        "task": ["open the drawer"] * count,
+        "action": torch.randn(count, 2, 2, generator=drawn),
+        "action_is_pad": torch.zeros(count, 2, dtype=torch.bool),
+        PLACES: torch.randn(count, 6, generator=drawn),
+    }
+    return dict(pipelines(settings)[0](raw))
+
+
+def moved_weights(policy: NanoVlaPolicy) -> set[str]:
+    """The parts whose weights the last backward pass reached."""
+    return {name.split(".")[0] for name, p in policy.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+PERCEPTION = {"cameras", "instruction", "locator"}
+ACTION = {"trunk", "head", "proprioception"}
+
+
+def test_actions_teach_actions_and_places_teach_what_tells_places() -> None:
+    policy = made(bottleneck=True)
+    batch = samples(policy.config)
+    policy.labelled = False  # own episodes: actions alone
+    policy(batch)[0].backward()
+    assert moved_weights(policy) == ACTION
+    policy.zero_grad()
+    policy.labelled = True
+    batch["action_is_pad"][:] = True  # scenes: places alone
+    policy(batch)[0].backward()
+    assert moved_weights(policy) == PERCEPTION
+
+
+def test_without_it_actions_teach_everything() -> None:
+    policy = made()
+    policy.labelled = False
+    policy(samples(policy.config))[0].backward()
+    assert moved_weights(policy) == PERCEPTION | ACTION
+
+
+@pytest.mark.parametrize("bottleneck", [True, False])
+def test_pictures_reach_actions_through_places_alone(bottleneck: bool) -> None:
+    policy = made(bottleneck=bottleneck)
+    batch = samples(policy.config)
+    others = {**batch, "observation.images.top": batch["observation.images.top"].flip(0)}
+    assert not torch.equal(policy.encode(batch), policy.encode(others)), "places are seen"
+    assert policy.locator is not None
+    torch.nn.init.zeros_(policy.locator.net[-1].weight)  # type: ignore[arg-type]
+    assert torch.equal(policy.encode(batch), policy.encode(others)) == bottleneck
+
+
+def test_places_from_the_hand_are_differences_in_decimetres() -> None:
+    locator = Locator(3, 4, waypoint=2, places=6)
+    located = torch.tensor([[7.0, 8.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])
+    seen = locator.from_hand(located, torch.tensor([[0.1, 0.2, 0.3]]))
+    torch.testing.assert_close(seen, torch.tensor([[7.0, 8.0, 0.0, 0.0, 0.0, 3.0, 3.0, 3.0]]))
+
+
+def test_the_hand_is_told_as_the_robot_tells_it_and_a_saved_policy_knows_which_numbers_it_is(tmp_path: Path) -> None:
+    policy = made(bottleneck=True, hand=[2, 0, 1])
+    before, after = pipelines(policy.config)
+    for part in (policy, before, after):
+        part.save_pretrained(tmp_path)
+    again = NanoVlaPolicy.from_pretrained(tmp_path)
+    assert again.config.hand == [2, 0, 1]
+    loaded = make_pre_post_processors(again.config, pretrained_path=str(tmp_path))[0]
+    state = torch.tensor([[0.1, 0.2, 0.3, 0.4]])
+    raw = {"observation.images.top": torch.rand(1, 3, 16, 16), "observation.state": state, "task": ["open"]}
+    for pipeline in (before, loaded):
+        batch = pipeline(dict(raw))
+        torch.testing.assert_close(batch[HAND], state[:, [2, 0, 1]])
+        torch.testing.assert_close(batch["observation.state"], (state - 5) / 2)
+    torch.testing.assert_close(again.encode(loaded(dict(raw))), policy.encode(before(dict(raw))))
+
+
+def test_actions_see_places_from_the_hand() -> None:
+    policy = made(bottleneck=True, hand=[0, 1, 2])
+    batch = samples(policy.config, 1)
+    assert policy.locator is not None
+    torch.nn.init.zeros_(policy.locator.net[-1].weight)  # type: ignore[arg-type]
+    there, first = policy.encode(batch), policy.locator.net[-1].bias
+    assert isinstance(first, torch.Tensor)
+    first.data += 10 * torch.tensor([0.1, 0.2, 0.3] * 2)  # both places are elsewhere by so many metres,
+    assert not torch.allclose(policy.encode(batch), there)
+    batch[HAND] = batch[HAND] + torch.tensor([[0.1, 0.2, 0.3]])  # and so is the hand
+    torch.testing.assert_close(policy.encode(batch), there)
+
+
+def test_the_blind_twin_ignores_both() -> None:
+    twin = made(blind=True, bottleneck=True, hand=[0, 1, 2])
+    assert twin.locator is None
+    batch = samples(twin.config)
+    assert twin.encode(batch).shape == (6, 32)
+    assert torch.equal(made(blind=True).encode(batch), twin.encode(batch))
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"bottleneck": True, "places_weight": 0.0}, "leaves actions nothing of the pictures but places: set places_w"),
+        ({"hand": [0, 1, 2], "places_weight": 0.0}, "is where places are seen from: set places_weight=3"),
+        ({"hand": [0, 1]}, r"hand=\[0, 1\] of nano_vla must be three different numbers"),
+        ({"hand": [0, 1, 1]}, "three different numbers"),
+        ({"hand": [0, 1, -1]}, "three different numbers"),
+        ({"hand": [0, 1, 2], "places_size": 4}, "places_size=4 a multiple of three"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], told: str) -> None:
+    with pytest.raises(UserError, match=told):
+        config(**settings)
+
+
+def test_a_hand_that_the_state_does_not_have_is_refused() -> None:
+    with pytest.raises(UserError, match=r"hand=\[0, 1, 4\] names numbers of a state of 4"):
+        made(hand=[0, 1, 4])
