@@ -2,12 +2,12 @@
 
 Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|all] [--demos 50] [--seeds 0]
 [--updates 14000] [--batch 16] [--starts 20] [--shift 0.06] [--scenes 400] [--every 4] [--pushes 0.08]
-[--eyes places,blind] [--data FOLDER] [--execute 4] [--jobs 1].
+[--eyes seeing,blind] [--data FOLDER] [--execute 4] [--jobs 1].
 Every cell is ``train`` (the scripted expert demonstrates from seeded resets: arm's joints + N(0, 0.02 rad), target
 displaced by up to ``--shift`` metres, pushes, a picture ``--every`` so many decisions; with them ``--scenes``
 rearranged scenes a task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved
-states, each in its own process. ``places``: actions see of the pictures only where things are (policy.bottleneck, as
-experiment=libero_sft has it); ``seeing``: all that is seen; ``blind`` is the same policy trained on the same
+states, each in its own process. ``places``: actions see of the pictures only where things are (policy.bottleneck);
+``seeing``: all that is seen, as experiment=libero_sft has it; ``blind`` is the same policy trained on the same
 demonstrations without pictures.
 ``--starts``: evaluation episodes a task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says
 whether these are the published ones.
@@ -99,7 +99,7 @@ def learned(cell: Cell, starts: int, data: str | None) -> Row:
     return {
         **{key: getattr(cell, key) for key in SETTINGS},
         **{key: saved[key] for key in ("n_action_steps", "places_weight", "heat_weight", "questions")},
-        "demonstrations": "made in the run" if data is None else "a dataset that collect had written",
+        "demonstrations": "made in the run" if data is None else "given as a dataset",
         "meshes": MESHES,
         "samples": shipped["notes"]["samples"],
         "parameters": shipped["notes"]["parameters"],
@@ -224,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--updates", type=int, default=14000)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--eyes", default="places,blind", help="of " + ", ".join(EYES))
+    parser.add_argument("--eyes", default="seeing,blind", help="of " + ", ".join(EYES))
     parser.add_argument(
         "--data", help="demonstrations of these tasks that robo-reward collect wrote: in place of new ones"
     )
