@@ -106,18 +106,20 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
         for name in ("waypoint_weight", "places_weight", "heat_weight"):
             if getattr(self, name) < 0:
                 raise UserError(f"{name}={getattr(self, name)} of nano_vla must be 0 (no auxiliary loss) or more")
-        if self.bottleneck and not (self.places_weight > 0 or self.waypoint_weight > 0):
+        if self.bottleneck and not self.blind and not (self.places_weight > 0 or self.waypoint_weight > 0):
             raise UserError(
                 "bottleneck=true of nano_vla leaves actions nothing of the pictures but places: set places_weight=3 "
                 "(demonstrations with recording.places=true) or waypoint_weight=1, or bottleneck=false"
             )
-        if self.hand and not self.places_weight > 0:
-            raise UserError(f"hand={list(self.hand)} of nano_vla is where places are seen from: set places_weight=3")
-        if self.hand and (len(set(self.hand)) != 3 or min(self.hand) < 0 or self.places_size % 3):
+        numbers = self.hand if isinstance(self.hand, list | tuple) else [None]
+        whole = all(isinstance(k, int) and not isinstance(k, bool) and k >= 0 for k in numbers)
+        if not whole or (numbers and (len(numbers) != 3 or len(set(numbers)) != 3 or self.places_size % 3)):
             raise UserError(
-                f"hand={list(self.hand)} of nano_vla must be three different numbers of the state, as [0, 1, 2], and "
+                f"hand={self.hand} of nano_vla must be three different numbers of the state, as [0, 1, 2], and "
                 f"places_size={self.places_size} a multiple of three; [] if the state does not tell where the hand is"
             )
+        if self.hand and not self.places_weight > 0:
+            raise UserError(f"hand={list(self.hand)} of nano_vla is where places are seen from: set places_weight=3")
         if self.channels < 8 or self.channels % 8:
             raise UserError(
                 f"channels={self.channels} of nano_vla must be a multiple of 8 (groups of the normalisation)"
@@ -172,6 +174,8 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
         if not self.cameras and self.robot_state_feature is None:
             raise UserError("nano_vla sees nothing: it has neither a camera (or is blind) nor observation.state")
         state = self.robot_state_feature
+        if self.bottleneck and self.cameras and not self.places_weight > 0 and state is None:
+            raise UserError("bottleneck=true by waypoints alone needs observation.state: set places_weight=3")
         if self.hand and (state is None or max(self.hand) >= state.shape[0]):
             raise UserError(
                 f"hand={list(self.hand)} names numbers of a state of {0 if state is None else state.shape[0]}: set "

@@ -50,8 +50,9 @@ class Locator(nn.Module):
         self._warned: set[str] = set()
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, size) float32."""
-        located: Tensor = self.net(features.float()).float()
+        """(B, size) float32; bfloat16 would tell places to no more than millimetres."""
+        with torch.autocast(features.device.type, enabled=False):
+            located: Tensor = self.net(features.float())
         return located
 
     def from_hand(self, located: Tensor, hand: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ FREE = ("n_action_steps", "num_steps", "num_inference_steps", "draws", "shift", 
 """Settings that a checkpoint may be given otherwise than it was trained with; optimizer_* and scheduler_* too."""
 COUNTED = re.compile(r"int( \| None)?|(typing\.)?Optional\[int\]")
 """The types of settings that are whole numbers."""
+_LISTS = (list, tuple)
 RANDOM = "random"
 """What a yaml says in place of pretrained weights, where LeRobot says None; null in a yaml is the policy's default."""
 
@@ -71,7 +72,7 @@ def apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
     _check_fields(config.type, type(config), settings)
     for name, value in settings.items():
         own = getattr(config, name)
-        if list(own) == list(value) if isinstance(own, list | tuple) else own == value:
+        if list(own) == list(value) if isinstance(own, _LISTS) and isinstance(value, _LISTS) else own == value:
             continue
         if name not in FREE and not name.startswith(("optimizer_", "scheduler_")):
             raise UserError(
@@ -84,9 +85,14 @@ def apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
 
 
 def _check_whole(config: Any, names: Collection[str]) -> None:
-    """Refuses fractions and words for what is counted; optimizers and schedules take any number."""
+    """Refuses fractions and words for what is counted, and all but true and false for switches.
+
+    LeRobot would save them, but not read them again. Optimizers and schedules take any number.
+    """
     for counted in fields(config):
         name, kind = counted.name, getattr(counted.type, "__name__", str(counted.type))
+        if name in names and kind == "bool" and not isinstance(getattr(config, name), bool):
+            raise UserError(f"policy.{name}={getattr(config, name)!r} must be true or false (null: the policy's own)")
         if name not in names or not COUNTED.fullmatch(kind) or name.startswith(("optimizer_", "scheduler_")):
             continue
         value = getattr(config, name)

@@ -135,6 +135,7 @@ def test_the_blind_twin_ignores_both() -> None:
     batch = samples(twin.config)
     assert twin.encode(batch).shape == (6, 32)
     assert torch.equal(made(blind=True).encode(batch), twin.encode(batch))
+    assert config(blind=True, bottleneck=True, places_weight=0.0).bottleneck
 
 
 @pytest.mark.parametrize(
@@ -142,6 +143,10 @@ def test_the_blind_twin_ignores_both() -> None:
     [
         ({"bottleneck": True, "places_weight": 0.0}, "leaves actions nothing of the pictures but places: set places_w"),
         ({"hand": [0, 1, 2], "places_weight": 0.0}, "is where places are seen from: set places_weight=3"),
+        ({"hand": 0}, "hand=0 of nano_vla must be three different numbers"),
+        ({"hand": [0.5, 1, 2]}, "three different numbers"),
+        ({"hand": [True, 0, 2]}, "three different numbers"),
+        ({"hand": "xyz"}, "three different numbers"),
         ({"hand": [0, 1]}, r"hand=\[0, 1\] of nano_vla must be three different numbers"),
         ({"hand": [0, 1, 1]}, "three different numbers"),
         ({"hand": [0, 1, -1]}, "three different numbers"),
@@ -151,6 +156,22 @@ def test_the_blind_twin_ignores_both() -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
         config(**settings)
+
+
+def test_places_are_exact_in_bfloat16() -> None:
+    locator = Locator(3, 8, waypoint=0, places=6)
+    features = torch.randn(4, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = locator(features)
+    assert torch.equal(inside, locator(features))
+
+
+def test_waypoints_alone_are_no_bottleneck_without_a_state() -> None:
+    settings = config(bottleneck=True, places_weight=0.0, waypoint_weight=1.0)
+    assert settings.input_features is not None
+    del settings.input_features["observation.state"]
+    with pytest.raises(UserError, match=r"needs observation\.state"):
+        NanoVlaPolicy(settings)
 
 
 def test_a_hand_that_the_state_does_not_have_is_refused() -> None:
