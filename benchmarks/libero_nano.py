@@ -232,6 +232,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)
+    if unknown := set(asked.eyes.split(",")) - set(EYES):
+        parser.error(f"--eyes {', '.join(sorted(unknown))}: choose of {', '.join(EYES)}")
     grid = product(asked.suites.split(","), asked.demos.split(","), asked.seeds.split(","), asked.eyes.split(","))
     learns = (asked.shift, asked.scenes, asked.updates, asked.batch, asked.every, asked.pushes)
     cells = [Cell(suite, asked.tasks, int(demos), *learns, int(seed), eye) for suite, demos, seed, eye in grid]

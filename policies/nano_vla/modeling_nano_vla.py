@@ -158,8 +158,8 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         known = [felt.detach()] if self._bottleneck else [pointed, *(each.rest for each in seen)]
         known += [] if self.proprioception is None else [self.proprioception(batch[OBS_STATE]).float()]
         if self.locator is not None and located is not None:
-            told = self.locator.from_hand(located, batch[HAND]) if self.config.hand else located
-            known.append(told.detach() if self._bottleneck else told)
+            where = self.locator.from_hand(located, batch[HAND]) if self.config.hand else located
+            known.append(where.detach() if self._bottleneck else where)
         return _Looked(self.trunk(torch.cat(known, -1)), located, seen, moved)
 
     def velocity(self, observation_embedding: Tensor, noisy_chunk: Tensor, t: Tensor) -> Tensor:

@@ -7,23 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from lerobot.configs import FeatureType, PolicyFeature
 from lerobot.policies import make_pre_post_processors
+from one_camera import one_camera
 
 from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import NanoVlaConfig
 from robo_reward.policies.nano_vla.locator import HAND, PLACES, Locator
 from robo_reward.policies.nano_vla.modeling_nano_vla import NanoVlaPolicy
 
-SMALL: dict[str, Any] = {"channels": 8, "keypoints": 4, "hidden_dim": 32, "instruction_dim": 16, "image_size": 16}
-
 
 def config(**more: Any) -> NanoVlaConfig:
-    inputs = {"observation.images.top": PolicyFeature(FeatureType.VISUAL, (3, 16, 16))}
-    inputs["observation.state"] = PolicyFeature(FeatureType.STATE, (4,))
-    actions = {"action": PolicyFeature(FeatureType.ACTION, (2,))}
-    whole = {"chunk_size": 2, "n_action_steps": 1, "head": "regression", "device": "cpu", "places_weight": 3.0}
-    return NanoVlaConfig(input_features=inputs, output_features=actions, **{**SMALL, **whole, **more})
+    return one_camera(4, 2, **{"places_weight": 3.0, **more})
 
 
 def made(**more: Any) -> NanoVlaPolicy:

@@ -6,28 +6,19 @@ from typing import Any
 
 import pytest
 import torch
-from lerobot.configs import FeatureType, PolicyFeature
+from one_camera import one_camera
 
-from robo_reward.policies.nano_vla.configuration_nano_vla import NanoVlaConfig
 from robo_reward.policies.nano_vla.locator import PLACES, WAYPOINT
 from robo_reward.policies.nano_vla.modeling_nano_vla import NanoVlaPolicy
 
 POINTS = "observation.points.top"
-SMALL: dict[str, Any] = {"channels": 8, "keypoints": 4, "hidden_dim": 32, "instruction_dim": 16, "image_size": 16}
 WEIGHTS = {"waypoint_weight": 1.0, "places_weight": 3.0, "heat_weight": 0.5}
 LABELS = (WAYPOINT, PLACES, POINTS)
 
 
 def policy() -> NanoVlaPolicy:
     torch.manual_seed(0)
-    inputs = {"observation.images.top": PolicyFeature(FeatureType.VISUAL, (3, 16, 16))}
-    inputs["observation.state"] = PolicyFeature(FeatureType.STATE, (2,))
-    actions = {"action": PolicyFeature(FeatureType.ACTION, (1,))}
-    sizes: dict[str, Any] = {"chunk_size": 2, "n_action_steps": 1, "places_size": 3, "device": "cpu"}
-    config = NanoVlaConfig(
-        input_features=inputs, output_features=actions, head="regression", **SMALL, **sizes, **WEIGHTS
-    )
-    return NanoVlaPolicy(config).eval()
+    return NanoVlaPolicy(one_camera(2, 1, places_size=3, **WEIGHTS)).eval()
 
 
 def rows(count: int) -> dict[str, Any]:
