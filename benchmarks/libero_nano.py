@@ -6,7 +6,8 @@ Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|al
 Every cell is ``train`` (the scripted expert demonstrates from seeded resets: arm's joints + N(0, 0.02 rad), target
 displaced by up to ``--shift`` metres, pushes, a picture ``--every`` so many decisions; with them ``--scenes``
 rearranged scenes a task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved
-states, each in its own process. ``places``: actions see of the pictures only where things are (policy.bottleneck);
+states, each in its own process. ``places``: actions see of the pictures only where things are (policy.bottleneck),
+``relative``: and from the hand alone, without the words and the hand's place on the table;
 ``seeing``: all that is seen, as experiment=libero_sft has it; ``blind`` is the same policy trained on the same
 demonstrations without pictures.
 ``--starts``: evaluation episodes a task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says
@@ -33,6 +34,7 @@ from robo_reward.envs.libero.catalogue import find_tasks
 CLAIM = "libero_nano"
 EYES: dict[str, list[str]] = {
     "places": ["policy.bottleneck=true", "policy.hand=[0,1,2]"],
+    "relative": ["policy.bottleneck=true", "policy.hand=[0,1,2]", "policy.unseen_state=[0,1]", "policy.wordless=true"],
     "seeing": ["policy.bottleneck=false", "policy.hand=[]"],
     "blind": ["policy.blind=true"],
 }
@@ -200,7 +202,7 @@ def summary(rows: Sequence[Row]) -> Row:
             table.setdefault(key, {}).setdefault(f"{starts} {row['eyes']}", []).append(row[starts]["success_rate"])
     means = {key: {name: sum(v) / len(v) for name, v in found.items()} for key, found in table.items()}
     for key, found in means.items():
-        for starts, eyes in product(("shipped", "moved"), ("places", "seeing")):
+        for starts, eyes in product(("shipped", "moved"), ("relative", "places", "seeing")):
             if {f"{starts} {eyes}", f"{starts} blind"} <= set(found):
                 found[f"{starts} lead of {eyes}"] = found[f"{starts} {eyes}"] - found[f"{starts} blind"]
         found["seeds"] = {eyes: len(table[key].get(f"shipped {eyes}", ())) for eyes in EYES}

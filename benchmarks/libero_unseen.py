@@ -2,12 +2,12 @@
 
 Run: python benchmarks/libero_unseen.py [--suite libero_object] [--tasks 0,3,6] [--demos 10] [--updates 6000]
 [--scenes all,others] [--seeds 0] [--episodes 60] [--groups 48] [--adapt] [--jobs 1].
-The scripted expert demonstrates all tasks but ``--tasks``; a policy with ``policy.bottleneck`` learns from it, beside
-rearranged still scenes, whose pictures tell where things lie, never how they are taken: of ``all`` tasks, or of the
-``others`` alone, whose policy has never met the words of ``--tasks``. Both are evaluated on ``--tasks``, from shipped
-and from moved states. ``--adapt``: then one round on ``--tasks`` by reward_model=verified_progress, fitted on the same
-demonstrations of the others; neither has seen one of the tasks. Pictures are as the assets draw them
-(``stand_in_visuals``).
+The scripted expert demonstrates all tasks but ``--tasks``; a policy that acts on places alone (``--eyes relative`` of
+libero_nano) learns from it, beside rearranged still scenes, which tell where things lie, never how they are taken: of
+``all`` tasks, or of the ``others`` alone, whose policy has never met the words of ``--tasks``. Both are evaluated on
+``--tasks``, from shipped and from moved states. ``--adapt``: then one round on ``--tasks`` by
+reward_model=verified_progress, fitted on the same demonstrations of the others; neither has seen one of the tasks.
+Pictures are as the assets draw them (``stand_in_visuals``).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from cells import Row, run_cells, run_folder, train, write_result
+from libero_nano import EYES
 
 from robo_reward.envs.libero.catalogue import HORIZONS, find_tasks
 
@@ -49,7 +50,7 @@ def cell(scenes: str, seed: int, asked: argparse.Namespace) -> Row:
     recorded = ["recording.every=4", "recording.pushes=0.08", "recording.places=true", "images=true"]
     done(given, "collect", ["env=libero", *demonstrated, *recorded, f"data_dir={data}"])
     words = ["experiment=libero_sft", *own, f"env.task={'all' if scenes == 'all' else others}", f"data={data}"]
-    words += ["env.meshes=lighter", "policy.bottleneck=true", "policy.hand=[0,1,2]", f"learner.updates={asked.updates}"]
+    words += ["env.meshes=lighter", *EYES["relative"], f"learner.updates={asked.updates}"]
     learned = done(run, "train", [*words, f"seed={seed}", "episodes=10", "evaluation_seeds=[1]", "video=false"])
     row: Row = {
         "scenes": scenes,

@@ -55,6 +55,12 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
     hand: list[int] = field(default_factory=list)
     """Which three numbers of the state are the hand's position in metres, in the frame of the places (LIBERO's: 0, 1,
     2): actions then see places from the hand. Empty: the state does not tell, they see them as they are."""
+    unseen_state: list[int] = field(default_factory=list)
+    """Numbers of the state that actions do not see behind the bottleneck: with ``hand``, where on the table the hand is
+    (LIBERO's: 0, 1), for one demonstration after the other can be told by that, and learned by heart."""
+    wordless: bool = False
+    """Behind the bottleneck actions do not hear the instruction either: places are the answer to it. For suites whose
+    instructions differ in what is moved and whereto, not in what is done with it."""
 
     channels: int = 32
     keypoints: int = 32
@@ -111,15 +117,22 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
                 "bottleneck=true of nano_vla leaves actions nothing of the pictures but places: set places_weight=3 "
                 "(demonstrations with recording.places=true) or waypoint_weight=1, or bottleneck=false"
             )
-        numbers = self.hand if isinstance(self.hand, list | tuple) else [None]
-        whole = all(isinstance(k, int) and not isinstance(k, bool) and k >= 0 for k in numbers)
-        if not whole or (numbers and (len(numbers) != 3 or len(set(numbers)) != 3 or self.places_size % 3)):
+        if not _numbers(self.hand) or (self.hand and (len(self.hand) != 3 or self.places_size % 3)):
             raise UserError(
                 f"hand={self.hand} of nano_vla must be three different numbers of the state, as [0, 1, 2], and "
                 f"places_size={self.places_size} a multiple of three; [] if the state does not tell where the hand is"
             )
         if self.hand and not self.places_weight > 0:
             raise UserError(f"hand={list(self.hand)} of nano_vla is where places are seen from: set places_weight=3")
+        if not _numbers(self.unseen_state):
+            raise UserError(
+                f"unseen_state={self.unseen_state} of nano_vla must be different numbers of the state, as [0, 1]; "
+                "[] to see all of it"
+            )
+        hidden = {"unseen_state": list(self.unseen_state), "wordless": self.wordless}
+        for name, value in hidden.items():
+            if value and not self.bottleneck:
+                raise UserError(f"{name}={value} of nano_vla keeps what pictures tell anyhow: set bottleneck=true, too")
         if self.channels < 8 or self.channels % 8:
             raise UserError(
                 f"channels={self.channels} of nano_vla must be a multiple of 8 (groups of the normalisation)"
@@ -181,6 +194,11 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
                 f"hand={list(self.hand)} names numbers of a state of {0 if state is None else state.shape[0]}: set "
                 "policy.hand to those that are the hand's position, or to [] if none are"
             )
+        if self.unseen_state and (state is None or max(self.unseen_state) >= state.shape[0]):
+            raise UserError(
+                f"unseen_state={list(self.unseen_state)} names numbers of a state of "
+                f"{0 if state is None else state.shape[0]}: set policy.unseen_state to some of these, or to []"
+            )
         known = {key.removeprefix(VIEW_PREFIX): self.image_features[key] for key in self.cameras}
         for name in () if self.blind else (*self.crop, *self.shift):
             if name not in known:
@@ -199,3 +217,10 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
             )
         if round(bottom * height) <= round(top * height) or round(right * width) <= round(left * width):
             raise UserError(f"crop.{camera}={list(self.crop[camera])} leaves nothing of pictures of {height}x{width}")
+
+
+def _numbers(given: object) -> bool:
+    """Whether it is a list of different numbers of a state."""
+    if not isinstance(given, list | tuple) or len(set(map(repr, given))) != len(given):
+        return False
+    return all(isinstance(k, int) and not isinstance(k, bool) and k >= 0 for k in given)

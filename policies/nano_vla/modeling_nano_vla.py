@@ -64,11 +64,15 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         self.pointing = Pointing(crops, config.questions) if crops and config.heat_weight > 0 else None
         self.instruction = InstructionEncoder(words)
         state = config.robot_state_feature
-        self.proprioception = _proprioception(state.shape[0]) if state is not None else None
-        felt = words + (state.shape[0] if state is not None else 0)
-        self.locator = _locator(config, felt + sum(encoder.places for encoder in encoders))
+        numbers = state.shape[0] if state is not None else 0
+        self.locator = _locator(config, words + numbers + sum(encoder.places for encoder in encoders))
         self._bottleneck = config.bottleneck and self.locator is not None
-        size = felt + (64 if state is not None else 0) + (0 if self.locator is None else self.locator.size)
+        unseen = config.unseen_state if self._bottleneck else ()
+        self._felt = [k for k in range(numbers) if k not in unseen]
+        self._wordless = config.wordless and self._bottleneck
+        self.proprioception = _proprioception(len(self._felt)) if self._felt else None
+        size = (0 if self._wordless else words) + len(self._felt) + (64 if self._felt else 0)
+        size += 0 if self.locator is None else self.locator.size
         size += 0 if self._bottleneck else sum(encoder.places + encoder.rest for encoder in encoders)
         self.trunk = nn.Sequential(
             nn.Linear(size, hidden), nn.LayerNorm(hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
@@ -150,13 +154,15 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         seen = [camera(shot, words, shown) for (shot, _), camera in zip(pictures, self.cameras, strict=True)]
         moved = [by if shown is None or len(by) == 1 else by[shown] for _, by in pictures]
         # the state as it is too: what is missing to a place is a difference, which a ReLU's features only approach
-        felt = torch.cat([words] if self.proprioception is None else [words, batch[OBS_STATE]], -1).float()
+        state = batch[OBS_STATE].float() if self.config.robot_state_feature is not None else words[:, :0].float()
         # where the questions point tells places better without the rest of what is seen
-        pointed = torch.cat([*(each.places for each in seen), felt], -1)
+        pointed = torch.cat([*(each.places for each in seen), words.float(), state], -1)
         located = None if self.locator is None else self.locator(pointed)
+        own = state[:, self._felt]
         # behind a bottleneck only places and pointing teach what tells places
-        known = [felt.detach()] if self._bottleneck else [pointed, *(each.rest for each in seen)]
-        known += [] if self.proprioception is None else [self.proprioception(batch[OBS_STATE]).float()]
+        told = [own] if self._wordless else [words.detach().float(), own]
+        known = told if self._bottleneck else [pointed, *(each.rest for each in seen)]
+        known += [] if self.proprioception is None else [self.proprioception(own).float()]
         if self.locator is not None and located is not None:
             where = self.locator.from_hand(located, batch[HAND]) if self.config.hand else located
             known.append(where.detach() if self._bottleneck else where)

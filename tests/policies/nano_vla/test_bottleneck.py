@@ -123,8 +123,40 @@ def test_actions_see_places_from_the_hand() -> None:
     torch.testing.assert_close(policy.encode(batch), there)
 
 
-def test_the_blind_twin_ignores_both() -> None:
-    twin = made(blind=True, bottleneck=True, hand=[0, 1, 2])
+@pytest.mark.parametrize("unseen", [[1, 3], [0, 1, 2, 3]])
+def test_actions_do_not_see_what_of_the_state_is_left_out(unseen: list[int]) -> None:
+    policy = made(bottleneck=True, unseen_state=unseen)
+    batch = samples(policy.config)
+    assert policy.locator is not None
+    torch.nn.init.zeros_(policy.locator.net[-1].weight)  # type: ignore[arg-type]
+    for number in range(4):
+        other = {**batch, "observation.state": batch["observation.state"].clone()}
+        other["observation.state"][:, number] += 1
+        assert torch.equal(policy.encode(batch), policy.encode(other)) == (number in unseen)
+
+
+@pytest.mark.parametrize("wordless", [True, False])
+def test_actions_hear_words_through_places_alone(wordless: bool) -> None:
+    policy = made(bottleneck=True, wordless=wordless)
+    batch = samples(policy.config)
+    others = {**batch, "observation.language.tokens": batch["observation.language.tokens"].roll(1, 1)}
+    assert not torch.equal(policy.encode(batch), policy.encode(others)), "places answer them"
+    assert policy.locator is not None
+    torch.nn.init.zeros_(policy.locator.net[-1].weight)  # type: ignore[arg-type]
+    assert torch.equal(policy.encode(batch), policy.encode(others)) == wordless
+
+
+def test_places_alone_are_enough() -> None:
+    settings = config(bottleneck=True, wordless=True)
+    assert settings.input_features is not None
+    del settings.input_features["observation.state"]
+    policy = NanoVlaPolicy(settings)
+    policy(samples(made().config))[0].backward()
+    assert moved_weights(policy) == {"cameras", "instruction", "locator", "trunk", "head"}
+
+
+def test_the_blind_twin_ignores_all_of_it() -> None:
+    twin = made(blind=True, bottleneck=True, hand=[0, 1, 2], unseen_state=[0, 1], wordless=True)
     assert twin.locator is None
     batch = samples(twin.config)
     assert twin.encode(batch).shape == (6, 32)
@@ -145,6 +177,11 @@ def test_the_blind_twin_ignores_both() -> None:
         ({"hand": [0, 1, 1]}, "three different numbers"),
         ({"hand": [0, 1, -1]}, "three different numbers"),
         ({"hand": [0, 1, 2], "places_size": 4}, "places_size=4 a multiple of three"),
+        ({"unseen_state": [0, 0], "bottleneck": True}, r"unseen_state=\[0, 0\] of nano_vla must be different numbers"),
+        ({"unseen_state": 0, "bottleneck": True}, "unseen_state=0 of nano_vla must be different numbers"),
+        ({"unseen_state": [True], "bottleneck": True}, "must be different numbers"),
+        ({"unseen_state": [0]}, r"unseen_state=\[0\] of nano_vla .*set bottleneck=true, too"),
+        ({"wordless": True}, "wordless=True of nano_vla .*set bottleneck=true, too"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], told: str) -> None:
@@ -171,3 +208,5 @@ def test_waypoints_alone_are_no_bottleneck_without_a_state() -> None:
 def test_a_hand_that_the_state_does_not_have_is_refused() -> None:
     with pytest.raises(UserError, match=r"hand=\[0, 1, 4\] names numbers of a state of 4"):
         made(hand=[0, 1, 4])
+    with pytest.raises(UserError, match=r"unseen_state=\[4\] names numbers of a state of 4"):
+        made(bottleneck=True, unseen_state=[4])
