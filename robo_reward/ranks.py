@@ -76,23 +76,19 @@ class Ranks:
                 torch.distributed.broadcast(tensor, 0)
 
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Every gradient becomes the mean over all processes; one that a process has not is 0 there."""
+        """Every gradient becomes the mean over all processes: 0 where one has none; none where no process has one."""
         if self.count == 1:
             return
         import torch
 
         trained = list(parameters)
-        for weight in trained:
-            if weight.grad is None:
-                weight.grad = torch.zeros_like(weight)
-        flat = torch.cat([weight.grad.flatten() for weight in trained if weight.grad is not None])
+        grads = [torch.zeros_like(weight) if weight.grad is None else weight.grad for weight in trained]
+        known = torch.tensor([float(weight.grad is not None) for weight in trained]).to(grads[0])
+        flat = torch.cat([*(grad.flatten() for grad in grads), known])
         torch.distributed.all_reduce(flat)
-        flat /= self.count
-        start = 0
-        for weight in trained:
-            assert weight.grad is not None
-            weight.grad.copy_(flat[start : start + weight.numel()].view_as(weight))
-            start += weight.numel()
+        *means, known = (flat / self.count).split([*(weight.numel() for weight in trained), len(trained)])
+        for weight, mean, anybody in zip(trained, means, known.tolist(), strict=True):
+            weight.grad = mean.view_as(weight) if anybody else None  # without one, no decay of what nothing teaches
 
     def mean(self, value: float, device: torch.device | None = None) -> float:
         """The mean of a number over all processes."""

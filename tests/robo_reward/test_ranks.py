@@ -103,6 +103,31 @@ def test_two_processes_learn_what_one_does(dataset: Path, tmp_path: Path) -> Non
         np.testing.assert_allclose(weights[1][name], weight, atol=1e-4, err_msg=name)
 
 
+AVERAGED = """
+import torch
+from robo_reward.ranks import ranks_of
+ranks = ranks_of()
+with ranks.joined("cpu"):
+    weights = [torch.nn.Parameter(torch.full((2,), 5.0)) for _ in range(3)]
+    weights[0].grad = torch.tensor([1.0, 2.0]) * (1 + 2 * ranks.rank)
+    weights[1].grad = torch.tensor([4.0, 6.0]) if ranks.first else None
+    ranks.average(weights)
+    print(ranks.rank, [None if weight.grad is None else weight.grad.tolist() for weight in weights])
+"""
+
+
+def test_a_gradient_is_the_mean_and_what_nobody_has_stays_none(tmp_path: Path) -> None:
+    script = tmp_path / "averaged.py"
+    script.write_text(AVERAGED)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone", str(script)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200, check=False
+    )
+    assert sorted(done.stdout.splitlines()) == [f"{rank} [[2.0, 4.0], [2.0, 3.0], None]" for rank in (0, 1)], (
+        done.stderr
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
