@@ -7,7 +7,7 @@ Every cell is ``train`` (the scripted expert demonstrates from seeded resets: ar
 displaced by up to ``--shift`` metres, pushes, a picture ``--every`` so many decisions; with them ``--scenes``
 rearranged scenes a task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved
 states, each in its own process. ``places``: actions see of the pictures only where things are (policy.bottleneck),
-``relative``: and from the hand alone, without the words and the hand's place on the table;
+``relative``: and from the hand alone, without the words and the hand's place on the table (policy=nano_vla_places);
 ``seeing``: all that is seen, as experiment=libero_sft has it; ``blind`` is the same policy trained on the same
 demonstrations without pictures.
 ``--starts``: evaluation episodes a task. Numbers are of the pictures that the assets draw: ``stand_in_visuals`` says
@@ -34,7 +34,7 @@ from robo_reward.envs.libero.catalogue import find_tasks
 CLAIM = "libero_nano"
 EYES: dict[str, list[str]] = {
     "places": ["policy.bottleneck=true", "policy.hand=[0,1,2]"],
-    "relative": ["policy.bottleneck=true", "policy.hand=[0,1,2]", "policy.unseen_state=[0,1]", "policy.wordless=true"],
+    "relative": ["policy=nano_vla_places"],
     "seeing": ["policy.bottleneck=false", "policy.hand=[]"],
     "blind": ["policy.blind=true"],
 }

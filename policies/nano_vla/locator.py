@@ -60,6 +60,14 @@ class Locator(nn.Module):
         waypoint, places = located.split(self.sizes, -1)
         return torch.cat([waypoint, places - PLACE_SCALE * hand.float().repeat(1, self.sizes[1] // 3)], -1)
 
+    def corrected(self, located: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """What was located (R, size), its places replaced by the true ones (R, P) that the batch tells, metres."""
+        if PLACES not in batch or batch[PLACES].shape[-1] != self.sizes[1]:
+            return located
+        waypoint, places = located.split(self.sizes, -1)
+        label = PLACE_SCALE * batch[PLACES].to(places)
+        return torch.cat([waypoint, label.where(~label.isnan(), places)], -1)
+
     def losses(self, located: Tensor, batch: Mapping[str, Any], trained: bool) -> dict[str, Off]:
         """Mean absolute errors: ``waypoint`` in its deviations, ``places`` in decimetres.
 

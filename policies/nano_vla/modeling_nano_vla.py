@@ -164,7 +164,9 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         known = told if self._bottleneck else [pointed, *(each.rest for each in seen)]
         known += [] if self.proprioception is None else [self.proprioception(own).float()]
         if self.locator is not None and located is not None:
-            where = self.locator.from_hand(located, batch[HAND]) if self.config.hand else located
+            # behind a bottleneck actions learn from true places: what is told while it is learned is noise to them
+            true = self.locator.corrected(located, batch) if self._bottleneck and self.training else located
+            where = self.locator.from_hand(true, batch[HAND]) if self.config.hand else true
             known.append(where.detach() if self._bottleneck else where)
         return _Looked(self.trunk(torch.cat(known, -1)), located, seen, moved)
 

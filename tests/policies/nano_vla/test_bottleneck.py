@@ -146,6 +146,27 @@ def test_actions_hear_words_through_places_alone(wordless: bool) -> None:
     assert torch.equal(policy.encode(batch), policy.encode(others)) == wordless
 
 
+def test_behind_the_bottleneck_actions_learn_from_true_places_where_they_are_told() -> None:
+    policy = made(bottleneck=True, hand=[0, 1, 2], brightness=0.0, colour=0.0).train()
+    batch = samples(policy.config)
+    batch[PLACES][0, 1] = torch.nan
+    others = {**batch, "observation.images.top": batch["observation.images.top"].flip(0)}
+    same = torch.isclose(policy.encode(batch), policy.encode(others)).all(1)
+    assert same.tolist() == [False, True, True, True, True, True], "one place is not told: the located one is taken"
+    moved = policy.encode({**batch, PLACES: batch[PLACES] + 0.1})
+    assert not torch.isclose(policy.encode(batch), moved).all(1).any()
+    policy.eval()
+    assert torch.equal(policy.encode(batch), policy.encode({k: v for k, v in batch.items() if k != PLACES}))
+
+
+@pytest.mark.parametrize("more", [{"bottleneck": False}, {"places_size": 3}])
+def test_other_policies_learn_from_located_places(more: dict[str, Any]) -> None:
+    policy = made(**{"bottleneck": True, "brightness": 0.0, "colour": 0.0, **more}).train()
+    batch = samples(policy.config)
+    without = {key: value for key, value in batch.items() if key != PLACES}
+    assert torch.equal(policy.encode(batch), policy.encode(without))
+
+
 def test_places_alone_are_enough() -> None:
     settings = config(bottleneck=True, wordless=True)
     assert settings.input_features is not None
