@@ -17,7 +17,7 @@ from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import VIEW_PREFIX, NanoVlaConfig
 from robo_reward.policies.nano_vla.heads import FlowHead, RegressionHead, TokenHead
 from robo_reward.policies.nano_vla.language import InstructionEncoder
-from robo_reward.policies.nano_vla.locator import HAND, Locator, Off, Pointing, told, weighed
+from robo_reward.policies.nano_vla.locator import HAND, PLACES, Locator, Off, Pointing, told, weighed
 from robo_reward.policies.nano_vla.vision import CameraEncoder, Seen, augment, shifted, shrink
 
 SHOWN = "observation.shown"
@@ -96,11 +96,9 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         Each part is a mean over what it is about: actions that count, rows with a label of an auxiliary loss.
         """
         looked = self._look(batch)
-        padded = batch.get("action_is_pad")
-        error = self._error(looked.embedding, batch[ACTION], padded)
-        kept = torch.ones_like(error) if padded is None else (~padded).to(error.dtype)
-        per_sample = (error * kept).sum(1) / kept.sum(1).clamp(min=1)
-        loss = per_sample if reduction == "none" else (error * kept).sum() / kept.sum().clamp(min=1)
+        error, kept = self._error(looked.embedding, batch[ACTION], batch.get("action_is_pad"))
+        per_sample = error.sum(1) / kept.sum(1).clamp(min=1)
+        loss = per_sample if reduction == "none" else error.sum() / kept.sum().clamp(min=1)
         acted = per_sample.detach()[kept.any(1)]
         said = {f"{self.config.head}_loss": float(acted.mean()) if len(acted) else 0.0}
         off: dict[str, Off] = {}
@@ -112,17 +110,40 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         said |= told({key: part.loss for key, part in off.items()})
         return loss + (more if reduction == "none" or isinstance(more, float) else more.mean()), said
 
-    def _error(self, embedding: Tensor, actions: Tensor, padded: Tensor | None) -> Tensor:
-        """(R, K): the head's error of each action, 0 for rows of which none counts: they cost nothing."""
+    @property
+    def acts_on_places(self) -> bool:
+        """Whether a batch's true places say all that actions see of its pictures: ``acting_loss`` can teach them."""
+        return self._bottleneck and self.locator is not None and self.locator.sizes[0] == 0
+
+    def acting_loss(self, batch: Mapping[str, Any]) -> Tensor:
+        """The actions' loss, a scalar, by true places alone, of a policy that ``acts_on_places``: nothing is looked at.
+
+        Rows that do not tell all places count not.
+        """
+        assert self.locator is not None
+        words = self.instruction(batch[OBS_LANGUAGE_TOKENS])
+        unknown = batch[PLACES].isnan().any(1)
+        located = self.locator.corrected(torch.zeros_like(batch[PLACES]), batch)
+        embedding = self._from_places(words, self._felt_state(batch, words), located, batch)
+        error, kept = self._error(embedding, batch[ACTION], batch["action_is_pad"] | unknown[:, None])
+        return error.sum() / kept.sum().clamp(min=1)
+
+    def _error(self, embedding: Tensor, actions: Tensor, padded: Tensor | None) -> tuple[Tensor, Tensor]:
+        """(R, K): the head's error of each action that counts, else 0; and which count, 1 or 0.
+
+        Rows of which none counts cost nothing.
+        """
         # LeRobot's loader drops an action's axis where it has one number
         chunk = actions.float().reshape(len(embedding), *self.head.shape)
+        error = torch.zeros_like(chunk[..., 0])
+        kept = torch.ones_like(error) if padded is None else (~padded).to(error.dtype)
+        acts = kept.any(1)
         with torch.autocast(embedding.device.type, enabled=False):
-            if padded is None or not (idle := padded.all(1)).any():
-                return self.head.loss(embedding.float(), chunk).mean(-1)
-            error = torch.zeros_like(chunk[..., 0])
-            if not idle.all():
-                error[~idle] = self.head.loss(embedding.float()[~idle], chunk[~idle]).mean(-1)
-        return error
+            if acts.all():
+                return self.head.loss(embedding.float(), chunk).mean(-1) * kept, kept
+            if acts.any():
+                error[acts] = self.head.loss(embedding.float()[acts], chunk[acts]).mean(-1)
+            return error * kept, kept
 
     @torch.no_grad()
     def predict_action_chunk(self, batch: Mapping[str, Any], noise: Tensor | None = None, **_: Any) -> Tensor:
@@ -154,21 +175,33 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         seen = [camera(shot, words, shown) for (shot, _), camera in zip(pictures, self.cameras, strict=True)]
         moved = [by if shown is None or len(by) == 1 else by[shown] for _, by in pictures]
         # the state as it is too: what is missing to a place is a difference, which a ReLU's features only approach
-        state = batch[OBS_STATE].float() if self.config.robot_state_feature is not None else words[:, :0].float()
+        state = self._felt_state(batch, words)
         # where the questions point tells places better without the rest of what is seen
         pointed = torch.cat([*(each.places for each in seen), words.float(), state], -1)
         located = None if self.locator is None else self.locator(pointed)
-        own = state[:, self._felt]
-        # behind a bottleneck only places and pointing teach what tells places
-        told = [own] if self._wordless else [words.detach().float(), own]
-        known = told if self._bottleneck else [pointed, *(each.rest for each in seen)]
-        known += [] if self.proprioception is None else [self.proprioception(own).float()]
+        if self._bottleneck and self.locator is not None and located is not None:
+            # actions learn from true places: what is told while it is learned is noise to them
+            true = self.locator.corrected(located, batch) if self.training else located
+            return _Looked(self._from_places(words, state, true, batch), located, seen, moved)
+        known = [pointed, *(each.rest for each in seen)]
+        known += [] if self.proprioception is None else [self.proprioception(state).float()]
         if self.locator is not None and located is not None:
-            # behind a bottleneck actions learn from true places: what is told while it is learned is noise to them
-            true = self.locator.corrected(located, batch) if self._bottleneck and self.training else located
-            where = self.locator.from_hand(true, batch[HAND]) if self.config.hand else true
-            known.append(where.detach() if self._bottleneck else where)
+            known.append(self.locator.from_hand(located, batch[HAND]) if self.config.hand else located)
         return _Looked(self.trunk(torch.cat(known, -1)), located, seen, moved)
+
+    def _from_places(self, words: Tensor, state: Tensor, located: Tensor, batch: Mapping[str, Any]) -> Tensor:
+        """The embedding behind a bottleneck: actions teach nothing of what lies before it."""
+        assert self.locator is not None
+        own = state[:, self._felt]
+        where = self.locator.from_hand(located, batch[HAND]) if self.config.hand else located
+        known = [own] if self._wordless else [words.detach().float(), own]
+        known += [] if self.proprioception is None else [self.proprioception(own).float()]
+        embedding: Tensor = self.trunk(torch.cat([*known, where.detach()], -1))
+        return embedding
+
+    def _felt_state(self, batch: Mapping[str, Any], like: Tensor) -> Tensor:
+        """The state (R, S) float32; (R, 0) without one."""
+        return batch[OBS_STATE].float() if self.config.robot_state_feature is not None else like[:, :0].float()
 
     def velocity(self, observation_embedding: Tensor, noisy_chunk: Tensor, t: Tensor) -> Tensor:
         """The flow's velocity (B, K, A) at ``noisy_chunk`` (B, K, A) and time t (B,): 1 is noise, 0 the action.

@@ -15,6 +15,7 @@ from robo_reward.contracts import World
 from robo_reward.data.dataset_source import open_dataset
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.vla import training_data as data_of
+from robo_reward.policies.vla.acting import acting_batches, learn_to_act, number_of
 from robo_reward.policies.vla.features import DataFacts, check_sizes, facts_of_world
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
@@ -34,6 +35,7 @@ class SftLearner:
     ``workers``. ``rabc``: a progress file; samples are weighed by the progress within their chunk (RA-BC, LeRobot's
     own weights), fully from ``kappa`` on. ``batch`` is shared among the processes of a launcher (``Ranks``).
     ``scenes``, ``scenes_share``: as ``StillScenes`` says; nothing of them is imitated; not with ``rabc``.
+    ``acting_updates``: then so many of the actions alone, by true places; None: half of ``updates`` where that can be.
     Every update seeds itself, so a resumed run goes the way of the unbroken one.
     """
 
@@ -60,6 +62,7 @@ class SftLearner:
         kappa: float = 0.01,
         scenes: str | int | None = None,
         scenes_share: float | None = 0.6,
+        acting_updates: int | None = None,
         log_every: int = 100,
         evaluate_every: int | None = None,
         checkpoint_every: int = 1000,
@@ -67,16 +70,12 @@ class SftLearner:
         seed: int = 0,
     ) -> None:
         """Raises UserError for numbers out of range, and for ``rabc`` without ``data`` or with ``scenes``."""
-        for key, value, least in (
-            ("updates", updates, 1),
-            ("batch", batch, 1),
-            ("log_every", log_every, 1),
-            ("checkpoint_every", checkpoint_every, 1),
-            ("workers", workers, 0),
-            ("warmup", warmup, 0),
-        ):
-            if value < least:
-                raise UserError(f"learner.{key}={value} must be {least} or more")
+        some = {"updates": updates, "batch": batch, "log_every": log_every, "checkpoint_every": checkpoint_every}
+        any_number = {"workers": workers, "warmup": warmup, "acting_updates": acting_updates or 0}
+        for least, told in ((1, some), (0, any_number)):
+            for key, value in told.items():
+                if value < least:
+                    raise UserError(f"learner.{key}={value} must be {least} or more")
         if not 0 <= ema < 1:
             raise UserError(f"learner.ema={ema} must be 0 (none) or a decay below 1")
         if schedule not in ("policy", "cosine", "constant"):
@@ -91,11 +90,12 @@ class SftLearner:
         self._lr, self._ema, self._cache_gb, self._workers = lr, ema, cache_gb, workers
         self._schedule: Schedule = schedule
         self._warmup, self._rabc, self._kappa, self._log_every = warmup, rabc, kappa, log_every
-        self._scenes = StillScenes(scenes, scenes_share, batch)
+        self._scenes, self._acting_updates = StillScenes(scenes, scenes_share, batch), acting_updates
         self._evaluate_every, self._checkpoint_every = evaluate_every, checkpoint_every
         self._device, self._seed = device, seed
         self._recipe: PolicyRecipe | None = None
         self._told: dict[str, float] = {}
+        self._acting: data_of.Batches | None = None
 
     @property
     def needs_demonstrations(self) -> bool:
@@ -139,7 +139,8 @@ class SftLearner:
         policy, batches = self.prepare(session)
         steps = build_optimisation(policy.module, policy.config, self._updates, self._lr, self._schedule, self._warmup)
         average = AveragedWeights(policy.module, self._ema) if self._ema else None
-        steps.ranks = session.ranks
+        steps.ranks, weighed = session.ranks, self._rabc is not None
+        acting = number_of(self._acting_updates, self._updates, self._acting, weighed)
         first = self._restore(session, policy, steps, average)
         session.ranks.agree(policy.module)
         try:
@@ -151,6 +152,9 @@ class SftLearner:
             ) from error
         if average is not None:
             average.apply()
+        if acting and self._acting is not None:
+            told = learn_to_act(policy, self._acting, acting, self._lr, self._ema, self._seed, session.ranks)
+            session.log(told)
         policy.policy.eval()
         return policy
 
@@ -211,8 +215,9 @@ class SftLearner:
             return streamed, None
         if views:
             self._scenes.add(frames, views, policy, session.world, self._seed)
-        told = (policy, self._batch, self._seed, session.ranks, self._scenes.share)
-        return data_of.batches_in_memory(frames, *told), len(frames)
+        told = (policy, self._batch, self._seed, session.ranks)
+        self._acting = acting_batches(frames, *told)
+        return data_of.batches_in_memory(frames, *told, self._scenes.share), len(frames)
 
     def _weigher(self, policy: LeRobotPolicy) -> Any:
         """LeRobot's RA-BC weights; None without a progress file."""
@@ -276,12 +281,7 @@ class SftLearner:
         return weighed
 
     def _pause(
-        self,
-        session: Session,
-        policy: LeRobotPolicy,
-        steps: Optimisation,
-        average: AveragedWeights | None,
-        update: int,
+        self, session: Session, policy: LeRobotPolicy, steps: Optimisation, average: AveragedWeights | None, update: int
     ) -> None:
         """Evaluates (sealed) and saves, when it is time."""
         if update == self._updates or not session.ranks.first:
