@@ -185,7 +185,9 @@ def training_seconds(run: Path, batch: int) -> float:
     """How long the updates took."""
     rates = [float(row["timing/samples_per_second"]) for row in metrics(run)]
     samples = batch * json.loads((run / "summary.json").read_text())["updates"] / len(rates)
-    return float(sum(samples / rate for rate in rates))
+    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    acting = sum(float(row.get("timing/acting_seconds", 0.0)) for row in logged)
+    return float(sum(samples / rate for rate in rates)) + acting
 
 
 def summary(rows: Sequence[Row]) -> Row:

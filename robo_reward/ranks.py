@@ -86,9 +86,11 @@ class Ranks:
         known = torch.tensor([float(weight.grad is not None) for weight in trained]).to(grads[0])
         flat = torch.cat([*(grad.flatten() for grad in grads), known])
         torch.distributed.all_reduce(flat)
-        *means, known = (flat / self.count).split([*(weight.numel() for weight in trained), len(trained)])
-        for weight, mean, anybody in zip(trained, means, known.tolist(), strict=True):
-            weight.grad = mean.view_as(weight) if anybody else None  # without one, no decay of what nothing teaches
+        flat /= self.count
+        *means, known = flat.split([*(weight.numel() for weight in trained), len(trained)])
+        for weight, grad, mean, anybody in zip(trained, grads, means, known.tolist(), strict=True):
+            # of what nothing teaches there is none, and no decay
+            weight.grad = grad.copy_(mean.view_as(grad)) if anybody else None
 
     def mean(self, value: float, device: torch.device | None = None) -> float:
         """The mean of a number over all processes."""

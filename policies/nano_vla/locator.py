@@ -17,6 +17,8 @@ WAYPOINT = "observation.waypoint"
 PLACES = "observation.places"
 HAND = "observation.hand"
 POINTS = "observation.points."
+FARTHEST = 3.0
+"""Metres, half of the places are nearer to a hand."""
 PLACE_SCALE = 10.0
 """Places are told in decimetres, so that their numbers are near one."""
 
@@ -48,6 +50,7 @@ class Locator(nn.Module):
             nn.Linear(hidden, self.size),
         )
         self._warned: set[str] = set()
+        self._near = False
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, size) float32; bfloat16 would tell places to no more than millimetres."""
@@ -89,6 +92,7 @@ class Locator(nn.Module):
                     f"the data tell places of {label.shape[-1]} numbers, but policy.places_size={self.sizes[1]}: "
                     f"set policy.places_size={label.shape[-1]}, or policy.places_weight=0"
                 )
+            self._check_hand(label, batch)
             found["places"] = _absolute(places, PLACE_SCALE * label)
         elif self.sizes[1] and trained:
             self._warn("these data tell no places: the loss that policy.places_weight weighs is left out")
@@ -98,6 +102,18 @@ class Locator(nn.Module):
                 "robo-reward collect recording.places=true, or set it to 0"
             )
         return found
+
+    def _check_hand(self, label: Tensor, batch: Mapping[str, Any]) -> None:
+        """Once: raises UserError where what policy.hand names is nowhere near what there is."""
+        if HAND not in batch or self._near:
+            return
+        off = (label - batch[HAND].to(label).repeat(1, label.shape[1] // 3)).abs()
+        if bool((off.nanmedian() > FARTHEST).item()):
+            raise UserError(
+                f"policy.hand names numbers of the state that are {float(off.nanmedian()):.3g} m from the places (at "
+                f"most {FARTHEST:g}): no position of the hand in metres, in the places' frame. Set policy.hand=[]"
+            )
+        self._near = True
 
     def _warn(self, text: str) -> None:
         """Once."""

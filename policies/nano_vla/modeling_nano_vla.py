@@ -112,8 +112,10 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
 
     @property
     def acts_on_places(self) -> bool:
-        """Whether a batch's true places say all that actions see of its pictures: ``acting_loss`` can teach them."""
-        return self._bottleneck and self.locator is not None and self.locator.sizes[0] == 0
+        """Whether true places say all that actions see of pictures, and there is something to teach by them."""
+        acting = (self.trunk, self.head, *(() if self.proprioception is None else (self.proprioception,)))
+        taught = any(weight.requires_grad for part in acting for weight in part.parameters())
+        return self._bottleneck and self.locator is not None and self.locator.sizes[0] == 0 and taught
 
     def acting_loss(self, batch: Mapping[str, Any]) -> Tensor:
         """The actions' loss, a scalar, by true places alone, of a policy that ``acts_on_places``: nothing is looked at.
@@ -126,7 +128,8 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         located = self.locator.corrected(torch.zeros_like(batch[PLACES]), batch)
         embedding = self._from_places(words, self._felt_state(batch, words), located, batch)
         error, kept = self._error(embedding, batch[ACTION], batch["action_is_pad"] | unknown[:, None])
-        return error.sum() / kept.sum().clamp(min=1)
+        # a graph even where no row counts
+        return error.sum() / kept.sum().clamp(min=1) + 0.0 * embedding.sum()
 
     def _error(self, embedding: Tensor, actions: Tensor, padded: Tensor | None) -> tuple[Tensor, Tensor]:
         """(R, K): the head's error of each action that counts, else 0; and which count, 1 or 0.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.features import PLACES
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.optimisation import AveragedWeights, build_optimisation
@@ -22,19 +22,32 @@ ROWS = 2
 
 
 def acting_batches(frames: EpisodeFrames, policy: LeRobotPolicy, batch: int, seed: int, ranks: Ranks) -> Batches | None:
-    """Batches of what was demonstrated, without scenes; None where actions see more than places, or none are told."""
-    if not getattr(policy.module, "acts_on_places", False) or frames.acted == 0:
+    """Batches of what was demonstrated with all places told; None where actions see more than places, or none are told.
+
+    Scenes show nothing being done, and are left out.
+    """
+    if not _can(policy) or not (placed := frames.placed):
         return None
     past, ahead = deltas(policy.config)
-    first = frames.batch([0], past, ahead).get(PLACES)
-    if first is None or bool(first.isnan().any()):
-        return None
 
     def between(first: int, last: int) -> Any:
-        for chosen in order(frames.acted, ROWS * batch, derive_seed(seed, "sft acting"), first, last):
-            yield frames.batch(list(ranks.share(chosen)), past, ahead)
+        for chosen in order(len(placed), ROWS * batch, derive_seed(seed, "sft acting"), first, last):
+            yield frames.batch([placed[k] for k in ranks.share(chosen)], past, ahead)
 
     return between
+
+
+def check_streamed(policy: LeRobotPolicy, asked: int | None, cache_gb: float) -> None:
+    """A dataset that is streamed teaches actions beside the eyes only.
+
+    Raises:
+        UserError: updates of the actions alone are asked for.
+    """
+    more = f"learner.acting_updates beside a streamed dataset: raise learner.cache_gb={cache_gb}"
+    if asked:
+        raise UserError(more)
+    if asked is None and _can(policy):
+        warnings.warn(f"actions learn beside the eyes only; {more}, or set it to 0", stacklevel=2)
 
 
 def learn_to_act(
@@ -71,18 +84,24 @@ def learn_to_act(
     return {"sft/acting_loss": ranks.mean(mean, policy.device), "timing/acting_seconds": took}
 
 
-def number_of(asked: int | None, updates: int, batches: Batches | None, weighed: bool) -> int:
-    """How many updates there are: ``asked``, or where nothing is, half of ``updates`` if the policy can and none is weighed.
+def number_of(policy: LeRobotPolicy, asked: int | None, updates: int, batches: Batches | None, weighed: bool) -> int:
+    """How many updates there are: ``asked``, or where nothing is, half of ``updates`` if the policy can and none is
+    weighed; a blind twin has none.
 
     Raises:
         UserError: some are asked of a policy or data that cannot.
     """
     if batches is not None and not weighed:
         return updates // 2 if asked is None else asked
-    if asked:
+    if asked and not getattr(policy.config, "blind", False):
         why = "learner.rabc weighs frames" if weighed else "the policy does not act on places alone, or none are told"
         raise UserError(
             f"learner.acting_updates={asked}: {why}. It needs policy=nano_vla_places and demonstrations with "
             f"recording.places=true; set it to null"
         )
     return 0
+
+
+def _can(policy: LeRobotPolicy) -> bool:
+    """Whether there is something to teach by places alone."""
+    return bool(getattr(policy.module, "acts_on_places", False))

@@ -88,6 +88,16 @@ class EpisodeFrames:
         """How many samples show something being done; where still pictures were added last, these are the first."""
         return len(self._samples) - len(self._stills)
 
+    @property
+    def placed(self) -> list[int]:
+        """The samples that show something being done and tell all places."""
+        own = ((k, self._samples[k].moment) for k in range(self.acted))
+        return [
+            k
+            for k, (episode, step) in own
+            if (told := self._traces[episode].places) is not None and np.isfinite(told[step]).all()
+        ]
+
     def sizes(self) -> dict[str, int]:
         """``sizes_of`` all episodes together."""
         return {what: size for labels in reversed(self._traces) for what, size in sizes_of(labels).items()}

@@ -15,7 +15,7 @@ from robo_reward.contracts import World
 from robo_reward.data.dataset_source import open_dataset
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.vla import training_data as data_of
-from robo_reward.policies.vla.acting import acting_batches, learn_to_act, number_of
+from robo_reward.policies.vla.acting import acting_batches, check_streamed, learn_to_act, number_of
 from robo_reward.policies.vla.features import DataFacts, check_sizes, facts_of_world
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
@@ -71,11 +71,15 @@ class SftLearner:
     ) -> None:
         """Raises UserError for numbers out of range, and for ``rabc`` without ``data`` or with ``scenes``."""
         some = {"updates": updates, "batch": batch, "log_every": log_every, "checkpoint_every": checkpoint_every}
-        any_number = {"workers": workers, "warmup": warmup, "acting_updates": acting_updates or 0}
+        any_number = {
+            "workers": workers,
+            "warmup": warmup,
+            "acting_updates": 0 if acting_updates is None else acting_updates,
+        }
         for least, told in ((1, some), (0, any_number)):
             for key, value in told.items():
-                if value < least:
-                    raise UserError(f"learner.{key}={value} must be {least} or more")
+                if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                    raise UserError(f"learner.{key}={value} must be {least} or more, and whole")
         if not 0 <= ema < 1:
             raise UserError(f"learner.ema={ema} must be 0 (none) or a decay below 1")
         if schedule not in ("policy", "cosine", "constant"):
@@ -140,7 +144,7 @@ class SftLearner:
         steps = build_optimisation(policy.module, policy.config, self._updates, self._lr, self._schedule, self._warmup)
         average = AveragedWeights(policy.module, self._ema) if self._ema else None
         steps.ranks, weighed = session.ranks, self._rabc is not None
-        acting = number_of(self._acting_updates, self._updates, self._acting, weighed)
+        acting = number_of(policy, self._acting_updates, self._updates, self._acting, weighed)
         first = self._restore(session, policy, steps, average)
         session.ranks.agree(policy.module)
         try:
@@ -155,6 +159,7 @@ class SftLearner:
         if acting and self._acting is not None:
             told = learn_to_act(policy, self._acting, acting, self._lr, self._ema, self._seed, session.ranks)
             session.log(told)
+        session.notes["acting_updates"] = acting
         policy.policy.eval()
         return policy
 
@@ -209,19 +214,14 @@ class SftLearner:
                 raise UserError(f"learner.scenes beside a streamed dataset: raise learner.cache_gb={self._cache_gb}")
             if self._demos is not None:
                 raise UserError(f"demos={self._demos} of a streamed dataset: raise learner.cache_gb={self._cache_gb}")
-            streamed = data_of.streamed_batches(
-                self._data, policy, self._batch, self._seed, self._workers, session.ranks
-            )
-            return streamed, None
+            check_streamed(policy, self._acting_updates, self._cache_gb)
+            told = (self._data, policy, self._batch, self._seed, self._workers, session.ranks)
+            return data_of.streamed_batches(*told), None
         if views:
             self._scenes.add(frames, views, policy, session.world, self._seed)
-        told = (policy, self._batch, self._seed, session.ranks)
-        self._acting = acting_batches(frames, *told)
-        return data_of.batches_in_memory(frames, *told, self._scenes.share), len(frames)
-
-    def _weigher(self, policy: LeRobotPolicy) -> Any:
-        """LeRobot's RA-BC weights; None without a progress file."""
-        return None if self._rabc is None else progress_weights(self._rabc, self._kappa, policy)
+        how = (policy, self._batch, self._seed, session.ranks)
+        self._acting = acting_batches(frames, *how)
+        return data_of.batches_in_memory(frames, *how, self._scenes.share), len(frames)
 
     def _restore(
         self, session: Session, policy: LeRobotPolicy, steps: Optimisation, average: AveragedWeights | None
@@ -247,7 +247,8 @@ class SftLearner:
         average: AveragedWeights | None,
         first: int,
     ) -> None:
-        weigher, losses, since = self._weigher(policy), list[float](), time.perf_counter()
+        weigher = None if self._rabc is None else progress_weights(self._rabc, self._kappa, policy)
+        losses, since = list[float](), time.perf_counter()
         for update, raw in enumerate(batches(first, self._updates), first + 1):
             torch.manual_seed(derive_seed(self._seed, "sft update", update, *session.ranks.own))
             policy.module.train()

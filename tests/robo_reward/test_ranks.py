@@ -109,6 +109,8 @@ from robo_reward.ranks import ranks_of
 ranks = ranks_of()
 with ranks.joined("cpu"):
     weights = [torch.nn.Parameter(torch.full((2,), 5.0)) for _ in range(3)]
+    weights += [torch.nn.Parameter(torch.full((1,), 5.0, dtype=torch.bfloat16))]
+    weights[3].grad = torch.full((1,), 8.0, dtype=torch.bfloat16)
     weights[0].grad = torch.tensor([1.0, 2.0]) * (1 + 2 * ranks.rank)
     weights[1].grad = torch.tensor([4.0, 6.0]) if ranks.first else None
     ranks.average(weights)
@@ -123,7 +125,7 @@ def test_a_gradient_is_the_mean_and_what_nobody_has_stays_none(tmp_path: Path) -
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=200, check=False
     )
-    assert sorted(done.stdout.splitlines()) == [f"{rank} [[2.0, 4.0], [2.0, 3.0], None]" for rank in (0, 1)], (
+    assert sorted(done.stdout.splitlines()) == [f"{rank} [[2.0, 4.0], [2.0, 3.0], None, [8.0]]" for rank in (0, 1)], (
         done.stderr
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,11 @@ from robo_reward import cli
 from robo_reward.contract_tests import moving_square
 from robo_reward.data.datasets import write_dataset
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.acting import acting_batches, learn_to_act, number_of
+from robo_reward.policies.vla.acting import acting_batches, check_streamed, learn_to_act, number_of
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.recipe import PolicyRecipe
+from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla.training_data import Batches, facts_of_traces
 from robo_reward.ranks import Ranks
 from robo_reward.trace import Trace
@@ -93,7 +95,9 @@ def test_rows_without_a_place_and_what_lies_behind_an_end_count_not() -> None:
     batch["observation.places"][1, 2] = torch.nan
     torch.testing.assert_close(policy.module.acting_loss(batch), alone)
     batch["action_is_pad"][:] = True
-    assert float(policy.module.acting_loss(batch)) == 0
+    nothing = policy.module.acting_loss(batch)
+    assert nothing.item() == 0
+    nothing.backward()  # an update that teaches nothing, and no traceback
 
 
 @pytest.mark.parametrize(
@@ -110,16 +114,60 @@ def test_policies_and_data_that_cannot_have_none(settings: dict[str, Any], told:
     assert acting_batches(frames, policy, 8, 0, Ranks()) is None
 
 
+def test_only_what_tells_places_is_learned_from() -> None:
+    """Also where the first episode tells none."""
+    policy, frames = made([placed(0, told=False), placed(1), placed(2, told=False)])
+    scene = moving_square(7, 4, ("front",), size=32)
+    frames.add([replace(scene, places=np.zeros((5, 3), np.float32))], acted=False)
+    assert frames.placed == list(range(12, 24))
+    seen = [raw["observation.places"] for raw in batches_of(policy, frames)(0, 3)]
+    assert {len(rows) for rows in seen} == {16}
+    assert torch.equal(torch.cat(seen), torch.from_numpy(placed(1).places[0]).expand(48, 3))  # type: ignore[index]
+
+
+def test_there_is_nothing_to_teach_where_what_acts_is_frozen() -> None:
+    policy, frames = made([placed(0)])
+    for part in (policy.module.trunk, policy.module.head, policy.module.proprioception):
+        part.requires_grad_(False)
+    assert acting_batches(frames, policy, 8, 0, Ranks()) is None
+
+
 def test_how_many_updates() -> None:
     policy, frames = made([placed(0)])
     batches = batches_of(policy, frames)
-    assert [number_of(asked, 100, batches, False) for asked in (None, 0, 7)] == [50, 0, 7]
-    assert [number_of(asked, 100, None, False) for asked in (None, 0)] == [0, 0]
-    assert number_of(None, 100, batches, True) == 0
+    assert [number_of(policy, asked, 100, batches, False) for asked in (None, 0, 7)] == [50, 0, 7]
+    assert [number_of(policy, asked, 100, None, False) for asked in (None, 0)] == [0, 0]
+    assert number_of(policy, None, 100, batches, True) == 0
     with pytest.raises(UserError, match=r"acting_updates=7: the policy does not act on places alone.*nano_vla_places"):
-        number_of(7, 100, None, False)
+        number_of(policy, 7, 100, None, False)
     with pytest.raises(UserError, match=r"acting_updates=7: learner\.rabc weighs frames"):
-        number_of(7, 100, batches, True)
+        number_of(policy, 7, 100, batches, True)
+    twin, _ = made([placed(0)], blind=True)
+    assert number_of(twin, 7, 100, None, False) == 0, "it shares the settings of the policy that looks"
+
+
+def test_a_streamed_dataset_says_that_there_are_none() -> None:
+    policy, _ = made([placed(0)])
+    with pytest.raises(UserError, match=r"acting_updates beside a streamed dataset: raise learner\.cache_gb=0\.5"):
+        check_streamed(policy, 7, 0.5)
+    with pytest.warns(UserWarning, match=r"actions learn beside the eyes only"):
+        check_streamed(policy, None, 0.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_streamed(policy, 0, 0.5)
+        check_streamed(made([placed(0)], bottleneck=False, wordless=False)[0], None, 0.5)
+
+
+@pytest.mark.parametrize("number", [0.5, -1, True, "half"])
+def test_what_is_no_number_of_updates_is_refused(number: Any) -> None:
+    with pytest.raises(UserError, match=rf"learner\.acting_updates={number} must be 0 or more, and whole"):
+        SftLearner(acting_updates=number)
+
+
+def test_a_hand_that_is_nowhere_near_is_refused() -> None:
+    policy, frames = made([replace(placed(0), state=np.full((13, 3), 40.0, np.float32))], hand=[0, 1, 2])
+    with pytest.raises(UserError, match=r"policy\.hand names numbers of the state that are 40 m from the places"):
+        policy.module(policy.training_batch(frames.batch([0], (), range(4))))
 
 
 def test_the_command_logs_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
