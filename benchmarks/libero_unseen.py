@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from cells import Row, run_cells, run_folder, train, write_result
-from libero_nano import EYES
+from libero_nano import EYES, robo_reward
 
 from robo_reward.envs.libero.catalogue import HORIZONS, find_tasks
 
@@ -44,11 +44,11 @@ def done(folder: Path, verb: str, words: Sequence[str]) -> Row:
 def cell(scenes: str, seed: int, asked: argparse.Namespace) -> Row:
     """One policy, before and after."""
     run, own = _folder(_name(scenes, seed, asked)), [f"env.suite={asked.suite}"]
-    given, others = _folder(f"demos-{_without(asked)}-seed{seed}"), _others(asked)
-    data = given / "data"
+    data, others = _folder(f"demos-{_without(asked)}-seed{seed}"), _others(asked)
     demonstrated = [*own, f"env.task={others}", *WORLD, "env.target_shift=0.06", f"demos={asked.demos}", f"seed={seed}"]
     recorded = ["recording.every=4", "recording.pushes=0.08", "recording.places=true", "images=true"]
-    done(given, "collect", ["env=libero", *demonstrated, *recorded, f"data_dir={data}"])
+    if not data.exists():
+        robo_reward("collect", ["env=libero", *demonstrated, *recorded, f"data_dir={data}"])
     words = ["experiment=libero_sft", *own, f"env.task={'all' if scenes == 'all' else others}", f"data={data}"]
     words += ["env.meshes=lighter", *EYES["relative"], f"learner.updates={asked.updates}"]
     learned = done(run, "train", [*words, f"seed={seed}", "episodes=10", "evaluation_seeds=[1]", "video=false"])

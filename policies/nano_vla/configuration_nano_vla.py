@@ -132,7 +132,7 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
         hidden = {"unseen_state": list(self.unseen_state), "wordless": self.wordless}
         for name, value in hidden.items():
             if value and not self.bottleneck:
-                raise UserError(f"{name}={value} of nano_vla keeps what pictures tell anyhow: set bottleneck=true, too")
+                raise UserError(f"{name}={value} of nano_vla hides what pictures tell anyhow: set bottleneck=true, too")
         if self.channels < 8 or self.channels % 8:
             raise UserError(
                 f"channels={self.channels} of nano_vla must be a multiple of 8 (groups of the normalisation)"

@@ -70,16 +70,13 @@ class SftLearner:
         seed: int = 0,
     ) -> None:
         """Raises UserError for numbers out of range, and for ``rabc`` without ``data`` or with ``scenes``."""
-        some = {"updates": updates, "batch": batch, "log_every": log_every, "checkpoint_every": checkpoint_every}
-        any_number = {
-            "workers": workers,
-            "warmup": warmup,
-            "acting_updates": 0 if acting_updates is None else acting_updates,
-        }
-        for least, told in ((1, some), (0, any_number)):
-            for key, value in told.items():
-                if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                    raise UserError(f"learner.{key}={value} must be {least} or more, and whole")
+        told: dict[str, Any] = {"updates": updates, "batch": batch, "log_every": log_every, "workers": workers}
+        told |= {"checkpoint_every": checkpoint_every, "warmup": warmup, "acting_updates": acting_updates}
+        for key, value in told.items():
+            least = 0 if key in ("workers", "warmup", "acting_updates") else 1
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            if not (whole and value >= least) and (key, value) != ("acting_updates", None):
+                raise UserError(f"learner.{key}={value} must be {least} or more, and whole")
         if not 0 <= ema < 1:
             raise UserError(f"learner.ema={ema} must be 0 (none) or a decay below 1")
         if schedule not in ("policy", "cosine", "constant"):
@@ -143,8 +140,7 @@ class SftLearner:
         policy, batches = self.prepare(session)
         steps = build_optimisation(policy.module, policy.config, self._updates, self._lr, self._schedule, self._warmup)
         average = AveragedWeights(policy.module, self._ema) if self._ema else None
-        steps.ranks, weighed = session.ranks, self._rabc is not None
-        acting = number_of(policy, self._acting_updates, self._updates, self._acting, weighed)
+        steps.ranks = session.ranks
         first = self._restore(session, policy, steps, average)
         session.ranks.agree(policy.module)
         try:
@@ -156,10 +152,9 @@ class SftLearner:
             ) from error
         if average is not None:
             average.apply()
-        if acting and self._acting is not None:
-            told = learn_to_act(policy, self._acting, acting, self._lr, self._ema, self._seed, session.ranks)
-            session.log(told)
-        session.notes["acting_updates"] = acting
+        if self._acting is not None and session.notes["acting_updates"]:
+            how = (session.notes["acting_updates"], self._lr, self._ema, self._seed, session.ranks)
+            session.log(learn_to_act(policy, self._acting, *how))
         policy.policy.eval()
         return policy
 
@@ -190,7 +185,9 @@ class SftLearner:
         check_sizes(policy.config, shown, policy.names)
         batches, samples = self._batches(session, policy, facts)
         trained = sum(p.numel() for p in policy.module.parameters() if p.requires_grad)
+        asked, weighed = self._acting_updates, self._rabc is not None
         session.notes |= {
+            "acting_updates": number_of(policy, asked, self._updates, self._acting, weighed),
             "prior": policy.config.type,
             "parameters": sum(p.numel() for p in policy.module.parameters()),
             "trained_parameters": trained,
@@ -223,6 +220,10 @@ class SftLearner:
         self._acting = acting_batches(frames, *how)
         return data_of.batches_in_memory(frames, *how, self._scenes.share), len(frames)
 
+    def _weigher(self, policy: LeRobotPolicy) -> Any:
+        """LeRobot's RA-BC weights; None without a progress file."""
+        return None if self._rabc is None else progress_weights(self._rabc, self._kappa, policy)
+
     def _restore(
         self, session: Session, policy: LeRobotPolicy, steps: Optimisation, average: AveragedWeights | None
     ) -> int:
@@ -247,8 +248,7 @@ class SftLearner:
         average: AveragedWeights | None,
         first: int,
     ) -> None:
-        weigher = None if self._rabc is None else progress_weights(self._rabc, self._kappa, policy)
-        losses, since = list[float](), time.perf_counter()
+        weigher, losses, since = self._weigher(policy), list[float](), time.perf_counter()
         for update, raw in enumerate(batches(first, self._updates), first + 1):
             torch.manual_seed(derive_seed(self._seed, "sft update", update, *session.ranks.own))
             policy.module.train()
