@@ -104,6 +104,7 @@ def learned(cell: Cell, starts: int, data: str | None) -> Row:
         "demonstrations": "made in the run" if data is None else "given as a dataset",
         "meshes": MESHES,
         "samples": shipped["notes"]["samples"],
+        "acting_updates": shipped["notes"].get("acting_updates", 0),
         "parameters": shipped["notes"]["parameters"],
         "minutes_training": round(training_seconds(run, cell.batch) / 60, 1),
         "cpu_minutes_with_evaluation_on_shipped": round(shipped["cpu_seconds"] / 60, 1),

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from robo_reward.build import build, build_world
 from robo_reward.contracts import Oracle, RewardModel, World
+from robo_reward.data.recording import Recording, check_moments
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name
 from robo_reward.seeding import derive_seed
@@ -76,11 +77,12 @@ def _check_priced(learner: Any, name: str, model: RewardModel) -> None:
         )
 
 
-def check_world(learner: Any, world: World) -> None:
-    """Lets a learner that wants something of the world (``check_world``) refuse it before anything is played in it."""
+def check_world(learner: Any, world: World, *recording: Recording) -> None:
+    """Lets a learner that wants something of the world (``check_world``) refuse it before anything is played in it,
+    and how demonstrations are about to be recorded in it."""
     check = getattr(learner, "check_world", None)
     if check is not None:
-        check(world)
+        check(world, *recording)
 
 
 def build_expert_world(env: Any, **more: Any) -> World:
@@ -103,7 +105,6 @@ def gather_demonstrations(
         UserError: the world has no expert, or what the dataset's reader says.
     """
     from robo_reward.data.demonstrations import collect_demonstrations, of_each_task
-    from robo_reward.data.recording import Recording, check_moments
 
     if config.data is not None:
         from robo_reward.data.dataset_source import one_dataset, open_dataset
@@ -126,8 +127,8 @@ def gather_demonstrations(
                 "(robo-reward collect teleop=keyboard records some), or use learner=ppo "
                 "reward_model=env_dense transform=none"
             )
-        check_world(learner, world)
         recording, count = Recording(**(config.get("recording") or {})), config.demos or 1
+        check_world(learner, world, recording)
         if isinstance(learner, TakesPolicy):
             shown = learner.policy_views(world.view_names)
             check_moments(getattr(learner, "moments", 1) if shown else 1, recording.every)

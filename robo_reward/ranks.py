@@ -46,6 +46,15 @@ class Ranks:
         """``cuda`` is this process's own GPU; anything else is what was asked for."""
         return f"cuda:{self.local}" if asked == "cuda" and self.count > 1 else asked
 
+    def check_training(self, batch: int, dataset: str | None) -> None:
+        """Raises UserError where several processes have no ``dataset`` in common, or cannot share a ``batch``."""
+        if self.count > 1 and dataset is None:
+            raise UserError(
+                f"{self.count} processes train on one dataset: collect it first and give it with data=DATASET"
+            )
+        if batch % self.count:
+            raise UserError(f"learner.batch={batch} must be a multiple of {self.count}, the number of processes")
+
     @contextmanager
     def joined(self, device: str) -> Iterator[None]:
         """Inside, the processes hear each other."""

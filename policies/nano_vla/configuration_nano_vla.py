@@ -133,6 +133,11 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
         for name, value in hidden.items():
             if value and not self.bottleneck:
                 raise UserError(f"{name}={value} of nano_vla hides what pictures tell anyhow: set bottleneck=true, too")
+        if self.unseen_state and not self.hand and not self.blind:
+            raise UserError(
+                f"unseen_state={list(self.unseen_state)} of nano_vla hides where the hand is from actions that do not "
+                "see places from it (hand=[]): set hand to the numbers of its position, or unseen_state=[]"
+            )
         if self.channels < 8 or self.channels % 8:
             raise UserError(
                 f"channels={self.channels} of nano_vla must be a multiple of 8 (groups of the normalisation)"
@@ -189,21 +194,25 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
         state = self.robot_state_feature
         if self.bottleneck and self.cameras and not self.places_weight > 0 and state is None:
             raise UserError("bottleneck=true by waypoints alone needs observation.state: set places_weight=3")
-        if self.hand and (state is None or max(self.hand) >= state.shape[0]):
-            raise UserError(
-                f"hand={list(self.hand)} names numbers of a state of {0 if state is None else state.shape[0]}: set "
-                "policy.hand to those that are the hand's position, or to [] if none are"
-            )
-        if self.unseen_state and (state is None or max(self.unseen_state) >= state.shape[0]):
-            raise UserError(
-                f"unseen_state={list(self.unseen_state)} names numbers of a state of "
-                f"{0 if state is None else state.shape[0]}: set policy.unseen_state to some of these, or to []"
-            )
+        self.check_state(0 if state is None else state.shape[0])
         known = {key.removeprefix(VIEW_PREFIX): self.image_features[key] for key in self.cameras}
         for name in () if self.blind else (*self.crop, *self.shift):
             if name not in known:
                 raise UserError(f"crop or shift names the camera '{name}'; nano_vla's are {', '.join(sorted(known))}")
             self.check_crop(name, *known[name].shape[1:])
+
+    def check_state(self, size: int) -> None:
+        """Raises UserError where ``hand`` or ``unseen_state`` name numbers that a state of this size has not."""
+        if self.hand and max(self.hand) >= size:
+            raise UserError(
+                f"hand={list(self.hand)} names numbers of a state of {size}: set policy.hand to those that are the "
+                "hand's position, or policy.hand=[] policy.unseen_state=[] if none are"
+            )
+        if self.unseen_state and max(self.unseen_state) >= size:
+            raise UserError(
+                f"unseen_state={list(self.unseen_state)} names numbers of a state of {size}: set policy.unseen_state "
+                "to some of these, or to []"
+            )
 
     def check_crop(self, camera: str, height: int, width: int) -> None:
         """Raises UserError where a camera's pictures are too small for its crop, or would be taken for cropped ones."""

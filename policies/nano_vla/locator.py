@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -107,13 +108,13 @@ class Locator(nn.Module):
         """Once: raises UserError where what policy.hand names is nowhere near what there is."""
         if HAND not in batch or self._near:
             return
-        off = (label - batch[HAND].to(label).repeat(1, label.shape[1] // 3)).abs()
-        if bool((off.nanmedian() > FARTHEST).item()):
+        off = float((label - batch[HAND].to(label).repeat(1, label.shape[1] // 3)).abs().nanmedian())
+        if off > FARTHEST:
             raise UserError(
-                f"policy.hand names numbers of the state that are {float(off.nanmedian()):.3g} m from the places (at "
-                f"most {FARTHEST:g}): no position of the hand in metres, in the places' frame. Set policy.hand=[]"
+                f"policy.hand names numbers of the state that are {off:.3g} m from the places (at most {FARTHEST:g}): "
+                "no position of the hand in metres, in the places' frame. Set policy.hand=[] policy.unseen_state=[]"
             )
-        self._near = True
+        self._near = not math.isnan(off)  # a batch without labels says nothing
 
     def _warn(self, text: str) -> None:
         """Once."""

@@ -123,10 +123,10 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         Rows that do not tell all places count not.
         """
         assert self.locator is not None
-        words = self.instruction(batch[OBS_LANGUAGE_TOKENS])
+        words = None if self._wordless else self.instruction(batch[OBS_LANGUAGE_TOKENS])
         unknown = batch[PLACES].isnan().any(1)
         located = self.locator.corrected(torch.zeros_like(batch[PLACES]), batch)
-        embedding = self._from_places(words, self._felt_state(batch, words), located, batch)
+        embedding = self._from_places(words, self._felt_state(batch, located), located, batch)
         error, kept = self._error(embedding, batch[ACTION], batch["action_is_pad"] | unknown[:, None])
         # a graph even where no row counts
         return error.sum() / kept.sum().clamp(min=1) + 0.0 * embedding.sum()
@@ -185,19 +185,20 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         if self._bottleneck and self.locator is not None and located is not None:
             # actions learn from true places: what is told while it is learned is noise to them
             true = self.locator.corrected(located, batch) if self.training else located
-            return _Looked(self._from_places(words, state, true, batch), located, seen, moved)
+            heard = None if self._wordless else words
+            return _Looked(self._from_places(heard, state, true, batch), located, seen, moved)
         known = [pointed, *(each.rest for each in seen)]
         known += [] if self.proprioception is None else [self.proprioception(state).float()]
         if self.locator is not None and located is not None:
             known.append(self.locator.from_hand(located, batch[HAND]) if self.config.hand else located)
         return _Looked(self.trunk(torch.cat(known, -1)), located, seen, moved)
 
-    def _from_places(self, words: Tensor, state: Tensor, located: Tensor, batch: Mapping[str, Any]) -> Tensor:
+    def _from_places(self, words: Tensor | None, state: Tensor, located: Tensor, batch: Mapping[str, Any]) -> Tensor:
         """The embedding behind a bottleneck: actions teach nothing of what lies before it."""
         assert self.locator is not None
         own = state[:, self._felt]
         where = self.locator.from_hand(located, batch[HAND]) if self.config.hand else located
-        known = [own] if self._wordless else [words.detach().float(), own]
+        known = [own] if words is None else [words.detach().float(), own]
         known += [] if self.proprioception is None else [self.proprioception(own).float()]
         embedding: Tensor = self.trunk(torch.cat([*known, where.detach()], -1))
         return embedding

@@ -21,18 +21,43 @@ ROWS = 2
 """Samples of an update, for each of ``learner.batch``: without pictures they cost little."""
 
 
-def acting_batches(frames: EpisodeFrames, policy: LeRobotPolicy, batch: int, seed: int, ranks: Ranks) -> Batches | None:
-    """Batches of what was demonstrated with all places told; None where actions see more than places, or none are told.
+def check_asked(asked: int | None, config: Any, weighed: bool) -> None:
+    """Refuses what settings alone tell to be impossible; a blind twin shares those of the policy that looks.
 
-    Scenes show nothing being done, and are left out.
+    Raises:
+        UserError: updates of the actions alone are asked of a policy that sees more than places, or samples are
+            ``weighed`` by progress.
+    """
+    if not asked or getattr(config, "blind", False):
+        return
+    why = "learner.rabc weighs frames" if weighed else ""
+    if not why and not getattr(config, "bottleneck", False):
+        why = "without policy.bottleneck=true actions see more of pictures than places (policy=nano_vla_places)"
+    elif not why and config.waypoint_weight > 0:
+        why = f"policy.waypoint_weight={config.waypoint_weight:g} shows actions waypoints, too: set it to 0"
+    if why:
+        raise UserError(f"learner.acting_updates={asked}: {why}; or set it to null")
+
+
+def acting_batches(
+    frames: EpisodeFrames, policy: LeRobotPolicy, asked: int | None, batch: int, seed: int, ranks: Ranks
+) -> Batches | None:
+    """Batches of what was demonstrated with all places told, without pictures; None where there are none.
+
+    Scenes show nothing being done, and are left out. Where only some demonstrations tell places there are none unless
+    they are ``asked`` for: what the others show would be unlearned.
     """
     if not _can(policy) or not (placed := frames.placed):
+        return None
+    if asked is None and len(placed) < frames.acted:
+        some = f"{len(placed)} of {frames.acted} samples tell all places"
+        warnings.warn(f"{some}: no updates of the actions by these alone; learner.acting_updates=N asks", stacklevel=2)
         return None
     past, ahead = deltas(policy.config)
 
     def between(first: int, last: int) -> Any:
         for chosen in order(len(placed), ROWS * batch, derive_seed(seed, "sft acting"), first, last):
-            yield frames.batch([placed[k] for k in ranks.share(chosen)], past, ahead)
+            yield frames.batch([placed[k] for k in ranks.share(chosen)], past, ahead, pictures=False)
 
     return between
 
@@ -44,7 +69,7 @@ def check_streamed(policy: LeRobotPolicy, asked: int | None, cache_gb: float) ->
         UserError: updates of the actions alone are asked for.
     """
     more = f"learner.acting_updates beside a streamed dataset: raise learner.cache_gb={cache_gb}"
-    if asked:
+    if asked and _can(policy):
         raise UserError(more)
     if asked is None and _can(policy):
         warnings.warn(f"actions learn beside the eyes only; {more}, or set it to 0", stacklevel=2)
@@ -78,26 +103,25 @@ def learn_to_act(
             average.update()
     if average is not None:
         average.apply()
-    mean = float(np.mean(losses[-100:]))
+    mean = ranks.mean(float(np.mean(losses[-100:])), policy.device)
     took = time.perf_counter() - since
     print(f"{updates} updates of the actions by true places: loss {mean:.4f}, {took:.0f} s", flush=True)
-    return {"sft/acting_loss": ranks.mean(mean, policy.device), "timing/acting_seconds": took}
+    return {"sft/acting_loss": mean, "timing/acting_seconds": took}
 
 
-def number_of(policy: LeRobotPolicy, asked: int | None, updates: int, batches: Batches | None, weighed: bool) -> int:
-    """How many updates there are: ``asked``, or where nothing is, half of ``updates`` if the policy can and none is
-    weighed; a blind twin has none.
+def number_of(policy: LeRobotPolicy, asked: int | None, updates: int, batches: Batches | None) -> int:
+    """How many updates there are: ``asked``, or where nothing is, half of ``updates`` if there are batches; a blind
+    twin has none.
 
     Raises:
-        UserError: some are asked of a policy or data that cannot.
+        UserError: some are asked for, and there are no batches.
     """
-    if batches is not None and not weighed:
+    if batches is not None:
         return updates // 2 if asked is None else asked
     if asked and not getattr(policy.config, "blind", False):
-        why = "learner.rabc weighs frames" if weighed else "the policy does not act on places alone, or none are told"
+        why = "no demonstration tells all places (recording.places=true)"
         raise UserError(
-            f"learner.acting_updates={asked}: {why}. It needs policy=nano_vla_places and demonstrations with "
-            f"recording.places=true; set it to null"
+            f"learner.acting_updates={asked}: {why if _can(policy) else 'nothing that acts is trained'}; set it to null"
         )
     return 0
 

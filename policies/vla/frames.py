@@ -107,11 +107,14 @@ class EpisodeFrames:
         """Of every sample the number of its episode and its step, ascending."""
         return [sample.moment for sample in self._samples]
 
-    def batch(self, chosen: Sequence[int], past: Sequence[int], ahead: Sequence[int]) -> dict[str, Any]:
+    def batch(
+        self, chosen: Sequence[int], past: Sequence[int], ahead: Sequence[int], pictures: bool = True
+    ) -> dict[str, Any]:
         """Samples by number, then what else is asked of their pictures: R rows, of them B first ones with a picture.
 
         ``past``: steps whose observations are seen (-1, 0), () for the present without a time axis; ``ahead``: steps
-        whose actions are the chunk. Pictures (B[, T], 3, H, W) uint8, state (R[, T], S), action (R, K, A) float32,
+        whose actions are the chunk; ``pictures``: whether there are any. Pictures (B[, T], 3, H, W) uint8, state
+        (R[, T], S), action (R, K, A) float32,
         action_is_pad (R, K) bool, task, index (R,) int64; ``WAYPOINT`` (R, S) float32, deviation 1, NaN
         where none is known; ``PLACES`` (R, P) float32, NaN where an episode tells none; ``POINTS`` + view (R, P/3, 2),
         NaN where an episode tells none; ``SHOWN`` (R,) int64, each row's picture, where R is more than B.
@@ -139,7 +142,7 @@ class EpisodeFrames:
             batch[SHOWN] = shown
         # a picture of every step: as many back as there are steps, within the episode
         seen = torch.tensor([[max(s.picture + d, s.first) for d in back] for s in samples])
-        for view, frames in self._joined().items():
+        for view, frames in self._joined().items() if pictures else ():
             batch[full_key(view)] = frames[seen if past else seen[:, 0]]
         return batch
 

@@ -84,6 +84,24 @@ def apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
     _check_whole(config, settings)
 
 
+def check_told(config: Any, states: int, places: bool) -> None:
+    """Refuses a policy for which demonstrations would be made in vain.
+
+    ``states``: how many numbers the world's state has; ``places``: whether these may be told, or are known already.
+
+    Raises:
+        UserError: settings name numbers that the state has not, or places are to be learned that nobody tells.
+    """
+    if hasattr(config, "check_state"):
+        config.check_state(states)
+    learns = getattr(config, "places_weight", 0) and not getattr(config, "blind", False)
+    if learns and not places:
+        raise UserError(
+            f"policy.places_weight={config.places_weight:g} learns places from demonstrations that tell them: set "
+            "recording.places=true, or policy.places_weight=0"
+        )
+
+
 def _check_whole(config: Any, names: Collection[str]) -> None:
     """Refuses fractions and words for what is counted, and all but true and false for switches.
 

@@ -13,13 +13,15 @@ import torch
 
 from robo_reward.contracts import World
 from robo_reward.data.dataset_source import open_dataset
+from robo_reward.data.recording import Recording
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.policies.vla import training_data as data_of
-from robo_reward.policies.vla.acting import acting_batches, check_streamed, learn_to_act, number_of
+from robo_reward.policies.vla.acting import acting_batches, check_asked, check_streamed, learn_to_act, number_of
 from robo_reward.policies.vla.features import DataFacts, check_sizes, facts_of_world
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.optimisation import AveragedWeights, Optimisation, Schedule, build_optimisation
+from robo_reward.policies.vla.policy_settings import check_told
 from robo_reward.policies.vla.progress_weights import progress_weights
 from robo_reward.policies.vla.recipe import PolicyRecipe
 from robo_reward.policies.vla.still_scenes import StillScenes
@@ -76,7 +78,7 @@ class SftLearner:
             least = 0 if key in ("workers", "warmup", "acting_updates") else 1
             whole = isinstance(value, int) and not isinstance(value, bool)
             if not (whole and value >= least) and (key, value) != ("acting_updates", None):
-                raise UserError(f"learner.{key}={value} must be {least} or more, and whole")
+                raise UserError(f"learner.{key}={value} must be {least} or more, and whole, as 10")
         if not 0 <= ema < 1:
             raise UserError(f"learner.ema={ema} must be 0 (none) or a decay below 1")
         if schedule not in ("policy", "cosine", "constant"):
@@ -95,6 +97,7 @@ class SftLearner:
         self._evaluate_every, self._checkpoint_every = evaluate_every, checkpoint_every
         self._device, self._seed = device, seed
         self._recipe: PolicyRecipe | None = None
+        self._settings: Any = None
         self._told: dict[str, float] = {}
         self._acting: data_of.Batches | None = None
 
@@ -115,12 +118,16 @@ class SftLearner:
             UserError: its settings do not go together, or not with the scenes.
         """
         config = recipe.settings()
-        self._recipe, self.moments = recipe, len(data_of.deltas(config)[0]) or 1
+        self._recipe, self._settings, self.moments = recipe, config, len(data_of.deltas(config)[0]) or 1
         self._scenes = self._scenes.seen_by(config)
+        check_asked(self._acting_updates, config, self._rabc is not None)
 
-    def check_world(self, world: World) -> None:
-        """Raises UserError where the world is to show scenes and cannot."""
+    def check_world(self, world: World, recording: Recording | None = None) -> None:
+        """Raises UserError where the world is to show scenes and cannot, has not the state that settings name, or
+        demonstrations of this ``recording`` would not tell the places that they are to teach."""
         self._scenes.check_world(world)
+        known = self._scenes.given is not None or getattr(self._recipe, "path", None) is not None
+        check_told(self._settings, world.state_size, known or recording is None or recording.places)
 
     def policy_views(self, available: Sequence[str]) -> Sequence[str]:
         """Which of the available views of a world the policy looks at; UserError for a ``policy.rename`` of others."""
@@ -136,7 +143,7 @@ class SftLearner:
             UserError: policy, data and world do not fit, the loss is not finite, or the GPU's memory does not suffice.
         """
         session.counts_updates = True
-        self._check_ranks(session)
+        session.ranks.check_training(self._batch, self._data)
         policy, batches = self.prepare(session)
         steps = build_optimisation(policy.module, policy.config, self._updates, self._lr, self._schedule, self._warmup)
         average = AveragedWeights(policy.module, self._ema) if self._ema else None
@@ -160,13 +167,6 @@ class SftLearner:
 
     # --- set-up ------------------------------------------------------------------------------------------------------
 
-    def _check_ranks(self, session: Session) -> None:
-        count = session.ranks.count
-        if count > 1 and self._data is None:
-            raise UserError(f"{count} processes train on one dataset: collect it first and give it with data=DATASET")
-        if self._batch % count:
-            raise UserError(f"learner.batch={self._batch} must be a multiple of {count}, the number of processes")
-
     def prepare(self, session: Session) -> tuple[LeRobotPolicy, data_of.Batches]:
         """The policy, built to fit data and world, and what it is trained on."""
         assert self._recipe is not None
@@ -185,9 +185,8 @@ class SftLearner:
         check_sizes(policy.config, shown, policy.names)
         batches, samples = self._batches(session, policy, facts)
         trained = sum(p.numel() for p in policy.module.parameters() if p.requires_grad)
-        asked, weighed = self._acting_updates, self._rabc is not None
         session.notes |= {
-            "acting_updates": number_of(policy, asked, self._updates, self._acting, weighed),
+            "acting_updates": number_of(policy, self._acting_updates, self._updates, self._acting),
             "prior": policy.config.type,
             "parameters": sum(p.numel() for p in policy.module.parameters()),
             "trained_parameters": trained,
@@ -216,9 +215,10 @@ class SftLearner:
             return data_of.streamed_batches(*told), None
         if views:
             self._scenes.add(frames, views, policy, session.world, self._seed)
-        how = (policy, self._batch, self._seed, session.ranks)
-        self._acting = acting_batches(frames, *how)
-        return data_of.batches_in_memory(frames, *how, self._scenes.share), len(frames)
+        how = (self._batch, self._seed, session.ranks)
+        if self._rabc is None:
+            self._acting = acting_batches(frames, policy, self._acting_updates, *how)
+        return data_of.batches_in_memory(frames, policy, *how, self._scenes.share), len(frames)
 
     def _weigher(self, policy: LeRobotPolicy) -> Any:
         """LeRobot's RA-BC weights; None without a progress file."""

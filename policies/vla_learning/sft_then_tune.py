@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from robo_reward.contracts import Policy, World
+from robo_reward.data.recording import Recording
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla_learning.grpo import GrpoLearner
@@ -52,9 +53,9 @@ class SftThenTune:
         """Which of the available views the policy looks at."""
         return self._sft.policy_views(available)
 
-    def check_world(self, world: World) -> None:
-        """As of the imitation: whether the world can show what it is to show."""
-        self._sft.check_world(world)
+    def check_world(self, world: World, recording: Recording | None = None) -> None:
+        """As of the imitation: whether world and demonstrations can show what they are to show."""
+        self._sft.check_world(world, recording)
 
     def learn(self, session: Session) -> Policy:
         """The tuned policy; what imitation alone gave lies in ``policy_sft/``."""

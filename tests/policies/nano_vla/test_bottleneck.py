@@ -125,8 +125,8 @@ def test_actions_see_places_from_the_hand() -> None:
 
 @pytest.mark.parametrize("unseen", [[1, 3], [0, 1, 2, 3]])
 def test_actions_do_not_see_what_of_the_state_is_left_out(unseen: list[int]) -> None:
-    policy = made(bottleneck=True, unseen_state=unseen)
-    batch = samples(policy.config)
+    policy = made(bottleneck=True, hand=[0, 1, 2], unseen_state=unseen)
+    batch = {**samples(policy.config), HAND: torch.zeros(6, 3)}
     assert policy.locator is not None
     torch.nn.init.zeros_(policy.locator.net[-1].weight)  # type: ignore[arg-type]
     for number in range(4):
@@ -202,6 +202,10 @@ def test_the_blind_twin_ignores_all_of_it() -> None:
         ({"unseen_state": 0, "bottleneck": True}, "unseen_state=0 of nano_vla must be different numbers"),
         ({"unseen_state": [True], "bottleneck": True}, "must be different numbers"),
         ({"unseen_state": [0]}, r"unseen_state=\[0\] of nano_vla .*set bottleneck=true, too"),
+        (
+            {"unseen_state": [0], "bottleneck": True},
+            r"unseen_state=\[0\] .* hides where the hand is .*or unseen_state=",
+        ),
         ({"wordless": True}, "wordless=True of nano_vla .*set bottleneck=true, too"),
     ],
 )
@@ -230,4 +234,4 @@ def test_a_hand_that_the_state_does_not_have_is_refused() -> None:
     with pytest.raises(UserError, match=r"hand=\[0, 1, 4\] names numbers of a state of 4"):
         made(hand=[0, 1, 4])
     with pytest.raises(UserError, match=r"unseen_state=\[4\] names numbers of a state of 4"):
-        made(bottleneck=True, unseen_state=[4])
+        made(bottleneck=True, hand=[0, 1, 2], unseen_state=[4])

@@ -6,7 +6,8 @@ import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -14,9 +15,11 @@ import torch
 
 from robo_reward import cli
 from robo_reward.contract_tests import moving_square
+from robo_reward.contracts import World
 from robo_reward.data.datasets import write_dataset
+from robo_reward.data.recording import Recording
 from robo_reward.errors import UserError
-from robo_reward.policies.vla.acting import acting_batches, check_streamed, learn_to_act, number_of
+from robo_reward.policies.vla.acting import acting_batches, check_asked, check_streamed, learn_to_act, number_of
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.recipe import PolicyRecipe
@@ -48,7 +51,7 @@ def made(traces: list[Trace], **settings: Any) -> tuple[LeRobotPolicy, EpisodeFr
 
 
 def batches_of(policy: LeRobotPolicy, frames: EpisodeFrames) -> Batches:
-    found = acting_batches(frames, policy, 8, 0, Ranks())
+    found = acting_batches(frames, policy, 4, 8, 0, Ranks())
     assert found is not None
     return found
 
@@ -111,7 +114,7 @@ def test_rows_without_a_place_and_what_lies_behind_an_end_count_not() -> None:
 )
 def test_policies_and_data_that_cannot_have_none(settings: dict[str, Any], told: bool) -> None:
     policy, frames = made([placed(0, told)], **settings)
-    assert acting_batches(frames, policy, 8, 0, Ranks()) is None
+    assert acting_batches(frames, policy, None, 8, 0, Ranks()) is None
 
 
 def test_only_what_tells_places_is_learned_from() -> None:
@@ -129,21 +132,65 @@ def test_there_is_nothing_to_teach_where_what_acts_is_frozen() -> None:
     policy, frames = made([placed(0)])
     for part in (policy.module.trunk, policy.module.head, policy.module.proprioception):
         part.requires_grad_(False)
-    assert acting_batches(frames, policy, 8, 0, Ranks()) is None
+    assert acting_batches(frames, policy, None, 8, 0, Ranks()) is None
+    with pytest.raises(UserError, match=r"acting_updates=7: nothing that acts is trained"):
+        number_of(policy, 7, 100, None)
 
 
 def test_how_many_updates() -> None:
     policy, frames = made([placed(0)])
     batches = batches_of(policy, frames)
-    assert [number_of(policy, asked, 100, batches, False) for asked in (None, 0, 7)] == [50, 0, 7]
-    assert [number_of(policy, asked, 100, None, False) for asked in (None, 0)] == [0, 0]
-    assert number_of(policy, None, 100, batches, True) == 0
-    with pytest.raises(UserError, match=r"acting_updates=7: the policy does not act on places alone.*nano_vla_places"):
-        number_of(policy, 7, 100, None, False)
-    with pytest.raises(UserError, match=r"acting_updates=7: learner\.rabc weighs frames"):
-        number_of(policy, 7, 100, batches, True)
+    assert [number_of(policy, asked, 100, batches) for asked in (None, 0, 7)] == [50, 0, 7]
+    assert [number_of(policy, asked, 100, None) for asked in (None, 0)] == [0, 0]
+    with pytest.raises(UserError, match=r"acting_updates=7: no demonstration tells all places"):
+        number_of(policy, 7, 100, None)
     twin, _ = made([placed(0)], blind=True)
-    assert number_of(twin, 7, 100, None, False) == 0, "it shares the settings of the policy that looks"
+    assert number_of(twin, 7, 100, None) == 0, "it shares the settings of the policy that looks"
+
+
+@pytest.mark.parametrize(
+    ("settings", "weighed", "why"),
+    [
+        ({}, True, r"learner\.rabc weighs frames"),
+        ({"bottleneck": False, "wordless": False}, False, r"without policy\.bottleneck=true.*nano_vla_places"),
+        ({"waypoint_weight": 1.0}, False, r"policy\.waypoint_weight=1 shows actions waypoints"),
+    ],
+)
+def test_what_settings_alone_tell_is_refused_before_anything_is_played(
+    settings: dict[str, Any], weighed: bool, why: str
+) -> None:
+    recipe = PolicyRecipe("nano_vla", **{**PLACED, **SMALL, **settings})
+    with pytest.raises(UserError, match=rf"acting_updates=7: {why}.*null"):
+        check_asked(7, recipe.settings(), weighed)
+    with pytest.raises(UserError, match="acting_updates=7"):
+        SftLearner("data", acting_updates=7, rabc="file" if weighed else None).take_policy(recipe)
+    for asked, chosen in ((None, settings), (0, settings), (7, {**settings, "blind": True})):
+        check_asked(asked, PolicyRecipe("nano_vla", **{**PLACED, **SMALL, **chosen}).settings(), weighed)
+
+
+def test_demonstrations_that_would_be_made_in_vain_are_not_made(tmp_path: Path) -> None:
+    """The world's state and what is recorded of it are known before."""
+    world, told = cast(World, SimpleNamespace(state_size=3)), Recording(places=True)
+    learner = SftLearner()
+    learner.take_policy(PolicyRecipe("nano_vla", **PLACED, **SMALL))
+    learner.check_world(world, told)
+    with pytest.raises(UserError, match=r"policy\.places_weight=3 learns places.*recording\.places=true"):
+        learner.check_world(world, Recording())
+    learner.check_world(world)  # those of a dataset, which are there already
+    for settings, why in (
+        ({"hand": [0, 1, 9]}, r"hand=\[0, 1, 9\] names"),
+        ({"unseen_state": [9]}, r"unseen_state=\[9\]"),
+    ):
+        learner.take_policy(PolicyRecipe("nano_vla", **{**PLACED, **SMALL, "hand": [0, 1, 2], **settings}))
+        with pytest.raises(UserError, match=rf"{why}.* of a state of {world.state_size}"):
+            learner.check_world(world, told)
+
+
+def test_where_only_some_demonstrations_tell_places_the_others_are_not_unlearned() -> None:
+    policy, frames = made([placed(0, told=False), placed(1)])
+    with pytest.warns(UserWarning, match=r"12 of 24 samples tell all places: no updates"):
+        assert acting_batches(frames, policy, None, 8, 0, Ranks()) is None
+    assert acting_batches(frames, policy, 3, 8, 0, Ranks()) is not None
 
 
 def test_a_streamed_dataset_says_that_there_are_none() -> None:
@@ -155,18 +202,23 @@ def test_a_streamed_dataset_says_that_there_are_none() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check_streamed(policy, 0, 0.5)
-        check_streamed(made([placed(0)], bottleneck=False, wordless=False)[0], None, 0.5)
+        for asked in (None, 7):  # refused elsewhere, for the real reason
+            check_streamed(made([placed(0)], bottleneck=False, wordless=False)[0], asked, 0.5)
 
 
 @pytest.mark.parametrize("number", [0.5, -1, True, "half"])
 def test_what_is_no_number_of_updates_is_refused(number: Any) -> None:
-    with pytest.raises(UserError, match=rf"learner\.acting_updates={number} must be 0 or more, and whole"):
+    with pytest.raises(UserError, match=rf"learner\.acting_updates={number} must be 0 or more, and whole, as 10"):
         SftLearner(acting_updates=number)
 
 
 def test_a_hand_that_is_nowhere_near_is_refused() -> None:
     policy, frames = made([replace(placed(0), state=np.full((13, 3), 40.0, np.float32))], hand=[0, 1, 2])
-    with pytest.raises(UserError, match=r"policy\.hand names numbers of the state that are 40 m from the places"):
+    untold = policy.training_batch(frames.batch([0], (), range(4)))
+    untold["observation.places"][:] = torch.nan
+    policy.module(untold)  # says nothing, neither now nor later
+    way = r"policy\.hand names numbers of the state that are 40 m from the places.*hand=\[\] policy\.unseen_state=\[\]"
+    with pytest.raises(UserError, match=way):
         policy.module(policy.training_batch(frames.batch([0], (), range(4))))
 
 
@@ -184,7 +236,7 @@ def test_the_command_logs_it(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     )
     write_dataset([episode], tmp_path / "data", images=True)
     words = ["env=gym", "env.id=InvertedPendulum-v5", "env.height=16", "env.width=16", "env.horizon=5", "episodes=1"]
-    words += ["learner=sft", "policy=nano_vla_places", "policy.hand=[]", "policy.unseen_state=[1]", "learner.batch=4"]
+    words += ["learner=sft", "policy=nano_vla_places", "policy.hand=[1,2,3]", "learner.batch=4"]
     words += ["+policy.channels=8", "+policy.places_size=3", "policy.image_size=16", "evaluation_seeds=[1]"]
     words += ["video=false", "report=false", f"data={tmp_path / 'data'}", f"run_dir={tmp_path / 'run'}"]
     assert cli.run(["train", *words, "learner.updates=5"]) == 0
