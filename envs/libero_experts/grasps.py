@@ -21,6 +21,10 @@ BLOCKED = 4.0
 BESIDE = (0.03, 0.05, 0.07)
 """Metres beside a thing at which the hand may come down instead."""
 YAWS = range(-90, 90, 15)
+HABIT = 1.5
+"""Cost of gripping a bowl's rim opposite to ``USUAL``: of grasps that are equally free demonstrations show the same."""
+USUAL = np.array([0.0, 1.0])
+"""Where from a bowl's middle its rim is gripped if nothing is in the way, world axes."""
 
 
 @dataclass
@@ -143,8 +147,10 @@ class Grasps:
             place = origin + axes @ way - [0, 0, RIM_DEPTH]
             # A hand that leans back lies over the bowl unless it grips the near side, whose wall leans like it.
             lean, ahead = self._hand.lean(place)
-            far = 1.0 + float((place - origin)[:2] @ ahead[:2]) / radius
-            grasps.append(Grasp(abs(yaw) / 90 * 0.6 + 3.0 * lean * far, place, turn, yaw, side * radius))
+            from_middle = (place - origin)[:2] / radius
+            far, habit = 1.0 + float(from_middle @ ahead[:2]), HABIT * (1.0 - float(from_middle @ USUAL)) / 2
+            cost = abs(yaw) / 90 * 0.6 + 3.0 * lean * far + habit
+            grasps.append(Grasp(cost, place, turn, yaw, side * radius))
         return grasps
 
     def _across(self, yaw: int) -> Grasp | None:
