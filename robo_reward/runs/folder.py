@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from robo_reward.errors import Interrupted, UserError
-from robo_reward.runs import atomic, signals
+from robo_reward.runs import atomic, lock, signals
 from robo_reward.runs.metrics import EventFile, MetricsLog, Mirror, Value
 from robo_reward.runs.summary import Status, Summary, git_commit, installed_versions
 
@@ -24,7 +24,7 @@ MAY_CHANGE = (
     "resume", "run_dir", "rollouts", "steps", "device", "video", "report", "wandb", "accept_refused_reward",
 )  # fmt: skip
 """Config keys in which a resumed run may differ from the one it resumes."""
-OWN = ("config.yaml", "metrics.jsonl", "checkpoints", "wandb")
+OWN = ("config.yaml", "metrics.jsonl", "checkpoints", "wandb", lock.NAME)
 """What is in every run folder from its beginning."""
 
 
@@ -37,8 +37,9 @@ class RunFolder:
     given as it is.
     """
 
-    def __init__(self, path: Path, summary: Summary, metrics: MetricsLog, keep: int = 2) -> None:
+    def __init__(self, path: Path, summary: Summary, metrics: MetricsLog, keep: int, held: lock.FolderLock) -> None:
         self.path = path
+        self._lock = held
         self.summary = summary
         self.step = 0
         self.resumed = False
@@ -46,8 +47,7 @@ class RunFolder:
         self._keep = keep
         self._start = (time.monotonic(), _cpu_seconds())
         self._earlier = (0.0, 0.0)
-        self._ended = False
-        self._new = False
+        self._ended = self._new = False
 
     @classmethod
     def create(
@@ -66,7 +66,7 @@ class RunFolder:
         A folder that does not exist yet is begun, so that a scheduler can repeat one command.
 
         Raises:
-            UserError: the folder holds something and ``resume`` is off; or its run had another config.
+            UserError: the folder holds something and ``resume`` is off; its run had another config, or still goes on.
         """
         plain = _resolved(config)
         path = _choose(verb, name, run_dir, resume)
@@ -77,10 +77,11 @@ class RunFolder:
             print(f"there is no run in '{path}' to resume: it begins there", file=sys.stderr)
         if not new:
             check_same(path, plain)
+        held = lock.FolderLock(path)
         atomic.write_text(path / "config.yaml", _yaml(plain))
         seed = plain.get("seed")
         summary = Summary(verb=verb, seed=seed, versions=installed_versions(), git_commit=git_commit())
-        run = cls(path, summary, MetricsLog(path / "metrics.jsonl", mirrors), keep)
+        run = cls(path, summary, MetricsLog(path / "metrics.jsonl", mirrors), keep, held)
         run._open()
         run._new = new
         return run
@@ -118,6 +119,7 @@ class RunFolder:
         self.summary.status = status
         self.summary.wall_seconds, self.summary.cpu_seconds = self._seconds()
         atomic.write_json(self.path / "summary.json", self.summary.as_json())
+        self._lock.release()
         self._ended = True
 
     def __enter__(self) -> Self:
@@ -131,6 +133,7 @@ class RunFolder:
             return
         if self._holds_nothing(error):
             self._metrics.close()
+            self._lock.release()
             shutil.rmtree(self.path, ignore_errors=True)
             return
         stopped = isinstance(error, KeyboardInterrupt | Interrupted) or signals.received() is not None

@@ -1,0 +1,86 @@
+"""Two processes never write one run folder: the second is told, and a process that was killed holds nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from robo_reward.errors import UserError
+from robo_reward.runs import lock
+from robo_reward.runs.folder import RunFolder
+
+CONFIG = {"seed": 0}
+HOLDS = """
+import sys, time
+from robo_reward.runs.folder import RunFolder
+run = RunFolder.create("train", "x", {"seed": 0}, sys.argv[1], resume=True)
+run.log(1, {"loss": 1.0})
+print("begun", flush=True)
+time.sleep(100)
+"""
+
+
+def begun(folder: Path) -> subprocess.Popen[str]:
+    """Another process, in the middle of a run."""
+    other = subprocess.Popen([sys.executable, "-c", HOLDS, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None
+    while other.stdout.readline() != "begun\n":  # before it stands what resume says of a new folder
+        assert other.poll() is None
+    return other
+
+
+def test_a_run_that_goes_on_elsewhere_is_left_alone(tmp_path: Path) -> None:
+    other = begun(tmp_path / "run")
+    try:
+        rows = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+        with pytest.raises(UserError, match=r"another process is writing to '.*run': wait until it ends or stop it"):
+            RunFolder.create("train", "x", CONFIG, tmp_path / "run", resume=True)
+        assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == rows
+    finally:
+        other.send_signal(signal.SIGKILL)
+        other.communicate()
+    with RunFolder.create("train", "x", CONFIG, tmp_path / "run", resume=True):
+        pass  # the killed one holds nothing
+
+
+def test_a_child_process_does_not_keep_the_folder(tmp_path: Path) -> None:
+    """Worlds in processes of their own may outlive a killed run by a moment."""
+    program = HOLDS.replace("print(", "import os\nif os.fork() == 0: time.sleep(100)\nprint(")
+    other = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path / "run")],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        assert other.stdout is not None
+        while other.stdout.readline() != "begun\n":
+            assert other.poll() is None
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+        with RunFolder.create("train", "x", CONFIG, tmp_path / "run", resume=True):
+            pass
+    finally:
+        os.killpg(other.pid, signal.SIGKILL)
+        other.communicate()
+
+
+def test_nothing_of_it_stays(tmp_path: Path) -> None:
+    with RunFolder.create("train", "x", CONFIG, tmp_path / "run") as run:
+        assert (run.path / lock.NAME).exists()
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.yaml", "metrics.jsonl", "summary.json"]
+
+
+def test_a_file_system_without_locks_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.lockf", refused)
+    with RunFolder.create("train", "x", CONFIG, tmp_path / "run") as run:
+        run.log(1, {"loss": 1.0})
+    assert not (run.path / lock.NAME).exists()
