@@ -132,12 +132,10 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
         hidden = {"unseen_state": list(self.unseen_state), "wordless": self.wordless}
         for name, value in hidden.items():
             if value and not self.bottleneck:
-                raise UserError(f"{name}={value} of nano_vla hides what pictures tell anyhow: set bottleneck=true, too")
-        if self.unseen_state and not self.hand and not self.blind:
-            raise UserError(
-                f"unseen_state={list(self.unseen_state)} of nano_vla hides where the hand is from actions that do not "
-                "see places from it (hand=[]): set hand to the numbers of its position, or unseen_state=[]"
-            )
+                raise UserError(
+                    f"{name}={value} of nano_vla hides what pictures tell anyhow: set bottleneck=true, too, or "
+                    "unseen_state=[] wordless=false"
+                )
         if self.channels < 8 or self.channels % 8:
             raise UserError(
                 f"channels={self.channels} of nano_vla must be a multiple of 8 (groups of the normalisation)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,6 +71,12 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
         unseen = config.unseen_state if self._bottleneck else ()
         self._felt = [k for k in range(numbers) if k not in unseen]
         self._wordless = config.wordless and self._bottleneck
+        if unseen and not config.hand and config.pretrained_path is None and not config.waypoint_weight > 0:
+            warnings.warn(
+                f"unseen_state={list(unseen)} of nano_vla without hand: if these are where the hand is, actions do not "
+                "know it; set policy.hand to the numbers of its position, or policy.unseen_state=[]",
+                stacklevel=2,
+            )
         self.proprioception = _proprioception(len(self._felt)) if self._felt else None
         size = (0 if self._wordless else words) + len(self._felt) + (64 if self._felt else 0)
         size += 0 if self.locator is None else self.locator.size

@@ -34,7 +34,7 @@ def check_asked(asked: int | None, config: Any, weighed: bool) -> None:
     if not why and not getattr(config, "bottleneck", False):
         why = "without policy.bottleneck=true actions see more of pictures than places (policy=nano_vla_places)"
     elif not why and config.waypoint_weight > 0:
-        why = f"policy.waypoint_weight={config.waypoint_weight:g} shows actions waypoints, too: set it to 0"
+        why = f"policy.waypoint_weight={config.waypoint_weight:g} shows actions waypoints, too (policy=nano_vla_places)"
     if why:
         raise UserError(f"learner.acting_updates={asked}: {why}; or set it to null")
 

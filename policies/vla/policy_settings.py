@@ -7,6 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from robo_reward.contracts import World
+from robo_reward.data.recording import KnowsPlaces, Recording
 from robo_reward.errors import UserError, unknown_name
 
 FREE = ("n_action_steps", "num_steps", "num_inference_steps", "draws", "shift", "brightness", "colour", "heat_weight")
@@ -84,21 +86,28 @@ def apply(config: Any, settings: Mapping[str, Any], path: str) -> None:
     _check_whole(config, settings)
 
 
-def check_told(config: Any, states: int, places: bool) -> None:
+def check_told(config: Any, world: World, recording: Recording | None, known: bool, acting: int | None) -> None:
     """Refuses a policy for which demonstrations would be made in vain.
 
-    ``states``: how many numbers the world's state has; ``places``: whether these may be told, or are known already.
+    ``recording``: how they are about to be made, None: they are there; ``known``: scenes or a checkpoint tell places;
+    ``acting``: ``learner.acting_updates``.
 
     Raises:
-        UserError: settings name numbers that the state has not, or places are to be learned that nobody tells.
+        UserError: settings name numbers that the world's state has not, or what is to be learned nobody tells.
     """
     if hasattr(config, "check_state"):
-        config.check_state(states)
-    learns = getattr(config, "places_weight", 0) and not getattr(config, "blind", False)
-    if learns and not places:
+        config.check_state(world.state_size)
+    if recording is None or recording.places or getattr(config, "blind", False):
+        return
+    way = "set recording.places=true" if isinstance(world, KnowsPlaces) else f"'{world.name}' does not tell them"
+    if acting:
         raise UserError(
-            f"policy.places_weight={config.places_weight:g} learns places from demonstrations that tell them: set "
-            "recording.places=true, or policy.places_weight=0"
+            f"learner.acting_updates={acting} learns from demonstrations that tell places: {way}, or leave it null"
+        )
+    if getattr(config, "places_weight", 0) and not known:
+        raise UserError(
+            f"policy.places_weight={config.places_weight:g} learns places from demonstrations that tell them: {way}; "
+            "policy=nano_vla needs none"
         )
 
 

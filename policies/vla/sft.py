@@ -123,11 +123,11 @@ class SftLearner:
         check_asked(self._acting_updates, config, self._rabc is not None)
 
     def check_world(self, world: World, recording: Recording | None = None) -> None:
-        """Raises UserError where the world is to show scenes and cannot, has not the state that settings name, or
-        demonstrations of this ``recording`` would not tell the places that they are to teach."""
+        """Raises UserError where the world cannot show scenes, has not the state that settings name, or demonstrations
+        of this ``recording`` would not tell what they are to teach."""
         self._scenes.check_world(world)
         known = self._scenes.given is not None or getattr(self._recipe, "path", None) is not None
-        check_told(self._settings, world.state_size, known or recording is None or recording.places)
+        check_told(self._settings, world, None if self._data else recording, known, self._acting_updates)
 
     def policy_views(self, available: Sequence[str]) -> Sequence[str]:
         """Which of the available views of a world the policy looks at; UserError for a ``policy.rename`` of others."""

@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 from robo_reward.envs.libero_experts.boxes import contains, highest_on_way
 from robo_reward.envs.libero_experts.cavity import between_walls, find_cavity, open_middle
 from robo_reward.envs.libero_experts.grasp_search import search
-from robo_reward.envs.libero_experts.grasps import WIDEST, Grasps
+from robo_reward.envs.libero_experts.grasps import HABIT, WIDEST, Grasps
 from robo_reward.envs.libero_experts.hand import Hand
 from robo_reward.envs.libero_experts.put_down import Shape, Spot, _aligned
 from robo_reward.envs.libero_experts.scene import Scene
@@ -102,6 +102,12 @@ def test_a_bar_is_gripped_across_its_thin_side(scene: Scene) -> None:
     assert abs(best.turn[1, 0]) == pytest.approx(1.0)  # the fingers open along y
     assert best.width == pytest.approx(0.04, abs=1e-6)
     np.testing.assert_allclose(best.place[:2], 0.0, atol=1e-9)
+
+
+def test_of_two_free_places_of_a_rim_demonstrations_show_the_same(scene: Scene) -> None:
+    one, other = sorted(Grasps(scene, Hand(scene), "bar_1")._rim(0), key=lambda grasp: grasp.cost)
+    assert one.place[1] > 0 > other.place[1]
+    assert other.cost - one.cost == pytest.approx(HABIT, abs=0.05)  # and the hand leans a little
 
 
 def test_search_finds_the_walls_of_a_pot_and_no_faces_of_a_block() -> None:

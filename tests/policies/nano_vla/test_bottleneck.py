@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -202,16 +203,24 @@ def test_the_blind_twin_ignores_all_of_it() -> None:
         ({"unseen_state": 0, "bottleneck": True}, "unseen_state=0 of nano_vla must be different numbers"),
         ({"unseen_state": [True], "bottleneck": True}, "must be different numbers"),
         ({"unseen_state": [0]}, r"unseen_state=\[0\] of nano_vla .*set bottleneck=true, too"),
-        (
-            {"unseen_state": [0], "bottleneck": True},
-            r"unseen_state=\[0\] .* hides where the hand is .*or unseen_state=",
-        ),
         ({"wordless": True}, "wordless=True of nano_vla .*set bottleneck=true, too"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], told: str) -> None:
     with pytest.raises(UserError, match=told):
         config(**settings)
+
+
+def test_a_policy_that_cannot_know_where_its_hand_is_says_so() -> None:
+    with pytest.warns(
+        UserWarning, match=r"unseen_state=\[0, 1\] of nano_vla without hand: .*policy\.unseen_state=\[\]"
+    ):
+        made(bottleneck=True, unseen_state=[0, 1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made(bottleneck=True, unseen_state=[0, 1], hand=[0, 1, 2])
+        made(bottleneck=True, unseen_state=[0, 1], waypoint_weight=1.0)  # which tells it from the hand
+        made(blind=True, bottleneck=True, unseen_state=[0, 1])
 
 
 def test_places_are_exact_in_bfloat16() -> None:

@@ -22,6 +22,7 @@ from robo_reward.errors import UserError
 from robo_reward.policies.vla.acting import acting_batches, check_asked, check_streamed, learn_to_act, number_of
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+from robo_reward.policies.vla.policy_settings import check_told
 from robo_reward.policies.vla.recipe import PolicyRecipe
 from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla.training_data import Batches, facts_of_traces
@@ -125,6 +126,7 @@ def test_only_what_tells_places_is_learned_from() -> None:
     assert frames.placed == list(range(12, 24))
     seen = [raw["observation.places"] for raw in batches_of(policy, frames)(0, 3)]
     assert {len(rows) for rows in seen} == {16}
+    assert not any(key.startswith("observation.images") for raw in batches_of(policy, frames)(0, 1) for key in raw)
     assert torch.equal(torch.cat(seen), torch.from_numpy(placed(1).places[0]).expand(48, 3))  # type: ignore[index]
 
 
@@ -170,13 +172,25 @@ def test_what_settings_alone_tell_is_refused_before_anything_is_played(
 
 def test_demonstrations_that_would_be_made_in_vain_are_not_made(tmp_path: Path) -> None:
     """The world's state and what is recorded of it are known before."""
-    world, told = cast(World, SimpleNamespace(state_size=3)), Recording(places=True)
+    world, told = cast(World, SimpleNamespace(state_size=3, name="table")), Recording(places=True)
+    knows = cast(World, SimpleNamespace(state_size=3, name="table", places=lambda: None))
     learner = SftLearner()
     learner.take_policy(PolicyRecipe("nano_vla", **PLACED, **SMALL))
     learner.check_world(world, told)
-    with pytest.raises(UserError, match=r"policy\.places_weight=3 learns places.*recording\.places=true"):
+    with pytest.raises(
+        UserError, match=r"policy\.places_weight=3 learns places.*recording\.places=true; policy=nano_vla "
+    ):
+        learner.check_world(knows, Recording())
+    with pytest.raises(UserError, match=r"policy\.places_weight=3 .*: 'table' does not tell them; policy=nano_vla "):
         learner.check_world(world, Recording())
     learner.check_world(world)  # those of a dataset, which are there already
+    config = PolicyRecipe("nano_vla", **PLACED, **SMALL).settings()
+    check_told(config, knows, Recording(), known=True, acting=None)  # scenes tell places, but not what is done there:
+    with pytest.raises(UserError, match=r"learner\.acting_updates=7 .* tell places: set recording\.places=true"):
+        check_told(config, knows, Recording(), known=True, acting=7)
+    given = SftLearner(data="elsewhere")  # the expert plays for the reward alone
+    given.take_policy(PolicyRecipe("nano_vla", **PLACED, **SMALL))
+    given.check_world(world, Recording())
     for settings, why in (
         ({"hand": [0, 1, 9]}, r"hand=\[0, 1, 9\] names"),
         ({"unseen_state": [9]}, r"unseen_state=\[9\]"),
@@ -220,6 +234,16 @@ def test_a_hand_that_is_nowhere_near_is_refused() -> None:
     way = r"policy\.hand names numbers of the state that are 40 m from the places.*hand=\[\] policy\.unseen_state=\[\]"
     with pytest.raises(UserError, match=way):
         policy.module(policy.training_batch(frames.batch([0], (), range(4))))
+
+
+@pytest.mark.parametrize("learner", ["sft", "sft_grpo"])
+def test_the_command_refuses_before_it_plays(
+    learner: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("robo_reward.data.demonstrations.collect_demonstrations", None)
+    words = ["env=so101", f"learner={learner}", "policy=nano_vla_places", "demos=1", f"run_dir={tmp_path / 'run'}"]
+    assert cli.run(["train", *words]) == 2
+    assert "policy.places_weight=3 learns places from demonstrations" in capsys.readouterr().err
 
 
 def test_the_command_logs_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
