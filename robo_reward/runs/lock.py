@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import sys
 from pathlib import Path
 
 from robo_reward.errors import UserError
@@ -18,6 +18,10 @@ class FolderLock:
         """Raises UserError where another process holds it."""
         self._path = folder / NAME
         self._file = open(self._path, "ab")  # noqa: SIM115 - closed by release()
+        if sys.platform == "win32":  # which has no such locks
+            return
+        import fcntl
+
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
