@@ -170,10 +170,10 @@ def success(found: Row) -> Row:
     }
 
 
-def metrics(run: Path) -> list[Row]:
-    """The run's logged rows of training."""
+def metrics(run: Path, key: str = "sft/loss") -> list[Row]:
+    """The run's logged rows that have a key; those of training."""
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [row for row in rows if "sft/loss" in row]
+    return [row for row in rows if key in row]
 
 
 def losses(run: Path) -> list[float]:
@@ -186,9 +186,9 @@ def training_seconds(run: Path, batch: int) -> float:
     """How long the updates took."""
     rates = [float(row["timing/samples_per_second"]) for row in metrics(run)]
     samples = batch * json.loads((run / "summary.json").read_text())["updates"] / len(rates)
-    logged = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    acting = sum(float(row.get("timing/acting_seconds", 0.0)) for row in logged)
-    return float(sum(samples / rate for rate in rates)) + acting
+    key = "timing/acting_seconds"
+    acting = [float(row[key]) for row in metrics(run, key)]
+    return sum(samples / rate for rate in rates) + sum(acting)
 
 
 def summary(rows: Sequence[Row]) -> Row:
