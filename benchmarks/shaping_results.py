@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from cells import Row
 
 from robo_reward.evaluation import wilson
@@ -14,6 +15,10 @@ from robo_reward.evaluation import wilson
 COLUMNS = (
     "runs",
     "failed",
+    "mean",
+    "mean_95",
+    "against_potential",
+    "against_potential_95",
     "median",
     "worst",
     "gain_over_clone",
@@ -27,12 +32,19 @@ COLUMNS = (
 
 HACKED_SHARE = 0.5
 """Of the training episodes, called a success and none."""
+REFERENCE = "potential"
+"""The variant that the others are compared with, run by run."""
+RESAMPLES = 10_000
+FEWEST = 3
+"""Seeds of a task that an interval needs."""
 
 
-def digest(rows: Sequence[Row]) -> Row:
+def digest(rows: Sequence[Row], reference: Sequence[Row]) -> Row:
     """The numbers of one line of the table; what no run defined is null.
 
-    ``median``, ``worst``: success of the learned policies; ``over_training``: median of a run's mean evaluation.
+    ``mean``, ``median``, ``worst``: success of the learned policies; ``against_potential``: the mean of what it is
+    above that of the ``reference`` with the same task and seed; ``over_training``: median of a run's mean evaluation.
+    Means weigh tasks alike; ``..._95``: intervals from resampled seeds.
     """
     known = [row for row in rows if row["learned_success_rate"] is not None]
     rates = [row["learned_success_rate"] for row in known]
@@ -41,9 +53,14 @@ def digest(rows: Sequence[Row]) -> Row:
     tricked = [found for row in rows if (found := hacked(row)) is not None]
     along = [statistics.fmean(rate for _, rate in row["evaluations"]) for row in rows if row["evaluations"]]
     agree = [row["learned_return_vs_success"] for row in rows if row["learned_return_vs_success"] is not None]
+    success, better = _by_task(rows), _by_task(rows, {(row["task"], row["seed"]): row for row in reference})
     return {
         "runs": len(rows),
         "failed": sum(row["status"] != "done" for row in rows),
+        "mean": mean_over_tasks(success),
+        "mean_95": interval(success),
+        "against_potential": mean_over_tasks(better),
+        "against_potential_95": interval(better),
         "median": statistics.median(rates) if rates else None,
         "worst": min(rates, default=None),
         "gain_over_clone": statistics.median(gains) if gains else None,
@@ -57,6 +74,36 @@ def digest(rows: Sequence[Row]) -> Row:
     }
 
 
+def mean_over_tasks(values: Mapping[str, Sequence[float]]) -> float | None:
+    """Of the tasks' means over their seeds."""
+    return statistics.fmean(statistics.fmean(of_task) for of_task in values.values()) if values else None
+
+
+def interval(values: Mapping[str, Sequence[float]]) -> list[float] | None:
+    """Within which ``mean_over_tasks`` falls in 95% of draws, with replacement, of each task's seeds.
+
+    The stratified bootstrap of Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice". None where a
+    task has fewer than three seeds, which would say next to nothing of how it varies.
+    """
+    if not values or min(len(of_task) for of_task in values.values()) < FEWEST:
+        return None
+    rng = np.random.default_rng(0)
+    drawn = [rng.choice(of_task, (RESAMPLES, len(of_task))).mean(axis=1) for of_task in values.values()]
+    low, high = np.quantile(np.mean(drawn, axis=0), (0.025, 0.975))
+    return [float(low), float(high)]
+
+
+def _by_task(rows: Sequence[Row], less: Mapping[tuple[str, int], Row] | None = None) -> dict[str, list[float]]:
+    """Success of the learned policies, or what it is above that of the run in ``less`` with its task and seed."""
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        other = {"learned_success_rate": 0.0} if less is None else less.get((row["task"], row["seed"]), {})
+        rate, base = row["learned_success_rate"], other.get("learned_success_rate")
+        if rate is not None and base is not None:
+            found.setdefault(row["task"], []).append(rate - base)
+    return found
+
+
 def hacked(row: Row) -> bool | None:
     """Whether the reward was fooled, as the truth tells it; None where a run tells too little."""
     rate, share = row["learned_success_rate"], row["false_success_share"]
@@ -68,11 +115,12 @@ def hacked(row: Row) -> bool | None:
 def summarise(rows: Sequence[Row]) -> Row:
     """One entry for every variant over all tasks, and one for every variant and task."""
     summary: Row = {}
+    reference = [row for row in rows if row["variant"] == REFERENCE]
     for variant in dict.fromkeys(row["variant"] for row in rows):
         mine = [row for row in rows if row["variant"] == variant]
-        summary[variant] = digest(mine)
+        summary[variant] = digest(mine, reference)
         for task in dict.fromkeys(row["task"] for row in mine):
-            summary[f"{variant} {task}"] = digest([row for row in mine if row["task"] == task])
+            summary[f"{variant} {task}"] = digest([row for row in mine if row["task"] == task], reference)
     return summary
 
 
@@ -85,7 +133,9 @@ def print_table(summary: Row) -> None:
 
 
 def draw(rows: Sequence[Row], file: Path) -> None:
-    """A line of panels for each task: success of the learned policies (95% Wilson), and success over the training."""
+    """A line of panels for all tasks together (means over tasks, 95% over seeds), then one for each: success of the
+    learned policies (95% Wilson), and success over the training.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -93,9 +143,13 @@ def draw(rows: Sequence[Row], file: Path) -> None:
 
     tasks = list(dict.fromkeys(row["task"] for row in rows))
     variants = list(dict.fromkeys(row["variant"] for row in rows))
-    figure, panels = plt.subplots(len(tasks), 2, figsize=(9, 3.4 * len(tasks)), squeeze=False)
+    figure, panels = plt.subplots(1 + len(tasks), 2, figsize=(9, 3.4 * (1 + len(tasks))), squeeze=False)
     colours = {variant: f"C{k}" for k, variant in enumerate(variants)}
-    for task, (rates, curves) in zip(tasks, panels, strict=True):
+    _means(panels[0, 0], rows, variants, colours)
+    _curves(panels[0, 1], rows, colours)
+    panels[0, 0].set_title("all tasks: mean success of the learned policies", fontsize=9)
+    panels[0, 1].set_title("all tasks, while training", fontsize=9)
+    for task, (rates, curves) in zip(tasks, panels[1:], strict=True):
         mine = [row for row in rows if row["task"] == task]
         _rates(rates, mine, variants, colours)
         _curves(curves, mine, colours)
@@ -116,26 +170,41 @@ def _rates(panel: Any, rows: Sequence[Row], variants: Sequence[str], colours: di
             panel.plot([low, high], [y, y], color=colours[row["variant"]], linewidth=1)
             filled = "none" if hacked(row) else colours[row["variant"]]
             panel.plot(rate, y, "o", color=colours[row["variant"]], markerfacecolor=filled)
-    panel.set(xlim=(-0.02, 1.02), xlabel="success rate", ylim=(len(variants) - 0.5, -0.5))
-    panel.set_yticks(range(len(variants)), variants)
-    for tick, variant in zip(panel.get_yticklabels(), variants, strict=True):
-        tick.set_color(colours[variant])
+    _label(panel, variants, colours)
     for seed in seeds:
         clones = [r["cloned_success_rate"] for r in rows if r["seed"] == seed and r["cloned_success_rate"] is not None]
         panel.axvline(statistics.median(clones), linestyle="--", linewidth=0.8, color="grey")
 
 
+def _means(panel: Any, rows: Sequence[Row], variants: Sequence[str], colours: dict[str, str]) -> None:
+    for y, variant in enumerate(variants):
+        values = _by_task([row for row in rows if row["variant"] == variant])
+        if (ends := interval(values)) is not None:
+            panel.plot(ends, [y, y], color=colours[variant], linewidth=2)
+        panel.plot(mean_over_tasks(values), y, "o", color=colours[variant])
+    _label(panel, variants, colours)
+
+
+def _label(panel: Any, variants: Sequence[str], colours: dict[str, str]) -> None:
+    panel.set(xlim=(-0.02, 1.02), xlabel="success rate", ylim=(len(variants) - 0.5, -0.5))
+    panel.set_yticks(range(len(variants)), variants)
+    for tick, variant in zip(panel.get_yticklabels(), variants, strict=True):
+        tick.set_color(colours[variant])
+
+
 def _curves(panel: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
     for variant, colour in colours.items():
-        points: dict[int, list[float]] = {}
+        points: dict[int, dict[str, list[float]]] = {}
         for row in rows:
             for rollouts, rate in row["evaluations"] if row["variant"] == variant else []:
-                points.setdefault(rollouts, []).append(rate)
+                points.setdefault(rollouts, {}).setdefault(row["task"], []).append(rate)
         if points:
             at = sorted(points)
-            panel.plot(at, [statistics.median(points[k]) for k in at], "o-", color=colour, markersize=3)
+            panel.plot(at, [mean_over_tasks(points[k]) for k in at], "o-", color=colour, markersize=3)
     panel.set(xlabel="rollouts", ylabel="success rate", ylim=(-0.02, 1.02))
 
 
 def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return " to ".join(_shown(each) for each in value)
     return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
