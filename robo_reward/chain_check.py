@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from itertools import pairwise
+from math import isclose
 
 from robo_reward.errors import UserError
 from robo_reward.transform_kinds import Nature, Transform, name_of, nature_of
@@ -23,6 +24,7 @@ def check_chain(transforms: Sequence[Transform], has_base: bool) -> None:
     parts = [(name_of(t), nature_of(t)) for t in transforms]
     _check_reshapes_have_something(parts, has_base)
     _check_potentials(parts)
+    _check_discounts(parts)
     _check_normalisers(parts)
     _check_scopes(parts)
     _check_strata(parts)
@@ -31,7 +33,6 @@ def check_chain(transforms: Sequence[Transform], has_base: bool) -> None:
     _warn_about_bounds(parts)
     _warn_about_changes(parts)
     _warn_about_filters(parts)
-    _warn_about_absorbing(parts)
 
 
 def check_normalised_advantage(transforms: Sequence[Transform]) -> None:
@@ -46,8 +47,23 @@ def check_normalised_advantage(transforms: Sequence[Transform]) -> None:
         if nature_of(transform).scales:
             raise UserError(
                 f"transform {name_of(transform)} scales the rewards of a whole group, and advantages that are divided "
-                "by the group's standard deviation cancel that exactly: use mean-only advantages, or leave the scale "
-                "out (hero: weighting=false)"
+                "by the group's standard deviation cancel that exactly: leave the scale out (weighting=false)"
+            )
+
+
+def check_learners_discount(transforms: Sequence[Transform], gamma: float | None) -> None:
+    """For a learner that discounts a transition by ``gamma``; None: not known.
+
+    Raises:
+        UserError: for a piece that was given another discount, under which it would move the optimum.
+    """
+    for transform in transforms:
+        assumed = nature_of(transform).gamma
+        if gamma is not None and assumed is not None and not isclose(assumed, gamma):
+            raise UserError(
+                f"transform {name_of(transform)} discounts by gamma={assumed:g} and the learner by {gamma:g}: only the "
+                "learner's own leaves the optimum where it is. A chain takes it over with "
+                "gamma: ${oc.select:learner.sac.gamma,${oc.select:learner.gamma,0.98}}, as transform=potential does"
             )
 
 
@@ -61,7 +77,7 @@ def pays_unbounded_level(transforms: Sequence[Transform]) -> str | None:
         nature = nature_of(transform)
         if _is_level(nature):
             name = name_of(transform)
-        elif getattr(transform, "absorbing", False):
+        elif nature.completes:
             name = None
     return name
 
@@ -82,19 +98,23 @@ def _check_reshapes_have_something(parts: Sequence[tuple[str, Nature]], has_base
 
 
 def _check_potentials(parts: Sequence[tuple[str, Nature]]) -> None:
-    gamma: float | None = None
+    shaped = False
     for name, nature in parts:
-        if nature.role == "potential":
-            if gamma is not None and nature.gamma != gamma:
-                raise UserError(
-                    f"two potentials with gamma={gamma:g} and gamma={nature.gamma:g}: only the learner's discount "
-                    "leaves the optimum alone, and a learner has one; give both the same"
-                )
-            gamma = nature.gamma
-        elif nature.role == "reshape" and gamma is not None:
+        shaped = shaped or nature.role == "potential"
+        if nature.role == "reshape" and shaped:
             raise UserError(
                 f"transform {name} after Potential: a reshaped potential no longer telescopes, so the shaping would "
                 f"move the optimum; put Potential last, after {name} {WAYS_OUT}"
+            )
+
+
+def _check_discounts(parts: Sequence[tuple[str, Nature]]) -> None:
+    known = [(name, nature.gamma) for name, nature in parts if nature.gamma is not None]
+    for name, gamma in known[1:]:
+        if not isclose(gamma, known[0][1]):
+            raise UserError(
+                f"transform {known[0][0]} with gamma={known[0][1]:g} and {name} with gamma={gamma:g}: only the "
+                "learner's discount leaves the optimum where it is, and a learner has one; give both the same"
             )
 
 
@@ -133,7 +153,7 @@ def _check_strata(parts: Sequence[tuple[str, Nature]]) -> None:
 
 
 def _check_lasting(parts: Sequence[tuple[str, Nature]]) -> None:
-    lasting = False
+    lasting, once = False, None
     for name, nature in parts:
         if lasting and nature.pays == "level":
             raise UserError(
@@ -145,9 +165,15 @@ def _check_lasting(parts: Sequence[tuple[str, Nature]]) -> None:
                 f"transform {name} after Absorbing bounds what the lasting end is worth, so that hovering short of "
                 f"success would earn more than success: put {name} before Absorbing {WAYS_OUT}"
             )
-        if lasting and name == "Absorbing":
-            raise UserError("transform Absorbing twice: the last state would count as lasting twice over; keep one")
-        lasting = lasting or name == "Absorbing"
+        if lasting and nature.completes:
+            raise UserError(f"transform {name} twice: the last state would count as lasting twice over; keep one")
+        if nature.completes and once is not None:
+            raise UserError(
+                f"transform {once} before {name} pays for a change or an event, which happens once and does not go on "
+                f"after the end: put {once} after {name} {WAYS_OUT}"
+            )
+        lasting = lasting or nature.completes
+        once = name if nature.pays in ("change", "event") else once
 
 
 def _warn_about_repeats(transforms: Sequence[Transform]) -> None:
@@ -193,7 +219,7 @@ def _warn_about_changes(parts: Sequence[tuple[str, Nature]]) -> None:
     if changes and "MinForm" in names[names.index(changes[0]) :]:
         warnings.warn(
             f"transform MinForm over {changes[0]}: changes of progress are often rightly negative (going back to try "
-            "again), and the minimum then blames the retreat; use it on success probabilities (source=success)",
+            "again), and the minimum then blames the retreat; use it on the progress itself (transform=min_form)",
             stacklevel=4,
         )
 
@@ -222,15 +248,3 @@ def _warn_about_filters(parts: Sequence[tuple[str, Nature]]) -> None:
 def _may_read(source: str, nature: Nature) -> bool:
     """Whether a piece reads that estimate; one that adds to the reward and names no source may read any."""
     return nature.source == source or (nature.source is None and nature.role != "reshape")
-
-
-def _warn_about_absorbing(parts: Sequence[tuple[str, Nature]]) -> None:
-    level = False
-    for name, nature in parts:
-        level = level or _is_level(nature)
-        if name == "Absorbing" and not level:
-            warnings.warn(
-                f"transform {name} without a level before it: an event or a change that is paid once does not go on "
-                "after the end",
-                stacklevel=4,
-            )

@@ -7,6 +7,7 @@ from typing import Any
 from robo_reward.build import build
 from robo_reward.chain_check import pays_unbounded_level
 from robo_reward.errors import UserError
+from robo_reward.gathering import discount_of
 from robo_reward.pushes.forces import Disturber, check_discount, disturbs
 from robo_reward.reward_stack import RewardStack
 from robo_reward.rollout import Stopper
@@ -52,5 +53,5 @@ def build_disturber(config: Any, learner: object) -> Disturber | None:
             "a disturber needs an on-policy learner whose advantages it can see: use learner=ppo, or hook=none"
         )
     disturber: Disturber = build(hook)
-    check_discount(disturber, (config.get("learner") or {}).get("gamma"))
+    check_discount(disturber, discount_of(config))
     return disturber

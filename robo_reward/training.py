@@ -10,13 +10,14 @@ from typing import Any, Protocol, runtime_checkable
 from robo_reward.audit_record import check_accepted, known_numbers
 from robo_reward.bounds import check_enough_worlds, check_unit_actions, check_views
 from robo_reward.build import build, build_stack, build_test_world, build_world, save_reward_model
+from robo_reward.chain_check import check_learners_discount
 from robo_reward.contracts import Budget, Estimate, LearnedRewardModel, Oracle, Policy, World
 from robo_reward.demonstration_sizes import check_demonstration_sizes
 from robo_reward.errors import UserError
 from robo_reward.evaluation import Evaluation, judge_episodes, merge, run_episodes, run_seeds
 from robo_reward.explorers import RandomPolicy, ReplayPolicy
 from robo_reward.fitting.episodes import HOLLOW_NOISE, check_lengths, episode_horizon
-from robo_reward.gathering import build_learner, check_world, gather_demonstrations
+from robo_reward.gathering import build_learner, check_world, discount_of, gather_demonstrations
 from robo_reward.growing import Growth, begin
 from robo_reward.picture_sizes import check_picture_sizes, picture_size
 from robo_reward.pushes.forces import check_time_to_push
@@ -65,6 +66,7 @@ class Job:
         self.config, self.run, self.ranks = config, run, ranks or Ranks()
         self.stack = build_stack(config)
         self.learner = build_learner(config, self.stack.model)
+        check_learners_discount(self.stack.transforms, discount_of(config))
         if self.ranks.count > 1 and not getattr(self.learner, "parallel", False):
             raise UserError(f"{self.ranks.count} processes were started, but only learner=sft trains in several")
         self.oracle: Oracle = self.stack.model.needs.oracle

@@ -29,9 +29,11 @@ class Nature:
     ``scope``: ``step`` needs the world's own past; ``running`` statistics of all worlds so far, so that it can only
     price as the worlds go; ``episode`` an episode that is over; ``group`` several of them, compared with each other.
     ``pays``: what an objective pays for: a ``level`` at every step, a ``change``, or an ``event``.
-    ``source``: the estimate that it reads, or that a filter changes. ``gamma``: a potential's discount. ``low``,
-    ``high``: the range that a reshape confines the reward to. ``scales``: it only rescales what came before, by a
-    factor that a group shares. ``lifts``: a reshape that pays even for nothing, so at every step, as a level does.
+    ``source``: the estimate that it reads, or that a filter changes. ``gamma``: what it takes for the learner's
+    discount of a transition, where it must be that. ``low``, ``high``: the range that a reshape confines the reward to.
+    ``scales``: it only rescales what came before, by a factor that a group shares. ``lifts``: a reshape that pays even
+    for nothing, so at every step, as a level does. ``completes``: it makes the terminated state of the levels before it
+    count as lasting.
     """
 
     role: Role
@@ -43,6 +45,7 @@ class Nature:
     high: float | None = None
     scales: bool = False
     lifts: bool = False
+    completes: bool = False
 
 
 @runtime_checkable

@@ -17,8 +17,6 @@ class Absorbing:
     alone: the learner bootstraps those. Stands right after the levels; what an event pays once comes after it.
     """
 
-    absorbing = True
-
     def __init__(self, gamma: float = 0.98) -> None:
         """``gamma``: the learner's discount. Raises UserError outside [0, 1)."""
         if not 0 <= gamma < 1:
@@ -26,7 +24,7 @@ class Absorbing:
                 f"transform absorbing: gamma={gamma} must be at least 0 and below 1: the learner's discount"
             )
         self.base_reward: str | None = None
-        self.nature = Nature("reshape", gamma=gamma)
+        self.nature = Nature("reshape", gamma=gamma, completes=True)
         self._lasting = 1 / (1 - gamma)
 
     def begin(self, first: Estimate, fresh: Flags) -> None:

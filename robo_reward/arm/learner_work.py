@@ -33,6 +33,8 @@ class LearnerWork:
 
     def __init__(self, run: Path, config: Any, checkpoint: Path | None) -> None:
         from robo_reward.build import build, build_stack
+        from robo_reward.chain_check import check_learners_discount
+        from robo_reward.gathering import discount_of
 
         self.run, self.config = run, config
         demonstrations = [read_episode(path) for path in stored(run, DEMONSTRATIONS)]
@@ -40,6 +42,7 @@ class LearnerWork:
             config.reward_model.views = list(demonstrations[0].trace.frames)
         self.learner: ArmLearner = build(config.learner)
         self.stack = build_stack(config)
+        check_learners_discount(self.stack.transforms, discount_of(config))
         self.version, self.heard = 0, 0
         self._told: dict[str, float] = {}
         self.learner.begin(demonstrations, self.stack, int(config.seed))

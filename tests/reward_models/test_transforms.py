@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from robo_reward.chain_check import pays_unbounded_level
 from robo_reward.contracts import Estimate, Floats, Observation, RewardTransform, Transition
 from robo_reward.errors import UserError
 from robo_reward.reward_models.transforms.accumulated import Accumulated
@@ -67,6 +69,24 @@ def test_accumulated_golden_values() -> None:
 def test_gold_wants_consecutive_steps() -> None:
     seen = [estimate(success=p) for p in (0.9, 0.9, 0.2, 0.8, 0.7, 0.9)]
     assert pay(Gold(threshold=0.5, consecutive=2), seen) == [0, 0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(("more", "last"), [({}, 1.0), ({"once": True}, 1.0), ({"gamma": 0.9}, 10.0)])
+def test_gold_pays_a_success_in_which_the_episode_terminates_at_once(more: dict[str, Any], last: float) -> None:
+    """No later step could agree, and with a discount it counts as lasting: 1 + 0.9 + 0.81 + ... = 10."""
+    seen = [estimate(success=p) for p in (0.1, 0.2, 0.9)]
+    assert pay(Gold(consecutive=4, **more), seen, terminated=True) == pytest.approx([0, last])
+    assert pay(Gold(consecutive=4, **more), seen) == [0, 0], "its time was up: two more steps may follow"
+    assert pay(Gold(consecutive=4, **more), [*seen, estimate(success=0.4)], terminated=True) == [0, 0, 0]
+
+
+def test_gold_that_lasts_needs_a_discount_below_one() -> None:
+    with pytest.raises(UserError, match=r"gamma=1\.5 must be at least 0 and at most 1"):
+        Gold(gamma=1.5)
+    seen = [estimate(success=p) for p in (0.1, 0.9)]
+    assert pay(Gold(gamma=1.0), seen, terminated=True) == [1]
+    assert pays_unbounded_level([Gold(gamma=1.0)]) == pays_unbounded_level([Gold()]) == "Gold"
+    assert pays_unbounded_level([Gold(gamma=0.9)]) is pays_unbounded_level([Gold(once=True)]) is None
 
 
 def test_gold_can_be_paid_once_in_an_episode() -> None:

@@ -33,12 +33,13 @@ def estimates(progress: Sequence[float] = (0, 0), success: Sequence[float] = (0,
     return Estimate(np.asarray(progress, np.float32), still, np.asarray(success, np.float32), still)
 
 
-def end(transform: RewardTransform, reward: Sequence[float], seen: Estimate) -> list[float]:
-    """Rewards of the last step of both worlds."""
+def end(transform: RewardTransform, reward: Sequence[float], seen: Estimate, goes_on: bool = False) -> list[float]:
+    """Rewards of the last step of both worlds, or of one that goes on."""
     nothing = Observation({}, np.zeros((2, 1), np.float32), ("x",) * 2)
     zero, up = np.zeros(2, np.float32), np.asarray(TIME_IS_UP)
+    ends = (~up & (not goes_on), up & (not goes_on))
     paid = np.asarray(reward, np.float32)
-    priced: list[float] = transform(paid, Transition(nothing, zero[:, None], nothing, zero, ~up, up), seen).tolist()
+    priced: list[float] = transform(paid, Transition(nothing, zero[:, None], nothing, zero, *ends), seen).tolist()
     return priced
 
 
@@ -60,10 +61,10 @@ def test_success_before_a_reset_counts_for_nothing_after_it(once: bool) -> None:
     """Both worlds have seen one success; the first is reset by its world, so that it needs two more."""
     gold, seen = Gold(consecutive=2, once=once), estimates(success=[0.9, 0.9])
     gold.begin(estimates(), np.ones(2, bool))
-    assert end(gold, [0, 0], seen) == [0, 0]
+    assert end(gold, [0, 0], seen, goes_on=True) == [0, 0]
     gold.begin(estimates(), np.asarray([True, False]))
-    assert end(gold, [0, 0], seen) == [0, 1]
-    assert end(gold, [0, 0], seen) == [1, 0 if once else 1]
+    assert end(gold, [0, 0], seen, goes_on=True) == [0, 1]
+    assert end(gold, [0, 0], seen, goes_on=True) == [1, 0 if once else 1]
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 0.9])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -10,7 +11,8 @@ import numpy as np
 import pytest
 
 from robo_reward.build import build_transforms
-from robo_reward.chain_check import check_normalised_advantage, pays_unbounded_level
+from robo_reward.chain_check import check_learners_discount, check_normalised_advantage, pays_unbounded_level
+from robo_reward.cli import run
 from robo_reward.contract_tests import moving_square
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import UserError
@@ -40,7 +42,9 @@ REFUSED: list[tuple[list[Transform], str]] = [
     ([Level(), Potential(), Par()], "Par after Potential"),
     ([Level(), Potential(), Absorbing()], "Absorbing after Potential"),
     ([Level(), Potential(), Stratified()], "Stratified after Potential"),
-    ([Gold(), Potential(0.9), Potential(0.99)], "gamma=0.9 and gamma=0.99"),
+    ([Gold(), Potential(0.9), Potential(0.99)], "Potential with gamma=0.9 and Potential with gamma=0.99"),
+    ([Level(), Absorbing(0.9), Potential(0.99)], "Absorbing with gamma=0.9 and Potential with gamma=0.99"),
+    ([Gold(gamma=0.9), Potential(0.99)], "Gold with gamma=0.9 and Potential"),
     ([Level(), Normaliser(), Normaliser()], "undoes the earlier one's scale"),
     ([Par(), Level()], "Par reshapes the reward so far, and nothing before it pays any"),
     ([Potential(), StepGate()], "StepGate reshapes the reward so far"),
@@ -49,11 +53,15 @@ REFUSED: list[tuple[list[Transform], str]] = [
     ([Level(), Stratified(), Potential()], "Potential after Stratified"),
     ([Level(), Stratified(), OutcomeGate()], "OutcomeGate after Stratified"),
     ([Level(), Absorbing(), Level()], "Level pays a level after Absorbing"),
-    ([Level(), Absorbing(), Gold(), Accumulated()], "Accumulated pays a level after Absorbing"),
+    ([Level(), Absorbing(), Gold()], "Gold pays a level after Absorbing"),
+    ([Level(), Absorbing(), Gold(once=True), Accumulated()], "Accumulated pays a level after Absorbing"),
     ([Level(), Absorbing(), Absorbing()], "Absorbing twice"),
     ([Level(), Absorbing(), Gain(), Clip(-2.5, 2.5)], "Clip after Absorbing bounds .* put Clip before Absorbing"),
     ([Level(), Absorbing(), Par()], "Par after Absorbing"),
     ([Level(), Absorbing(), Normaliser()], "Normaliser after Absorbing"),
+    ([Gold(once=True), Absorbing()], "Gold before Absorbing pays for a change or an event"),
+    ([Level(), Gain(), Absorbing()], "put Gain after Absorbing"),
+    ([Level(), OutcomeGate(), Absorbing()], "put OutcomeGate after Absorbing"),
     ([MinForm(), Normaliser()], "cannot stand in one chain"),
 ]
 WARNED: list[tuple[list[Transform], str]] = [
@@ -69,7 +77,7 @@ WARNED: list[tuple[list[Transform], str]] = [
     ([Level(), Par(), Par()], "Par right after Par: it bends again"),
     ([Level(), Level()], "levels of the same are paid twice"),
     ([Gain(), Gain()], "changes of the same are paid twice"),
-    ([Gold(), Absorbing()], "Absorbing without a level"),
+    ([Gold(0.9), Gold(0.9)], "levels of the same are paid twice"),
 ]
 FINE: list[list[Transform]] = [
     [Level(), Par(), Potential()],
@@ -82,9 +90,13 @@ FINE: list[list[Transform]] = [
     [Level(), Stratified(), Clip()],
     [Gold(0.5), Gold(0.9)],
     [Gain(), Clip()],
-    [Level(), Absorbing(), Gold()],
-    [Level(), Clip(), Absorbing(), Gold()],
+    [Level(), Absorbing(), Gold(once=True)],
+    [Level(), Clip(), Absorbing(), Gold(gamma=0.98)],
+    [Level(), Absorbing(), Gain()],
+    [Gold(), Absorbing()],
     [Gold(), Par(), Absorbing()],
+    [Gold(gamma=0.9), Potential(0.9)],
+    [Gold(gamma=1.0), Potential(1.0)],
     [Level(), OutcomeGate()],
     [Level(), Normaliser(), Potential()],
 ]
@@ -132,12 +144,22 @@ def test_scales_that_a_group_shares_are_refused_under_normalised_advantages() ->
 
 
 def test_levels_are_known() -> None:
-    assert pays_unbounded_level([Gold(), Potential()]) is None
+    assert pays_unbounded_level([Gold(), Potential()]) == "Gold"
+    assert pays_unbounded_level([Gold(gamma=0.98), Potential()]) is None
     assert pays_unbounded_level([Level(), Potential()]) == "Level"
     assert pays_unbounded_level([Level(), Absorbing()]) is None
     assert pays_unbounded_level([Level(), Absorbing(), Level()]) == "Level"
     assert pays_unbounded_level([Gold(), Par()]) == "Par", "it pays for nothing, too: half a reward at every step"
-    assert pays_unbounded_level([Gold(), Clip(0, 1)]) is None
+    assert pays_unbounded_level([Gold(once=True), Clip(0, 1)]) is None
+
+
+def test_a_discount_other_than_the_learners_is_refused() -> None:
+    for chain in ([Level(), Absorbing(0.9)], [Gold(gamma=0.9)], [Gold(once=True), Potential(0.9)]):
+        check_learners_discount(chain, 0.9)
+        check_learners_discount(chain, None)
+        with pytest.raises(UserError, match=r"discounts by gamma=0\.9 and the learner by 0\.99"):
+            check_learners_discount(chain, 0.99)
+    check_learners_discount([Level(), Gold(), Gold(once=True, gamma=0.9)], 0.99)
 
 
 def test_modes_that_a_chain_cannot_do_are_refused() -> None:
@@ -174,3 +196,18 @@ def test_the_discount_is_the_learners(name: str, overrides: list[str], gamma: fl
         config: Any = hydra.compose("train", [f"transform={name}", *overrides])
     piece: Any = build_transforms(config.transform)[-1]
     assert piece.nature.gamma == gamma
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (["transform.chain.1.gamma=0.5"], "Gold with gamma=0.98 and Potential with gamma=0.5"),
+        ([f"transform.chain.{k}.gamma=0.5" for k in (0, 1)], "discounts by gamma=0.5 and the learner by 0.98"),
+    ],
+)
+def test_train_refuses_discounts_that_are_not_the_learners(
+    tmp_path: Path, capsys: Any, changed: list[str], says: str
+) -> None:
+    assert run(["train", "reward_model=progress", "transform=potential", f"run_dir={tmp_path / 'run'}", *changed]) == 2
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "run" / "summary.json").exists()

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from robo_reward.build import build_transforms
 from robo_reward.errors import UserError
 from robo_reward.reward_models.transforms.absorbing import Absorbing
 from robo_reward.reward_models.transforms.clip import Clip
@@ -52,8 +54,8 @@ SOUND: dict[str, tuple[Chain, Chain]] = {
     "potential of conservative progress": (lambda g: [], lambda g: [Conservative(), Potential(g)]),
     "potential of worst-case progress": (lambda g: [], lambda g: [Conservative("worst_case"), Potential(g)]),
     "potential beside the gold reward": (
-        lambda g: [Gold(consecutive=1)],
-        lambda g: [Gold(consecutive=1), Potential(g)],
+        lambda g: [Gold(gamma=g)],
+        lambda g: [Gold(gamma=g), Potential(g)],
     ),
     "potential after a bent reward": (lambda g: [Clip(-0.5, 0.5)], lambda g: [Clip(-0.5, 0.5), Potential(g)]),
     "normaliser": (lambda g: [], lambda g: [Normaliser(g, limit=1e6)]),
@@ -194,11 +196,37 @@ def test_a_level_is_refused_where_success_ends_the_episode() -> None:
     with pytest.raises(UserError, match="pays the policy for avoiding success"):
         rewards_of(task, [Level()], "none")
     rewards_of(task, [Level(), Absorbing(0.95)], "none")
-    rewards_of(task, [Gold(consecutive=1), Potential(0.95)], "none")
+    with pytest.raises(UserError, match="in which transform Gold pays at every step"):
+        rewards_of(task, [Gold(), Potential(0.95)], "none")
     trace = replace(wander(task, 0, 30), env_reward=None)
     assert trace.terminated
     with pytest.raises(UserError, match="success ended an episode in which transform Level"):
         RewardStack(StateReward(task, "none"), [Level()]).price(trace)
+
+
+def test_the_chain_of_potential_pays_for_reaching_the_success_that_ends_the_episode() -> None:
+    task = corridor(detected=True)
+    paid = rewards_of(task, chain_of_potential(task.gamma), "none")
+    assert paid[2, 1, 3] == pytest.approx(1 / (1 - task.gamma) - task.progress[2], rel=1e-5)
+    assert solve(task, paid)[1][:3].tolist() == [1, 1, 1]
+
+
+def test_a_detector_that_is_fooled_next_to_success_makes_hovering_worth_no_more_than_it() -> None:
+    """Paid like a step of staying, the success that ends the episode would be worth 1 against 1 + 0.95 + ... = 20."""
+    task = replace(corridor(detected=True), success=np.asarray([0.0, 0.0, 0.6, 1.0]))
+    paid = rewards_of(task, chain_of_potential(task.gamma, "transform.chain.0.consecutive=1"), "none")
+    stay, finish = solve(task, paid)[0][2]
+    assert finish >= stay - 1e-4
+    paid[2, 1, 3] -= 1 / (1 - task.gamma) - 1
+    stay, finish = solve(task, paid)[0][2]
+    assert stay > finish + 10
+
+
+def chain_of_potential(gamma: float, *words: str) -> list[Transform]:
+    """As its yaml has it, for a learner of this discount."""
+    with initialize_config_module("robo_reward.configs", version_base="1.3"):
+        config = compose("train", ["transform=potential", f"learner.sac.gamma={gamma}", *words])
+    return build_transforms(config.transform)
 
 
 @settings(deadline=None, max_examples=25)

@@ -117,7 +117,7 @@ def test_through_the_vector_environments_own_resets(
         def estimate(self, transition: Transition) -> Estimate:
             return _never(super().estimate(transition))
 
-    env = RewardedEnv(LineWorld(worlds, ends=ends), RewardStack(Never(), [Gold(), Potential(gamma)]), seed)
+    env = RewardedEnv(LineWorld(worlds, ends=ends), RewardStack(Never(), [Gold(once=True), Potential(gamma)]), seed)
     state = env.reset()
     first, sums, ages, finished = state[:, 0].copy(), np.zeros(worlds), np.zeros(worlds, int), 0
     rng = np.random.default_rng(seed)
@@ -144,7 +144,7 @@ def test_through_chunks_whose_last_is_cut_short(
     steps: int, chunk: int, gamma: float, terminated: bool, seed: int
 ) -> None:
     trace = episode(seed, steps, terminated)
-    stack = RewardStack(TellsAll(), [Gold(threshold=1.0, consecutive=99), Potential(gamma)])
+    stack = RewardStack(TellsAll(), [Gold(weight=0.0, once=True), Potential(gamma)])
     reward = stack.price(trace).reward
     assert reward is not None
     earned, discounts = chunk_rewards(reward, gamma, chunk)
@@ -168,7 +168,7 @@ def test_through_a_model_that_changes_in_between() -> None:
             seen = super().estimate(transition)
             return replace(seen, progress=(scale[0] * seen.progress).astype(np.float32))
 
-    stack = RewardStack(Drifts(), [Gold(threshold=1.0, consecutive=99), Potential(0.95)])
+    stack = RewardStack(Drifts(), [Gold(weight=0.0, once=True), Potential(0.95)])
     paid = stepped(stack, [trace])[0]
     phi = np.round(255 * trace.state[:, 0]) / 255
     expected = 0.95**12 * (0.9**12 * phi[-1]) - phi[0]

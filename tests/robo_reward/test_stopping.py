@@ -61,7 +61,7 @@ def right(worlds: int) -> Floats:
 
 
 def shaped() -> RewardStack:
-    return RewardStack(LineReward(), [Gold(0.5, 1), Potential(0.9)])
+    return RewardStack(LineReward(), [Gold(0.5, 1, gamma=0.9), Potential(0.9)])
 
 
 def test_a_stopped_episode_is_terminated_and_its_world_goes_on_alone() -> None:
@@ -151,6 +151,9 @@ def test_a_level_reward_would_pay_for_avoiding_the_stop() -> None:
     hook = OmegaConf.create({"hook": {"_target_": "robo_reward.line_world.LineReward"}})
     with pytest.raises(UserError, match="transform Level pays at every step"):
         build_stopper(hook, RewardStack(LineReward(), [Level()]))
+    with pytest.raises(UserError, match="transform Gold pays at every step"):
+        build_stopper(hook, RewardStack(LineReward(), [Gold(), Potential()]))
     assert build_stopper(hook, RewardStack(LineReward(), [Level(), Absorbing(0.9)])) is not None
+    assert build_stopper(hook, shaped()) is not None
     assert build_stopper(OmegaConf.create({"hook": {"_target_": None}}), RewardStack(LineReward(), [Level()])) is None
     assert build_stopper(OmegaConf.create({}), RewardStack(LineReward(), [Level()])) is None
