@@ -139,7 +139,7 @@ class SimEnv(gymnasium.Env[Vector, Vector], ABC):
         self._end_push()
         state, unstable = self._stable(sub.state)
         if unstable:
-            reward, terminated = 0.0, False
+            reward, terminated, self._success = 0.0, False, self._no_success()
         terminated = terminated or (self.terminate_on_success and bool(self._success))
         truncated = not terminated and (unstable or self._steps >= self.clock.horizon)
         if terminated or truncated:

@@ -1,12 +1,14 @@
-"""What ``evaluate`` is asked to change about the world of a run."""
+"""What the world of an evaluation has otherwise than the run's: of the run's own, and what ``evaluate`` is asked."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from robo_reward.errors import UserError
+from robo_reward.trust import check_recipe
 
 EVALUATION = {
     "num_worlds": "episodes are measured one after another; episodes=NUMBER says how many",
@@ -14,6 +16,24 @@ EVALUATION = {
     "oracle": "an evaluation looks at no reward; leave it out",
 }
 """Settings of the world that an evaluation makes itself, and what to do instead."""
+
+
+def test_settings(trained: Mapping[str, Any]) -> dict[str, Any]:
+    """What an adapt run's evaluation did otherwise than its adaptation (``test``); {} of train runs."""
+    return _plain(trained.get("test"))
+
+
+def own_settings(trained: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    """What the run's own evaluation did otherwise than its training (``env.evaluation`` and ``test``).
+
+    ``trained``: the config that ``file`` holds.
+
+    Raises:
+        UserError: if ``test`` names anything but classes of ours (``trust``).
+    """
+    env, test = _plain(trained["env"]), test_settings(trained)
+    check_recipe({**env, "test": test}, file, "robo_reward.envs")
+    return {**(env.get("evaluation") or {}), **test}
 
 
 def chosen_settings(
@@ -34,6 +54,13 @@ def chosen_settings(
             lacks = f"the world of this run ({world.get('_target_')}) has no such setting"
             raise UserError(f"env.{name}={value}: {lacks}{_near(name, world)}")
     return chosen
+
+
+def _plain(part: Any) -> dict[str, Any]:
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(OmegaConf.create(part or {}), resolve=True)
+    return dict(plain)
 
 
 def _near(name: str, world: Mapping[str, Any]) -> str:

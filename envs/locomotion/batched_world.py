@@ -28,7 +28,8 @@ class BatchedWorld:
 
     World i's episodes follow from (seed, i, episode number) alone. ``oracle``: "reward" unmasks the task's reward,
     "success" pays 1.0 at the end of a successful episode, "none" gives NaN. A simulation that blows up truncates its
-    episode, pays 0 and counts in ``nan_resets``; a world that does so in 20 episodes in a row ends the run.
+    episode, which is no success, pays 0 and counts in ``nan_resets``; a world that does so in 20 episodes in a row ends
+    the run.
 
     ``bodies`` and ``apply_force``: what an adversary may push. ``task_reward`` (N,): the last step's reward without
     regularisation; never above ``task_reward_bound``. ``broken`` (N,): whose simulation blew up in the last step.
@@ -187,7 +188,7 @@ class BatchedWorld:
         """(N,) whether the episodes so far are successes. UserError where the task has no test."""
         if not self.task.has_success_test:
             raise UserError(f"'{self.name}' has no success test")
-        return self.task.success()
+        return self.task.success() & ~self.broken
 
     def snapshot(self) -> list[Any]:
         """N snapshots, one per world."""
@@ -199,6 +200,7 @@ class BatchedWorld:
     def restore(self, snapshot: list[Any]) -> Observation:
         """Returns to N snapshots of this task."""
         self._starts = EpisodeStarts(self.task, snapshot[0]["seed"])
+        self.broken = np.zeros(self.num_worlds, np.bool_)
         for name, held in self._rows().items():
             held[:] = np.stack([one[name] for one in snapshot])
         return self._moved_on(self._rows()["state"].copy())
@@ -251,7 +253,7 @@ class BatchedWorld:
     def _seal(self, ended: NDArray[np.int64]) -> None:
         """Writes the verdicts of episodes that ended, in the worlds' order."""
         memory = self._memory
-        found = self.task.success()[ended].tolist() if self.has_success_test else [None] * len(ended)
+        found = self.annotated_success()[ended].tolist() if self.has_success_test else [None] * len(ended)
         for verdict in zip(found, memory["paid"][ended].tolist(), memory["steps"][ended].tolist(), strict=True):
             self.sealed.write(Outcome(*verdict))
 
@@ -259,7 +261,7 @@ class BatchedWorld:
         if self.oracle == "reward":
             return judged.reward.astype(np.float32)
         if self.oracle == "success":
-            return np.asarray(done & self.task.success(), np.float32)
+            return np.asarray(done & self.annotated_success(), np.float32)
         return np.full(self.num_worlds, np.nan, np.float32)
 
     def _checked(self, action: Floats) -> Floats:

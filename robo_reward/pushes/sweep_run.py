@@ -11,7 +11,7 @@ import numpy as np
 
 from robo_reward.bounds import check_numbers
 from robo_reward.build import build, check_policy_fits, load_policy, load_world
-from robo_reward.chosen_settings import chosen_settings
+from robo_reward.chosen_settings import chosen_settings, own_settings
 from robo_reward.contracts import Flags, Policy, Transition, World
 from robo_reward.errors import NoOracle, UserError
 from robo_reward.pushes.forces import Adversary, chosen_bodies, names_of
@@ -90,8 +90,9 @@ def _named(settings: DictConfig, *names: str) -> dict[str, Any]:
 
 def _world(cfg: DictConfig, trained: DictConfig, count: int, oracle: str, horizon: int) -> World:
     chosen = chosen_settings(cfg.get("env"), trained.env, TAKEN)
-    more = {"horizon": horizon, "num_worlds": count, "workers": "in_process", "oracle": oracle}
-    return load_world(trained.env, Path(cfg.run) / "config.yaml", **more, **chosen)
+    file, made = Path(cfg.run) / "config.yaml", {"horizon": horizon, "num_worlds": count, "oracle": oracle}
+    different = {**own_settings(trained, file), **made, "workers": "in_process", **chosen}
+    return load_world(trained.env, file, **different)
 
 
 def _at(practice: Practice, forces: Forces, curves: Sequence[Curve]) -> Practice:

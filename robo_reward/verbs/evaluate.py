@@ -22,6 +22,13 @@ ARM_EPISODES = 10
 LEAST = {"seed": 0, "episodes": 1, "horizon": 1}
 VIDEO = {"video_episodes": 1, "height": 16, "width": 16}
 """The least that a number may be, and of a video."""
+SWEPT = {
+    "episodes": "disturbance.episodes says how many are played for each force",
+    "evaluation_seeds": "its episodes follow from seed",
+    "execute": "the policy acts as it was made; leave it out",
+    "view": "the hardest push that was survived is filmed; leave it out",
+}
+"""Settings that a sweep does not look at, and what to do instead."""
 
 
 def run(cfg: DictConfig) -> None:
@@ -33,9 +40,12 @@ def run(cfg: DictConfig) -> None:
     if cfg.robot.get("_target_") is not None:
         _on_arm(cfg)
         return
+    swept = bool(cfg.disturbance.kinds)
+    if swept:
+        _check_swept(cfg)
     trained, source = _trained(cfg)
     _check(cfg)
-    if cfg.disturbance.kinds:
+    if swept:
         from robo_reward.pushes.sweep_run import run_sweep
 
         run_sweep(cfg, trained, source)
@@ -62,6 +72,13 @@ def run(cfg: DictConfig) -> None:
             print(f"run folder: {folder.path}")
     finally:
         world.close()
+
+
+def _check_swept(cfg: DictConfig) -> None:
+    """UserError for what would have no effect beside a sweep."""
+    for name, instead in SWEPT.items():
+        if cfg[name] not in (None, False):
+            raise UserError(f"{name}={cfg[name]} has no use beside disturbance=sweep: {instead}")
 
 
 def _execute(policy: Policy, count: Any) -> None:
@@ -125,7 +142,9 @@ def _trained(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any]]:
 
 def _horizon(trained: Any, source: Mapping[str, Any], folder: Path) -> int:
     """Simulator steps of an episode in the run, whose summary counts decisions."""
-    chosen = _test(trained).get("horizon") or trained.env.get("horizon")
+    from robo_reward.chosen_settings import test_settings
+
+    chosen = test_settings(trained).get("horizon") or trained.env.get("horizon")
     if chosen is not None:
         return int(chosen)
     notes = source.get("notes") or {}
@@ -152,27 +171,14 @@ def _check(cfg: DictConfig) -> None:
 
 def _world(trained: DictConfig, file: Path, cfg: DictConfig) -> World:
     """The world in which the run was evaluated, or as ``env`` wants it: one copy, in this process, without oracle."""
-    from omegaconf import OmegaConf
-
     from robo_reward.build import load_world
-    from robo_reward.chosen_settings import EVALUATION, chosen_settings
-    from robo_reward.trust import check_recipe
+    from robo_reward.chosen_settings import EVALUATION, chosen_settings, own_settings, test_settings
 
     chosen = chosen_settings(cfg.get("env"), trained.env, EVALUATION)
-    test, evaluation = _test(trained), trained.env.get("evaluation") or {}
-    own: Any = OmegaConf.to_container(trained.env, resolve=True)
-    check_recipe({**own, "test": test}, file, "robo_reward.envs")
     length = {"horizon": cfg.horizon}
-    different = {**length, **evaluation, **test, **(length if "horizon" in test else {}), **chosen}
+    last = length if "horizon" in test_settings(trained) else {}
+    different = {**length, **own_settings(trained, file), **last, **chosen}
     return load_world(trained.env, file, num_worlds=1, workers="in_process", oracle="none", **different)
-
-
-def _test(trained: DictConfig) -> dict[str, Any]:
-    """What an adapt run's evaluation did otherwise than its adaptation (``test``); {} of train runs."""
-    from omegaconf import OmegaConf
-
-    test: Any = OmegaConf.to_container(OmegaConf.create(trained.get("test") or {}), resolve=True)
-    return dict(test)
 
 
 def _chosen(cfg: DictConfig) -> dict[str, Any]:

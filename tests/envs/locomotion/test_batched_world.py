@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from robo_reward.contracts import Flags, Floats, World
+from robo_reward.contracts import Flags, Floats, Oracle, World
 from robo_reward.envs.locomotion.batched_world import BatchedWorld
 from robo_reward.envs.locomotion.make_gym import make_world as make_gym_world
 from robo_reward.envs.locomotion.make_quadruped import make_world
@@ -208,6 +208,25 @@ def test_a_world_that_blows_up_is_reset_and_counted(threads: int) -> None:
     np.testing.assert_array_equal(transition.after.state[unhurt], calm.after.state[unhurt])
     assert np.isfinite(world.step(still).after.state).all()
     assert not world.broken.any()
+
+
+@pytest.mark.parametrize("oracle", ["reward", "success"])
+def test_an_episode_that_blew_up_is_no_success(oracle: Oracle) -> None:
+    """Nobody fell, and the robot stood still as commanded: without the blow-up it is one."""
+    world = make_world(num_worlds=2, threads=1, oracle=oracle, horizon=4, forward=(0.0, 0.0))
+    world.reset(0)
+    still = np.zeros((2, 12), np.float32)
+    for _ in range(3):
+        world.step(still)
+    force = np.zeros((2, 1, 6))
+    force[0, 0, 0] = 1e14
+    world.apply_force(force)
+    last = world.step(still)
+    assert last.truncated.tolist() == [True, True]
+    assert last.env_reward[0] == 0
+    assert last.env_reward[1] > 0
+    world.sealed.unseal()
+    assert [one.success for one in world.sealed.outcomes()] == [False, True]
 
 
 def test_a_world_that_never_recovers_ends_the_run() -> None:
