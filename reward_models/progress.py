@@ -88,6 +88,11 @@ class ProgressModel:
         self._threshold, self._consecutive = threshold, consecutive
         self._tracker = MilestoneTracker(interval, rule)
 
+    @property
+    def spread_of(self) -> int | None:
+        """Members of its network, whose deviation the uncertainty is."""
+        return self._members
+
     # --- fitting -----------------------------------------------------------------------------------------------------
 
     def fit(

@@ -42,6 +42,8 @@ class SelfReferentialModel(ProgressModel):
 
     knows_progress = False
     gives_hops = False
+    spread_of = None
+    """Its progress is a distance, no mean of what the network's members say."""
 
     def __init__(
         self,

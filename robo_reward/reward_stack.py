@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robo_reward.chain_check import check_chain, pays_unbounded_level
+from robo_reward.chain_needs import check_model
 from robo_reward.contracts import (
     Estimate,
     Flags,
@@ -30,9 +31,6 @@ from robo_reward.separate_looks import SeparateLooks
 from robo_reward.trace import Trace
 from robo_reward.traits import traits_of
 from robo_reward.transform_kinds import EpisodeTransform, EstimateFilter, Remembering, Transform, name_of, nature_of
-
-NO_MATCH = "transform=potential (detected success, shaped by progress), transform=success or transform=level"
-"""What suits reward models that do not match episodes with demonstrations, for messages."""
 
 
 class RewardStack:
@@ -57,7 +55,7 @@ class RewardStack:
         if model.needs.oracle != "none":
             names.insert(0, {"reward": "env_dense", "success": "env_sparse"}[model.needs.oracle])
         check_chain(self.transforms, model.needs.oracle != "none")
-        _check_match(model, self.transforms)
+        check_model(self.transforms, model)
         if not names and getattr(model, "prices", True):  # reward_model=none: for learners that imitate
             raise UserError(
                 "this reward has no objective: shaping alone leaves every policy optimal. "
@@ -227,16 +225,6 @@ class RewardStack:
     def _base_of(self, trace: Trace) -> Floats:
         missing = np.full(len(trace), np.nan, np.float32)
         return self._base(missing if trace.env_reward is None else trace.env_reward)
-
-
-def _check_match(model: RewardModel, transforms: Sequence[Transform]) -> None:
-    """Refuses a chain that pays for a match where the model says (``gives_match``) that it gives none."""
-    wants = [name_of(t) for t in transforms if nature_of(t).source == "match"]
-    if wants and getattr(model, "gives_match", None) is False:
-        raise UserError(
-            f"transform {wants[0]} pays for the match with demonstrations (transform=default does), which "
-            f"reward_model={reward_name(model)} does not give: use {NO_MATCH}, or reward_model=transport"
-        )
 
 
 def _along(transform: RewardTransform, rewards: Floats, transitions: Sequence[Transition], dense: Estimate) -> Floats:

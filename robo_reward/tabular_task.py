@@ -64,6 +64,8 @@ def in_chunks(task: Task) -> Task:
 class StateReward:
     """A reward model that reads its estimates off the state's number; passes the task's own reward on if asked."""
 
+    spread_of = 5
+
     def __init__(self, task: Task, oracle: Oracle = "reward") -> None:
         self.needs, self._task = Needs(oracle=oracle), task
 

@@ -20,7 +20,8 @@ class Traits:
     the task's words. ``gives_match``: whether it fills ``Estimate.match``; None: not said. ``threshold``: the
     p(success) in [0, 1] from which on it calls a frame a success; None: it has none of its own. ``gives_hops``: False
     where ``Estimate.gain`` is the plain difference of progress. ``takes_fewer_views``: it prices pictures without some
-    of the views in ``needs`` too.
+    of the views in ``needs`` too. ``spread_of``: of how many opinions ``Estimate.uncertainty`` is the population's
+    deviation, 1 where it is always 0; None: it is something else, or not said.
     """
 
     prices: bool = True
@@ -31,6 +32,7 @@ class Traits:
     threshold: float | None = None
     gives_hops: bool = True
     takes_fewer_views: bool = False
+    spread_of: int | None = None
 
     def as_json(self) -> dict[str, bool | float | None]:
         """For a header or a file."""
@@ -45,11 +47,14 @@ def traits_of(model: Any) -> Traits:
 def read_traits(told: Any) -> Traits:
     """Takes back what ``as_json`` gave; what is missing, or is not of its type, is as if it had not been said."""
     held = told if isinstance(told, dict) else {}
-    flags = {k: v for k, v in held.items() if k in Traits.__slots__ and k != "threshold" and isinstance(v, bool)}
-    threshold = held.get("threshold")
+    numbers = ("threshold", "spread_of")
+    flags = {k: v for k, v in held.items() if k in Traits.__slots__ and k not in numbers and isinstance(v, bool)}
+    threshold, count = (held.get(name) for name in numbers)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        count = None
     if not isinstance(threshold, Real) or isinstance(threshold, bool) or not math.isfinite(threshold):
         threshold = None
-    return Traits(**flags, threshold=None if threshold is None else float(threshold))
+    return Traits(**flags, threshold=None if threshold is None else float(threshold), spread_of=count)
 
 
 def joined_traits(members: Iterable[Traits]) -> Traits:
@@ -58,7 +63,8 @@ def joined_traits(members: Iterable[Traits]) -> Traits:
     They know, price, read and give what any of them does: a question is spared only where none could answer it. Whether
     they give a match is not said if one that might does not say; fewer views are taken if all take them. Their
     threshold is the greatest, if every member has one: a mean that reaches it has a member that is sure by its own
-    threshold, a worst case has all.
+    threshold, a worst case has all. Their uncertainty is no plain deviation: to that of their estimates it adds their
+    own.
     """
     each = list(members)
     matches, thresholds = [t.gives_match for t in each], [t.threshold for t in each]

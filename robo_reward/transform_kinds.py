@@ -33,7 +33,7 @@ class Nature:
     discount of a transition, where it must be that. ``low``, ``high``: the range that a reshape confines the reward to.
     ``scales``: it only rescales what came before, by a factor that a group shares. ``lifts``: a reshape that pays even
     for nothing, so at every step, as a level does. ``completes``: it makes the terminated state of the levels before it
-    count as lasting.
+    count as lasting. ``spread_of``: it takes the uncertainty for the deviation of so many opinions, 0 of any number.
     """
 
     role: Role
@@ -46,6 +46,7 @@ class Nature:
     scales: bool = False
     lifts: bool = False
     completes: bool = False
+    spread_of: int | None = None
 
 
 @runtime_checkable

@@ -30,6 +30,7 @@ class LeRobotReward:
     name = "lerobot"
     gives_match = False
     gives_hops = False
+    spread_of = 1
 
     def __init__(
         self,

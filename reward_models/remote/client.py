@@ -33,7 +33,7 @@ class RemoteReward:
         self.prices, self.knows_progress, self.knows_success = said.prices, said.knows_progress, said.knows_success
         self.reads_instructions, self.gives_match = said.reads_instructions, said.gives_match
         self.threshold, self.gives_hops = said.threshold, said.gives_hops
-        self.takes_fewer_views = said.takes_fewer_views
+        self.takes_fewer_views, self.spread_of = said.takes_fewer_views, said.spread_of
         self.served_audits, self.groups_refused = greeting.audits, greeting.groups_refused
         if greeting.groups:
             self.estimate_group = self._estimate_group  # GroupRewardModel asks for the name

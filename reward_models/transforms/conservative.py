@@ -46,7 +46,7 @@ class Conservative:
         check_numbers("transform conservative", least=0, weight=weight)
         check_numbers("transform conservative", least=2, whole=True, members=members)
         self.base_reward: str | None = None
-        self.nature = Nature("filter", source="progress")
+        self.nature = Nature("filter", source="progress", spread_of=members if rule == "worst_case" else 0)
         self._rule, self._weight, self._members = rule, weight, members
 
     def filter(self, estimate: Estimate) -> Estimate:

@@ -49,6 +49,8 @@ def stepwise() -> list[str]:
 class TellsAll(LineReward):
     """The line's reward with every entry of an estimate, each another function of the brightness."""
 
+    spread_of = 3
+
     def begin(self, first: Observation, fresh: Flags) -> Estimate:
         return _all(super().begin(first, fresh))
 

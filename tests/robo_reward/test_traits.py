@@ -31,6 +31,13 @@ def test_what_is_not_of_its_type_was_not_said(threshold: Any) -> None:
     assert read_traits({"threshold": np.float32(0.5)}) == Traits(threshold=0.5)
 
 
+@pytest.mark.parametrize("count", [0, -1, 2.0, True, "two"])
+def test_a_number_of_opinions_is_whole_and_positive(count: Any) -> None:
+    assert read_traits({"spread_of": count}) == Traits()
+    assert read_traits(Traits(spread_of=3).as_json()) == Traits(spread_of=3)
+    assert joined_traits([Traits(spread_of=3)] * 2) == Traits()
+
+
 def test_joined_traits() -> None:
     """A question is spared only where nobody could answer it; a threshold needs all of them."""
     alone, plain = Traits(knows_progress=False, threshold=0.7, gives_match=False), Traits(reads_instructions=True)
