@@ -70,8 +70,8 @@ def build_learner(config: Any, model: RewardModel) -> Any:
 def discount_of(config: Any) -> float | None:
     """The discount of a train config's learner for a transition; None where it has none of its own."""
     learner = config.get("learner") or {}
-    gamma = (learner.get("sac") or {}).get("gamma", learner.get("gamma"))
-    return None if gamma is None else float(gamma)
+    gamma: float | None = (learner.get("sac") or {}).get("gamma", learner.get("gamma"))
+    return gamma
 
 
 def _check_priced(learner: Any, name: str, model: RewardModel) -> None:

@@ -31,7 +31,8 @@ def train_on_arm(cfg: DictConfig) -> None:
         SafetyStop: the arm was stopped (exit code 3); resume=true goes on.
     """
     from robo_reward.bounds import check_bounds
-    from robo_reward.runs.folder import RunFolder, check_same, is_finished
+    from robo_reward.runs.folder import RunFolder, is_finished
+    from robo_reward.runs.same_config import check_same
 
     check_bounds(cfg, LEAST)
     if cfg.get("arm") is None or cfg.robot.get("_target_") is None:

@@ -18,12 +18,9 @@ from typing import Any, Self
 from robo_reward.errors import Interrupted, UserError
 from robo_reward.runs import atomic, lock, signals
 from robo_reward.runs.metrics import EventFile, MetricsLog, Mirror, Value
+from robo_reward.runs.same_config import check_same, resolved
 from robo_reward.runs.summary import Status, Summary, git_commit, installed_versions
 
-MAY_CHANGE = (
-    "resume", "run_dir", "rollouts", "steps", "device", "video", "report", "wandb", "accept_refused_reward",
-)  # fmt: skip
-"""Config keys in which a resumed run may differ from the one it resumes."""
 OWN = ("config.yaml", "metrics.jsonl", "checkpoints", "wandb", lock.NAME)
 """What is in every run folder from its beginning."""
 
@@ -68,16 +65,16 @@ class RunFolder:
         Raises:
             UserError: the folder holds something and ``resume`` is off; its run had another config, or still goes on.
         """
-        plain = _resolved(config)
+        plain = resolved(config)
         path = _choose(verb, name, run_dir, resume)
         mirrors = _mirrors(path, plain, tensorboard)
         path.mkdir(parents=True, exist_ok=True)
+        held = lock.FolderLock(path)
         new = not (path / "config.yaml").exists()
         if new and resume:
             print(f"there is no run in '{path}' to resume: it begins there", file=sys.stderr)
         if not new:
-            check_same(path, plain)
-        held = lock.FolderLock(path)
+            _check_open(path, plain, held)
         atomic.write_text(path / "config.yaml", _yaml(plain))
         seed = plain.get("seed")
         summary = Summary(verb=verb, seed=seed, versions=installed_versions(), git_commit=git_commit())
@@ -133,8 +130,8 @@ class RunFolder:
             return
         if self._holds_nothing(error):
             self._metrics.close()
+            shutil.rmtree(self.path, ignore_errors=True)  # while nobody else may begin there
             self._lock.release()
-            shutil.rmtree(self.path, ignore_errors=True)
             return
         stopped = isinstance(error, KeyboardInterrupt | Interrupted) or signals.received() is not None
         try:
@@ -176,6 +173,17 @@ class RunFolder:
     def _seconds(self) -> tuple[float, float]:
         wall, cpu = time.monotonic() - self._start[0], _cpu_seconds() - self._start[1]
         return round(self._earlier[0] + wall, 3), round(self._earlier[1] + cpu, 3)
+
+
+def _check_open(path: Path, config: Mapping[str, Any], held: lock.FolderLock) -> None:
+    """UserError, and the lock is let go, if the run had another config or was finished before the lock was had."""
+    try:
+        check_same(path, config)
+        if is_finished(path):
+            raise UserError(f"the run in '{path}' is finished: there is nothing to resume; give another run_dir")
+    except BaseException:
+        held.release()
+        raise
 
 
 def _mirrors(path: Path, config: Mapping[str, Any], tensorboard: bool) -> list[Mirror]:
@@ -241,57 +249,10 @@ def _choose(verb: str, name: str, run_dir: str | Path | None, resume: bool | Non
     return path
 
 
-def _resolved(config: Any) -> dict[str, Any]:
-    from omegaconf import OmegaConf
-
-    if OmegaConf.is_config(config):
-        config = OmegaConf.to_container(config, resolve=True)
-    return dict(config)
-
-
 def _yaml(config: Mapping[str, Any]) -> str:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.create(dict(config)))
-
-
-def check_same(path: Path, config: Mapping[str, Any] | Any) -> None:
-    """Refuses to go on with a run that was made with another config.
-
-    Raises:
-        UserError: that names all such keys and both values of each.
-    """
-    differ = [d for d in _differences(path, config) if d[0].split(".")[0] not in MAY_CHANGE]
-    if differ:
-        told = ", ".join(f"{key}={old} (now {new})" for key, old, new in differ)
-        value = "value" if len(differ) == 1 else "values"
-        raise UserError(
-            f"the run in '{path}' was made with {told}; resume it with the old {value} or give another run_dir"
-        )
-
-
-def tell_finished(path: Path, config: Mapping[str, Any] | Any) -> None:
-    """Prints that a finished run is left as it is, and what was asked for in vain. UserError as ``check_same``."""
-    check_same(path, config)
-    asked = [f"{key}={old}, not {new}" for key, old, new in _differences(path, config) if key in ("rollouts", "steps")]
-    made = f" (it was made with {'; '.join(asked)})" if asked else ""
-    print(f"'{path}' is finished{made}: there is nothing to resume; another run_dir begins a new run")
-
-
-def _differences(path: Path, config: Mapping[str, Any] | Any) -> list[tuple[str, Any, Any]]:
-    """(key, value there, value now) of all that differs."""
-    from omegaconf import OmegaConf
-
-    there, here = OmegaConf.load(path / "config.yaml"), OmegaConf.create(_resolved(config))
-    old, new = _flat(OmegaConf.to_container(there)), _flat(OmegaConf.to_container(here))
-    keys = sorted(old.keys() | new.keys())
-    return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
-
-
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    if not isinstance(value, dict) or not value:
-        return {key: value}
-    return {k: v for name, held in value.items() for k, v in _flat(held, f"{key}.{name}" if key else str(name)).items()}
 
 
 def _cpu_seconds() -> float:

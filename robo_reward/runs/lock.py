@@ -1,40 +1,65 @@
-"""One process at a time writes a run folder: a second one would mix its rows with those of the first."""
+"""One writer at a time for a run folder: a second one would mix its rows with those of the first."""
 
 from __future__ import annotations
 
-import contextlib
+import os
 import sys
 from pathlib import Path
+from typing import BinaryIO
+from weakref import WeakValueDictionary
 
 from robo_reward.errors import UserError
 
 NAME = ".lock"
+WAY_OUT = "wait until it ends or stop it, or give another run_dir"
 
 
 class FolderLock:
     """Held until ``release``, or until the process is gone, however it ends."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises UserError where another process holds it."""
-        self._path = folder / NAME
-        self._file = open(self._path, "ab")  # noqa: SIM115 - closed by release()
-        if sys.platform == "win32":  # which has no such locks
-            return
-        import fcntl
-
-        try:
-            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            self._file.close()
-            raise UserError(
-                f"another process is writing to '{folder}': wait until it ends or stop it, or give another run_dir"
-            ) from error
-        except OSError:  # a file system without locks
-            pass
+        """Raises UserError where another process holds it, or another run of this one."""
+        self._path = folder.resolve() / NAME
+        if self._path in _HELD:  # the system's locks are a process's, so that it would be let in
+            raise UserError(f"another run of this process is writing to '{folder}': {WAY_OUT}")
+        while True:
+            self._file = open(self._path, "ab")  # noqa: SIM115 - closed by release()
+            if not _locked(self._file):
+                self._file.close()
+                raise UserError(f"another process is writing to '{folder}': {WAY_OUT}")
+            if self._is_there():
+                break
+            self._file.close()  # its owner let go, and took it away, between the two lines above
+        _HELD[self._path] = self
 
     def release(self) -> None:
         """Lets others write; a second call does nothing."""
         if not self._file.closed:
-            with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
+            _HELD.pop(self._path, None)
+            self._path.unlink(missing_ok=True)
             self._file.close()
+
+    def _is_there(self) -> bool:
+        """Whether the file that is locked is still the one that others find."""
+        try:
+            return os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+
+_HELD: WeakValueDictionary[Path, FolderLock] = WeakValueDictionary()
+
+
+def _locked(file: BinaryIO) -> bool:
+    """Locks it; False where somebody else did. A system or file system without such locks is taken as it is."""
+    if sys.platform == "win32":
+        return True
+    import fcntl
+
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        pass
+    return True

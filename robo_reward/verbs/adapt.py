@@ -36,7 +36,8 @@ def run(cfg: DictConfig) -> None:
     import torch
 
     from robo_reward.build import check_policy_fits, load_policy
-    from robo_reward.runs.folder import RunFolder, is_finished, tell_finished
+    from robo_reward.runs.folder import RunFolder, is_finished
+    from robo_reward.runs.same_config import tell_finished
 
     name_views(cfg)
     if cfg.resume and cfg.run_dir is not None and is_finished(Path(cfg.run_dir)):

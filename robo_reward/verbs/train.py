@@ -13,7 +13,8 @@ from robo_reward.bounds import check_bounds, check_device, check_seeds
 from robo_reward.default_views import name_views
 from robo_reward.naming import world_name
 from robo_reward.ranks import Ranks, ranks_of
-from robo_reward.runs.folder import RunFolder, is_finished, latest_checkpoint, tell_finished
+from robo_reward.runs.folder import RunFolder, is_finished, latest_checkpoint
+from robo_reward.runs.same_config import tell_finished
 
 LEAST = {
     "seed": 0,

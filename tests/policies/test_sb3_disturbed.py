@@ -55,6 +55,7 @@ def session(folder: Path, steps: int, disturbed: bool = True) -> Iterator[Sessio
         stack = RewardStack(EnvReward("reward"), [])
         disturber = adversary(world) if disturbed else None
         yield Session(world, stack, [], Budget(None, steps), run, seed=0, disturber=disturber)
+        run.finish("interrupted")  # so that it can be gone on with
 
 
 def rows(folder: Path) -> list[dict[str, float]]:

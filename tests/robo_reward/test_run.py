@@ -146,13 +146,15 @@ def test_resume_cuts_back_to_the_checkpoint_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_resume_without_a_checkpoint_begins_anew_and_another_config_is_refused(tmp_path: Path) -> None:
-    with make(tmp_path / "r", resume=True) as run:
-        run.log(1, {"x": 1})
-    with make(tmp_path / "r", resume=True) as run:
-        assert not run.resumed
+    run = make(tmp_path / "r", resume=True)
+    run.log(1, {"x": 1})
+    run.finish("interrupted")
+    run = make(tmp_path / "r", resume=True)
+    assert not run.resumed
+    run.finish("interrupted")
     assert rows(tmp_path / "r") == []
     more = OmegaConf.merge(CONFIG, {"rollouts": 9, "resume": True})
-    RunFolder.create("train", "n", more, tmp_path / "r", resume=True, tensorboard=False)
+    RunFolder.create("train", "n", more, tmp_path / "r", resume=True, tensorboard=False).finish("interrupted")
     other = OmegaConf.merge(CONFIG, {"env": {"task": "push"}, "seed": 4})
     said = r"made with env\.task=reach \(now push\), half=3 \(now 4\), seed=3 \(now 4\); .* the old values"
     with pytest.raises(UserError, match=said):
@@ -202,6 +204,7 @@ def test_wherever_a_checkpoint_stops_a_whole_one_remains(
     with pytest.raises(SystemExit), run.checkpoint(1) as folder:
         (folder / "w").write_text("new")
     monkeypatch.undo()
+    run._lock.release()  # as its process's end does
     again = make(tmp_path / "r", resume=True)
     found = again.latest_checkpoint()
     assert found is not None
@@ -254,6 +257,7 @@ def test_a_damaged_run_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "run" / "summary.json").write_text("{")
     with pytest.raises(UserError, match=r"summary\.json' is damaged"):
         is_finished(tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()
     (tmp_path / "run" / "checkpoints" / "1" / "run.json").write_text("{")
     with pytest.raises(UserError, match=r"run\.json' is damaged"):
         RunFolder.create("train", "x", {"seed": 0}, tmp_path / "run", resume=True)

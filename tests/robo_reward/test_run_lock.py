@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,9 @@ run.log(1, {"loss": 1.0})
 print("begun", flush=True)
 time.sleep(100)
 """
+
+
+TRIES = "import sys, pathlib; from robo_reward.runs.lock import FolderLock; FolderLock(pathlib.Path(sys.argv[1]))"
 
 
 def begun(folder: Path) -> subprocess.Popen[str]:
@@ -68,6 +72,43 @@ def test_a_child_process_does_not_keep_the_folder(tmp_path: Path) -> None:
     finally:
         os.killpg(other.pid, signal.SIGKILL)
         other.communicate()
+
+
+def test_a_run_of_the_same_process_is_left_alone_too(tmp_path: Path) -> None:
+    with RunFolder.create("train", "x", CONFIG, tmp_path / "run") as run:
+        run.log(1, {"loss": 1.0})
+        with pytest.raises(UserError, match="another run of this process is writing to"):
+            RunFolder.create("train", "x", CONFIG, tmp_path / "elsewhere" / ".." / "run", resume=True)
+        assert (run.path / lock.NAME).exists()
+    with RunFolder.create("train", "x", CONFIG, tmp_path / "other"):
+        pass
+
+
+def test_a_lock_that_its_owner_took_away_meanwhile_is_taken_anew(tmp_path: Path, monkeypatch: Any) -> None:
+    """Between opening the file and locking it the owner ends: the locked file is one that nobody finds any more."""
+    locked, gone = lock._locked, []
+
+    def late(file: Any) -> bool:
+        if not gone:
+            gone.append((tmp_path / lock.NAME).unlink())
+        return locked(file)
+
+    monkeypatch.setattr(lock, "_locked", late)
+    held = lock.FolderLock(tmp_path)
+    assert gone
+    assert (tmp_path / lock.NAME).exists(), "what others find is what is locked"
+    other = subprocess.run([sys.executable, "-c", TRIES, str(tmp_path)], capture_output=True, text=True)
+    assert "another process is writing" in other.stderr
+    held.release()
+
+
+def test_a_run_that_was_finished_while_one_waited_for_it_stays_as_it_is(tmp_path: Path) -> None:
+    with RunFolder.create("train", "x", CONFIG, tmp_path / "run") as run:
+        run.log(1, {"loss": 1.0})
+    whole = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()}
+    with pytest.raises(UserError, match="is finished: there is nothing to resume"):
+        RunFolder.create("train", "x", CONFIG, run.path, resume=True)
+    assert {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file()} == whole
 
 
 def test_nothing_of_it_stays(tmp_path: Path) -> None:

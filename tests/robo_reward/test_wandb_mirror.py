@@ -62,6 +62,7 @@ def test_a_resumed_run_goes_on_under_the_same_id(tmp_path: Path, monkeypatch: py
         folder.log(1, {"loss": 1.0})
         with folder.checkpoint(1):
             pass
+        folder.finish("interrupted")
     first = (tmp_path / "run" / "wandb" / "id").read_text()
     with RunFolder.create("train", "x", config("offline"), tmp_path / "run", resume=True) as folder:
         folder.log(2, {"loss": 0.5})
