@@ -22,9 +22,11 @@ BESIDE = (0.03, 0.05, 0.07)
 """Metres beside a thing at which the hand may come down instead."""
 YAWS = range(-90, 90, 15)
 HABIT = 1.5
-"""Cost of gripping a bowl's rim opposite to ``USUAL``: of grasps that are equally free demonstrations show the same."""
+"""Cost of gripping a bowl's rim opposite to ``USUAL``: of grasps that are about equally free demonstrations show the
+same. One point of the hand (``fingertips``) that touches something costs no more than 1, so it does not outweigh it.
+"""
 USUAL = np.array([0.0, 1.0])
-"""Where from a bowl's middle its rim is gripped if nothing is in the way, world axes."""
+"""Where from a bowl's middle its rim is gripped if next to nothing is in the way, world axes."""
 
 
 @dataclass

@@ -115,7 +115,8 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
         if self.bottleneck and not self.blind and not (self.places_weight > 0 or self.waypoint_weight > 0):
             raise UserError(
                 "bottleneck=true of nano_vla leaves actions nothing of the pictures but places: set places_weight=3 "
-                "(demonstrations with recording.places=true) or waypoint_weight=1, or bottleneck=false"
+                "(demonstrations with recording.places=true) or waypoint_weight=1, or bottleneck=false hand=[] "
+                "unseen_state=[] wordless=false"
             )
         if not _numbers(self.hand) or (self.hand and (len(self.hand) != 3 or self.places_size % 3)):
             raise UserError(
@@ -123,7 +124,10 @@ class NanoVlaConfig(PreTrainedConfig):  # type: ignore[misc]
                 f"places_size={self.places_size} a multiple of three; [] if the state does not tell where the hand is"
             )
         if self.hand and not self.places_weight > 0:
-            raise UserError(f"hand={list(self.hand)} of nano_vla is where places are seen from: set places_weight=3")
+            raise UserError(
+                f"hand={list(self.hand)} of nano_vla is where places are seen from: set places_weight=3, or hand=[] "
+                "unseen_state=[]"
+            )
         if not _numbers(self.unseen_state):
             raise UserError(
                 f"unseen_state={self.unseen_state} of nano_vla must be different numbers of the state, as [0, 1]; "

@@ -20,6 +20,8 @@ HAND = "observation.hand"
 POINTS = "observation.points."
 FARTHEST = 3.0
 """Metres, half of the places are nearer to a hand."""
+NO_PLACES = "policy=nano_vla policy.places_weight=0 to learn none"
+"""A way out that holds wherever places were asked for: what presets set beside them needs them too."""
 PLACE_SCALE = 10.0
 """Places are told in decimetres, so that their numbers are near one."""
 
@@ -91,7 +93,7 @@ class Locator(nn.Module):
             if label.shape[-1] != self.sizes[1]:
                 raise UserError(
                     f"the data tell places of {label.shape[-1]} numbers, but policy.places_size={self.sizes[1]}: "
-                    f"set policy.places_size={label.shape[-1]}, or policy.places_weight=0"
+                    f"set policy.places_size={label.shape[-1]}, or {NO_PLACES}"
                 )
             self._check_hand(label, batch)
             found["places"] = _absolute(places, PLACE_SCALE * label)
@@ -100,7 +102,7 @@ class Locator(nn.Module):
         elif self.sizes[1]:
             raise UserError(
                 "policy.places_weight needs demonstrations that tell where things are: "
-                "robo-reward collect recording.places=true, or set it to 0"
+                f"robo-reward collect recording.places=true, or {NO_PLACES}"
             )
         return found
 

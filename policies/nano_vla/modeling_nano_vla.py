@@ -18,7 +18,7 @@ from robo_reward.errors import UserError
 from robo_reward.policies.nano_vla.configuration_nano_vla import VIEW_PREFIX, NanoVlaConfig
 from robo_reward.policies.nano_vla.heads import FlowHead, RegressionHead, TokenHead
 from robo_reward.policies.nano_vla.language import InstructionEncoder
-from robo_reward.policies.nano_vla.locator import HAND, PLACES, Locator, Off, Pointing, told, weighed
+from robo_reward.policies.nano_vla.locator import HAND, PLACE_SCALE, PLACES, Locator, Off, Pointing, told, weighed
 from robo_reward.policies.nano_vla.vision import CameraEncoder, Seen, augment, shifted, shrink
 
 SHOWN = "observation.shown"
@@ -127,16 +127,13 @@ class NanoVlaPolicy(PreTrainedPolicy):  # type: ignore[misc]
     def acting_loss(self, batch: Mapping[str, Any]) -> Tensor:
         """The actions' loss, a scalar, by true places alone, of a policy that ``acts_on_places``: nothing is looked at.
 
-        Rows that do not tell all places count not.
+        Every row tells all places and at least one action.
         """
-        assert self.locator is not None
         words = None if self._wordless else self.instruction(batch[OBS_LANGUAGE_TOKENS])
-        unknown = batch[PLACES].isnan().any(1)
-        located = self.locator.corrected(torch.zeros_like(batch[PLACES]), batch)
+        located = PLACE_SCALE * batch[PLACES].float()
         embedding = self._from_places(words, self._felt_state(batch, located), located, batch)
-        error, kept = self._error(embedding, batch[ACTION], batch["action_is_pad"] | unknown[:, None])
-        # a graph even where no row counts
-        return error.sum() / kept.sum().clamp(min=1) + 0.0 * embedding.sum()
+        error, kept = self._error(embedding, batch[ACTION], batch["action_is_pad"])
+        return error.sum() / kept.sum()
 
     def _error(self, embedding: Tensor, actions: Tensor, padded: Tensor | None) -> tuple[Tensor, Tensor]:
         """(R, K): the head's error of each action that counts, else 0; and which count, 1 or 0.

@@ -68,11 +68,11 @@ def check_streamed(policy: LeRobotPolicy, asked: int | None, cache_gb: float) ->
     Raises:
         UserError: updates of the actions alone are asked for.
     """
-    more = f"learner.acting_updates beside a streamed dataset: raise learner.cache_gb={cache_gb}"
+    more = f"raise learner.cache_gb={cache_gb}, or set learner.acting_updates=0"
     if asked and _can(policy):
-        raise UserError(more)
+        raise UserError(f"learner.acting_updates={asked} beside a streamed dataset: {more}")
     if asked is None and _can(policy):
-        warnings.warn(f"actions learn beside the eyes only; {more}, or set it to 0", stacklevel=2)
+        warnings.warn(f"actions learn beside the eyes only, for the dataset is streamed: {more}", stacklevel=2)
 
 
 def learn_to_act(

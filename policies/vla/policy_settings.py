@@ -107,7 +107,7 @@ def check_told(config: Any, world: World, recording: Recording | None, known: bo
     if getattr(config, "places_weight", 0) and not known:
         raise UserError(
             f"policy.places_weight={config.places_weight:g} learns places from demonstrations that tell them: {way}; "
-            "policy=nano_vla needs none"
+            "policy=nano_vla policy.places_weight=0 needs none"
         )
 
 

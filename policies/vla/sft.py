@@ -210,7 +210,7 @@ class SftLearner:
                 raise UserError(f"learner.scenes beside a streamed dataset: raise learner.cache_gb={self._cache_gb}")
             if self._demos is not None:
                 raise UserError(f"demos={self._demos} of a streamed dataset: raise learner.cache_gb={self._cache_gb}")
-            check_streamed(policy, self._acting_updates, self._cache_gb)
+            check_streamed(policy, self._acting_updates if self._rabc is None else 0, self._cache_gb)
             told = (self._data, policy, self._batch, self._seed, self._workers, session.ranks)
             return data_of.streamed_batches(*told), None
         if views:
@@ -284,13 +284,13 @@ class SftLearner:
     def _pause(
         self, session: Session, policy: LeRobotPolicy, steps: Optimisation, average: AveragedWeights | None, update: int
     ) -> None:
-        """Evaluates (sealed) and saves, when it is time."""
-        if update == self._updates or not session.ranks.first:
+        """Evaluates (sealed) and saves, when it is time and something follows."""
+        if not session.ranks.first or (update == self._updates and not session.notes["acting_updates"]):
             return
         if self._evaluate_every and update % self._evaluate_every == 0 and session.evaluate is not None:
             with average.applied() if average is not None else nullcontext():
                 session.evaluate(policy, update)
-        if update % self._checkpoint_every == 0:
+        if update % self._checkpoint_every == 0 or update == self._updates:
             state = {
                 "update": update,
                 "module": dict(policy.module.state_dict()),

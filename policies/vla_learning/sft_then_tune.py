@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from torch import Tensor
 
 from robo_reward.contracts import Policy, World
 from robo_reward.data.recording import Recording
+from robo_reward.errors import UserError
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla_learning.grpo import GrpoLearner
@@ -47,7 +50,8 @@ class SftThenTune:
 
     def take_policy(self, recipe: Any) -> None:
         """The policy that is trained."""
-        self._sft.take_policy(recipe)
+        with _settings_of("sft"):
+            self._sft.take_policy(recipe)
 
     def policy_views(self, available: Sequence[str]) -> Sequence[str]:
         """Which of the available views the policy looks at."""
@@ -55,7 +59,8 @@ class SftThenTune:
 
     def check_world(self, world: World, recording: Recording | None = None) -> None:
         """As of the imitation: whether world and demonstrations can show what they are to show."""
-        self._sft.check_world(world, recording)
+        with _settings_of("sft"):
+            self._sft.check_world(world, recording)
 
     def learn(self, session: Session) -> Policy:
         """The tuned policy; what imitation alone gave lies in ``policy_sft/``."""
@@ -64,11 +69,13 @@ class SftThenTune:
         if restored is not None and restored.get("stage") == STAGE:
             policy = self._as_it_was(session, folder)
         else:
-            policy = self._sft.learn(session)
+            with _settings_of("sft"):
+                policy = self._sft.learn(session)
             policy.save(folder)
             save_state(folder, TRAINED, trained_state(policy))
         self._imitated = _copied(policy)
-        return self._then.tune(session, policy, STAGE)
+        with _settings_of("then"):
+            return self._then.tune(session, policy, STAGE)
 
     def _as_it_was(self, session: Session, folder: Path) -> LeRobotPolicy:
         """The imitated policy of an interrupted run, adapters apart from the weights (``folder`` has them merged)."""
@@ -81,6 +88,16 @@ class SftThenTune:
     def controls(self, session: Session) -> Mapping[str, Policy]:
         """The cloned start of the run, evaluated on the same episodes."""
         return {} if self._imitated is None else {"cloned": self._imitated}
+
+
+@contextmanager
+def _settings_of(part: str) -> Iterator[None]:
+    """Messages name a learner's settings as if it were the only one; here they are those of a ``part``."""
+    try:
+        yield
+    except UserError as error:
+        error.args = (re.sub(r"\blearner\.(?!sft\.|then\.)(?=\w)", f"learner.{part}.", str(error)),)
+        raise
 
 
 def trained_state(policy: LeRobotPolicy) -> dict[str, Tensor]:

@@ -211,6 +211,16 @@ def test_settings_that_cannot_be_are_refused(settings: dict[str, Any], told: str
         config(**settings)
 
 
+def test_the_way_out_of_places_that_nobody_tells_leads_out() -> None:
+    preset: dict[str, Any] = {"bottleneck": True, "hand": [0, 1, 2], "unseen_state": [0, 1], "wordless": True}
+    with pytest.raises(UserError, match=r"or bottleneck=false hand=\[\] unseen_state=\[\] wordless=false$"):
+        config(**preset, places_weight=0.0)
+    config(bottleneck=False, hand=[], unseen_state=[], wordless=False, places_weight=0.0)
+    untold = {key: value for key, value in samples(made().config).items() if key != PLACES}
+    with pytest.raises(UserError, match=r"recording\.places=true, or policy=nano_vla policy\.places_weight=0"):
+        made(bottleneck=True, wordless=True).train()(untold)
+
+
 def test_a_policy_that_cannot_know_where_its_hand_is_says_so() -> None:
     with pytest.warns(
         UserWarning, match=r"unseen_state=\[0, 1\] of nano_vla without hand: .*policy\.unseen_state=\[\]"

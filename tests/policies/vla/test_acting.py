@@ -12,6 +12,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from robo_reward import cli
 from robo_reward.contract_tests import moving_square
@@ -92,16 +93,15 @@ def test_pictures_do_not_matter_and_the_same_seed_gives_the_same_weights() -> No
         assert torch.equal(again.module.state_dict()[name], weight), name
 
 
-def test_rows_without_a_place_and_what_lies_behind_an_end_count_not() -> None:
-    policy, frames = made([placed(k) for k in range(2)])
-    batch = policy.training_batch(frames.batch([0, 12], (), range(4)))
-    alone = policy.module.acting_loss(policy.training_batch(frames.batch([0], (), range(4))))
-    batch["observation.places"][1, 2] = torch.nan
-    torch.testing.assert_close(policy.module.acting_loss(batch), alone)
-    batch["action_is_pad"][:] = True
-    nothing = policy.module.acting_loss(batch)
-    assert nothing.item() == 0
-    nothing.backward()  # an update that teaches nothing, and no traceback
+def test_what_lies_behind_an_end_counts_not() -> None:
+    policy, frames = made([placed(0)])
+    raw = frames.batch([10], (), range(4))  # of 12 steps
+    assert raw["action_is_pad"].tolist() == [[False, False, True, True]]
+    first = policy.module.acting_loss(policy.training_batch(raw))
+    raw["action"][0, 2:] += 5
+    torch.testing.assert_close(policy.module.acting_loss(policy.training_batch(raw)), first)
+    raw["action"][0, :2] += 5
+    assert policy.module.acting_loss(policy.training_batch(raw)) > first + 1
 
 
 @pytest.mark.parametrize(
@@ -209,9 +209,10 @@ def test_where_only_some_demonstrations_tell_places_the_others_are_not_unlearned
 
 def test_a_streamed_dataset_says_that_there_are_none() -> None:
     policy, _ = made([placed(0)])
-    with pytest.raises(UserError, match=r"acting_updates beside a streamed dataset: raise learner\.cache_gb=0\.5"):
+    ways = r"raise learner\.cache_gb=0\.5, or set learner\.acting_updates=0"
+    with pytest.raises(UserError, match=rf"acting_updates=7 beside a streamed dataset: {ways}"):
         check_streamed(policy, 7, 0.5)
-    with pytest.warns(UserWarning, match=r"actions learn beside the eyes only"):
+    with pytest.warns(UserWarning, match=rf"actions learn beside the eyes only, .*: {ways}"):
         check_streamed(policy, None, 0.5)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -246,7 +247,9 @@ def test_the_command_refuses_before_it_plays(
     assert "policy.places_weight=3 learns places from demonstrations" in capsys.readouterr().err
 
 
-def test_the_command_logs_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_logs_it_and_goes_on_in_the_middle_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     rng = np.random.default_rng(0)
     episode = Trace(
         task="swing",
@@ -262,8 +265,21 @@ def test_the_command_logs_it(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     words = ["env=gym", "env.id=InvertedPendulum-v5", "env.height=16", "env.width=16", "env.horizon=5", "episodes=1"]
     words += ["learner=sft", "policy=nano_vla_places", "policy.hand=[1,2,3]", "learner.batch=4"]
     words += ["+policy.channels=8", "+policy.places_size=3", "policy.image_size=16", "evaluation_seeds=[1]"]
-    words += ["video=false", "report=false", f"data={tmp_path / 'data'}", f"run_dir={tmp_path / 'run'}"]
-    assert cli.run(["train", *words, "learner.updates=5"]) == 0
+    words += ["video=false", "report=false", f"data={tmp_path / 'data'}", "learner.updates=5"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert cli.run(["train", *words, f"run_dir={whole}"]) == 0
     assert "2 updates of the actions by true places: loss" in capsys.readouterr().out
-    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    last = json.loads((whole / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["sft/acting_loss"] > 0
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("robo_reward.policies.vla.sft.learn_to_act", stopped)
+        assert cli.run(["train", *words, f"run_dir={broken}"]) == 130
+    assert "resume=true" in capsys.readouterr().err
+    monkeypatch.setattr(SftLearner, "_loss", None)  # imitation is not done again
+    assert cli.run(["train", *words, f"run_dir={broken}", "resume=true"]) == 0
+    weights = [load_file(run / "policy" / "pretrained_model" / "model.safetensors") for run in (whole, broken)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

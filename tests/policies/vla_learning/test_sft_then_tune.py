@@ -12,6 +12,7 @@ from line_verbs import called, rows_of
 from safetensors.torch import load_file
 
 from robo_reward.data.datasets import read_dataset
+from robo_reward.errors import UserError
 from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla_learning.grpo import GrpoLearner
 
@@ -28,6 +29,21 @@ def test_imitation_then_tuning_is_one_run(settings: Path, tmp_path: Path) -> Non
     assert (summary["learner"], summary["demos"], summary["updates"]) == ("sft+grpo", 2, 5)
     assert summary["cloned_success_rate"] is not None
     assert summary["rollouts"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["learner.sft.acting_updates=7"], "learner.sft.acting_updates=7: without"),
+        (["learner.sft.lr=1e30", "learner.sft.updates=3"], "lower learner.sft.lr"),
+    ],
+)
+def test_refusals_name_the_settings_that_there_are(settings: Path, tmp_path: Path, words: list[str], says: str) -> None:
+    small = ("learner=sft_grpo", "policy=nano_vla", "policy.image_size=16", "policy.chunk_size=2", "demos=2",
+             "policy.n_action_steps=2", "judge=none", "audit=none", "negatives.random=0", "negatives.replay=0",
+             "video=false")  # fmt: skip
+    with pytest.raises(UserError, match=says):
+        called("train", settings, tmp_path / "run", *small, *words)
 
 
 @pytest.mark.parametrize(("lora", "at"), [(0, 0), (0, 1), (2, 1)])
