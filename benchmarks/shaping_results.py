@@ -39,12 +39,12 @@ FEWEST = 3
 """Seeds of a task that an interval needs."""
 
 
-def digest(rows: Sequence[Row], reference: Sequence[Row]) -> Row:
+def digest(rows: Sequence[Row], reference: Sequence[Row], tasks: Sequence[str]) -> Row:
     """The numbers of one line of the table; what no run defined is null.
 
     ``mean``, ``median``, ``worst``: success of the learned policies; ``against_potential``: the mean of what it is
     above that of the ``reference`` with the same task and seed; ``over_training``: median of a run's mean evaluation.
-    Means weigh tasks alike; ``..._95``: intervals from resampled seeds.
+    Means weigh ``tasks`` alike, and are null where one lacks; ``..._95``: intervals from resampled seeds.
     """
     known = [row for row in rows if row["learned_success_rate"] is not None]
     rates = [row["learned_success_rate"] for row in known]
@@ -53,7 +53,8 @@ def digest(rows: Sequence[Row], reference: Sequence[Row]) -> Row:
     tricked = [found for row in rows if (found := hacked(row)) is not None]
     along = [statistics.fmean(rate for _, rate in row["evaluations"]) for row in rows if row["evaluations"]]
     agree = [row["learned_return_vs_success"] for row in rows if row["learned_return_vs_success"] is not None]
-    success, better = _by_task(rows), _by_task(rows, {(row["task"], row["seed"]): row for row in reference})
+    pairs = {(row["task"], row["seed"]): row for row in reference}
+    success, better = (_of_all(tasks, _by_task(rows, less)) for less in (None, pairs))
     return {
         "runs": len(rows),
         "failed": sum(row["status"] != "done" for row in rows),
@@ -93,6 +94,15 @@ def interval(values: Mapping[str, Sequence[float]]) -> list[float] | None:
     return [float(low), float(high)]
 
 
+def _of_all(tasks: Sequence[str], values: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Nothing where a task lacks: a mean over the others would be one over easier tasks, or harder ones."""
+    return values if set(values) == set(tasks) else {}
+
+
+def _tasks(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(row["task"] for row in rows))
+
+
 def _by_task(rows: Sequence[Row], less: Mapping[tuple[str, int], Row] | None = None) -> dict[str, list[float]]:
     """Success of the learned policies, or what it is above that of the run in ``less`` with its task and seed."""
     found: dict[str, list[float]] = {}
@@ -115,12 +125,12 @@ def hacked(row: Row) -> bool | None:
 def summarise(rows: Sequence[Row]) -> Row:
     """One entry for every variant over all tasks, and one for every variant and task."""
     summary: Row = {}
-    reference = [row for row in rows if row["variant"] == REFERENCE]
+    reference, tasks = [row for row in rows if row["variant"] == REFERENCE], _tasks(rows)
     for variant in dict.fromkeys(row["variant"] for row in rows):
         mine = [row for row in rows if row["variant"] == variant]
-        summary[variant] = digest(mine, reference)
+        summary[variant] = digest(mine, reference, tasks)
         for task in dict.fromkeys(row["task"] for row in mine):
-            summary[f"{variant} {task}"] = digest([row for row in mine if row["task"] == task], reference)
+            summary[f"{variant} {task}"] = digest([row for row in mine if row["task"] == task], reference, [task])
     return summary
 
 
@@ -141,18 +151,18 @@ def draw(rows: Sequence[Row], file: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    tasks = list(dict.fromkeys(row["task"] for row in rows))
+    tasks = _tasks(rows)
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     figure, panels = plt.subplots(1 + len(tasks), 2, figsize=(9, 3.4 * (1 + len(tasks))), squeeze=False)
     colours = {variant: f"C{k}" for k, variant in enumerate(variants)}
     _means(panels[0, 0], rows, variants, colours)
-    _curves(panels[0, 1], rows, colours)
+    _curves(panels[0, 1], rows, colours, len(tasks))
     panels[0, 0].set_title("all tasks: mean success of the learned policies", fontsize=9)
     panels[0, 1].set_title("all tasks, while training", fontsize=9)
     for task, (rates, curves) in zip(tasks, panels[1:], strict=True):
         mine = [row for row in rows if row["task"] == task]
         _rates(rates, mine, variants, colours)
-        _curves(curves, mine, colours)
+        _curves(curves, mine, colours, 1)
         seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in mine}))
         rates.set_title(f"{task}, seed {seeds}: learned policy (dashed: the clone)", fontsize=9)
         curves.set_title("20 episodes at a time while training", fontsize=9)
@@ -178,10 +188,11 @@ def _rates(panel: Any, rows: Sequence[Row], variants: Sequence[str], colours: di
 
 def _means(panel: Any, rows: Sequence[Row], variants: Sequence[str], colours: dict[str, str]) -> None:
     for y, variant in enumerate(variants):
-        values = _by_task([row for row in rows if row["variant"] == variant])
+        values = _of_all(_tasks(rows), _by_task([row for row in rows if row["variant"] == variant]))
         if (ends := interval(values)) is not None:
             panel.plot(ends, [y, y], color=colours[variant], linewidth=2)
-        panel.plot(mean_over_tasks(values), y, "o", color=colours[variant])
+        if values:
+            panel.plot(mean_over_tasks(values), y, "o", color=colours[variant])
     _label(panel, variants, colours)
 
 
@@ -192,14 +203,13 @@ def _label(panel: Any, variants: Sequence[str], colours: dict[str, str]) -> None
         tick.set_color(colours[variant])
 
 
-def _curves(panel: Any, rows: Sequence[Row], colours: dict[str, str]) -> None:
+def _curves(panel: Any, rows: Sequence[Row], colours: dict[str, str], tasks: int) -> None:
     for variant, colour in colours.items():
         points: dict[int, dict[str, list[float]]] = {}
         for row in rows:
             for rollouts, rate in row["evaluations"] if row["variant"] == variant else []:
                 points.setdefault(rollouts, {}).setdefault(row["task"], []).append(rate)
-        if points:
-            at = sorted(points)
+        if at := sorted(rollouts for rollouts, seen in points.items() if len(seen) == tasks):
             panel.plot(at, [mean_over_tasks(points[k]) for k in at], "o-", color=colour, markersize=3)
     panel.set(xlabel="rollouts", ylabel="success rate", ylim=(-0.02, 1.02))
 

@@ -16,6 +16,8 @@ class EnvReward:
     Estimates are zeros: this model has no opinion about progress.
     """
 
+    spread_of = 1
+
     def __init__(self, oracle: Literal["reward", "success"]) -> None:
         self.needs = Needs(oracle=oracle)
         self.name = "env_dense" if oracle == "reward" else "env_sparse"

@@ -90,8 +90,8 @@ class ProgressModel:
 
     @property
     def spread_of(self) -> int | None:
-        """Members of its network, whose deviation the uncertainty is."""
-        return self._members
+        """Members of its network, whose deviation the uncertainty is; of milestones it is that of their hops."""
+        return None if self.head == "milestones" and self._members > 1 else self._members
 
     # --- fitting -----------------------------------------------------------------------------------------------------
 

@@ -75,15 +75,16 @@ def pays_unbounded_level(transforms: Sequence[Transform]) -> str | None:
     name = None
     for transform in transforms:
         nature = nature_of(transform)
-        if _is_level(nature):
+        if _is_cut(nature):
             name = name_of(transform)
-        elif nature.completes:
+        elif nature.at_end == "completes":
             name = None
     return name
 
 
-def _is_level(nature: Nature) -> bool:
-    return nature.pays == "level" or nature.lifts
+def _is_cut(nature: Nature) -> bool:
+    """Whether it is an income that ends with the episode."""
+    return nature.pays == "level" or nature.lifts or nature.at_end == "cut"
 
 
 def _check_reshapes_have_something(parts: Sequence[tuple[str, Nature]], has_base: bool) -> None:
@@ -153,27 +154,28 @@ def _check_strata(parts: Sequence[tuple[str, Nature]]) -> None:
 
 
 def _check_lasting(parts: Sequence[tuple[str, Nature]]) -> None:
-    lasting, once = False, None
+    lasting = completed = once = None
     for name, nature in parts:
-        if lasting and nature.pays == "level":
+        if completed and _is_cut(nature):
             raise UserError(
-                f"transform {name} pays a level after Absorbing, so success would end that income again and the policy "
-                f"be paid for avoiding it: put {name} before Absorbing {WAYS_OUT}"
+                f"transform {name} pays a level after {completed}, so success would end that income again and the "
+                f"policy be paid for avoiding it: put {name} before {completed} {WAYS_OUT}"
             )
         if lasting and nature.role == "reshape" and not (nature.low is None and nature.high is None):
             raise UserError(
-                f"transform {name} after Absorbing bounds what the lasting end is worth, so that hovering short of "
-                f"success would earn more than success: put {name} before Absorbing {WAYS_OUT}"
+                f"transform {name} after {lasting} bounds what the lasting end is worth, so that hovering short of "
+                f"success would earn more than success: put {name} before {lasting} {WAYS_OUT}"
             )
-        if lasting and nature.completes:
+        if nature.at_end == "completes" and completed:
             raise UserError(f"transform {name} twice: the last state would count as lasting twice over; keep one")
-        if nature.completes and once is not None:
+        if nature.at_end == "completes" and once:
             raise UserError(
-                f"transform {once} before {name} pays for a change or an event, which happens once and does not go on "
-                f"after the end: put {once} after {name} {WAYS_OUT}"
+                f"transform {once} before {name} is paid in full already, or once: what happens once does not go on "
+                f"after the end. Put {once} after {name} {WAYS_OUT}"
             )
-        lasting = lasting or nature.completes
-        once = name if nature.pays in ("change", "event") else once
+        completed = name if nature.at_end == "completes" else completed
+        lasting = name if nature.at_end in ("completes", "lasts") else lasting
+        once = name if nature.pays in ("change", "event") and nature.at_end != "cut" else once
 
 
 def _warn_about_repeats(transforms: Sequence[Transform]) -> None:

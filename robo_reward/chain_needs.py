@@ -35,15 +35,16 @@ def _check_spread(name: str, place: int, assumed: int, model: RewardModel) -> No
     told, reward = traits_of(model).spread_of, reward_name(model)
     if told == 1:
         raise UserError(
-            f"transform {name} lowers progress by an ensemble's disagreement, and reward_model={reward} is none: its "
-            "uncertainty is always 0. Give it members (reward_model.members=3, where it has that setting), use "
-            "reward_model=ensemble, or leave the transform out"
+            f"transform {name} lowers progress by the disagreement of several opinions, and reward_model={reward} has "
+            "one: its uncertainty is always 0. Use transform=level, or a model of several: fit progress with "
+            "reward_model.members=3, or reward_model=ensemble"
         )
     if assumed and told is None:
         raise UserError(
             f"transform {name} bounds what the worst of {assumed} members says, and the uncertainty of "
             f"reward_model={reward} is not known to be their deviation (spread_of, docs/adding_your_own.md): use "
-            "transform=conservative, or reward_model=ensemble reward_model.rule=worst for the exact minimum"
+            "transform=conservative, or for the exact minimum transform=level reward_model=ensemble "
+            "reward_model.rule=worst"
         )
     if assumed and assumed != told:
         raise UserError(

@@ -21,6 +21,6 @@ def check_no_step_discount(stack: RewardStack, learner: str) -> None:
         if gamma is not None:
             raise UserError(
                 f"transform {name_of(transform)} discounts by gamma={gamma:g} a step, but learner={learner} by "
-                "decisions of several steps, so that its shaping would not cancel out: use transform=success, level, "
+                "decisions of several steps, so that what it adds would not cancel out: use transform=success, level, "
                 "gain or accumulated"
             )

@@ -62,6 +62,11 @@ class GoalClip:
             )
         return self._scale
 
+    @property
+    def spread_of(self) -> int:
+        """Views, each of which has its say."""
+        return len(self.needs.views)
+
     def estimate_episode(self, trace: Trace) -> Estimate:
         """Estimates (F,) at the trace's kept frames."""
         return self._estimate(self.scores_of(trace), FrameGains.along)

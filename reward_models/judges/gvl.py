@@ -70,7 +70,7 @@ class GVL(EpisodeJudge):
             raise UserError(f"max_frames={max_frames} must be at least 2 and shuffles={shuffles} at least 1")
         if not 0 < success_at <= 1 or not -1 <= success_voc <= 1:
             raise UserError(f"success_at={success_at} must be in (0, 1] and success_voc={success_voc} in [-1, 1]")
-        self._shuffles, self._seed = shuffles, seed
+        self._shuffles, self._seed, self.spread_of = shuffles, seed, shuffles
         self._success_at, self._success_voc = success_at, success_voc
 
     def _judge(self, trace: Trace) -> Estimate:

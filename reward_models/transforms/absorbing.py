@@ -24,7 +24,7 @@ class Absorbing:
                 f"transform absorbing: gamma={gamma} must be at least 0 and below 1: the learner's discount"
             )
         self.base_reward: str | None = None
-        self.nature = Nature("reshape", gamma=gamma, completes=True)
+        self.nature = Nature("reshape", gamma=gamma, at_end="completes")
         self._lasting = 1 / (1 - gamma)
 
     def begin(self, first: Estimate, fresh: Flags) -> None:

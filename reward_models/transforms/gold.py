@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from robo_reward.bounds import check_numbers
 from robo_reward.contracts import Estimate, Flags, Floats, Transition
 from robo_reward.errors import UserError
-from robo_reward.transform_kinds import Nature
+from robo_reward.transform_kinds import AtEnd, Nature
 
 
 class Gold:
@@ -41,14 +41,13 @@ class Gold:
             raise UserError(f"transform gold: gamma={gamma} must be at least 0 and at most 1: the learner's discount")
         check_numbers("transform gold", least=1, whole=True, consecutive=consecutive)
         check_numbers("transform gold", weight=weight)
-        detected = "detected_success" if threshold == 0.5 else f"detected_success({threshold:g})"
-        self.base_reward: str | None = f"{weight:g}*{detected}"
-        lasts = gamma is not None and gamma < 1 and not once
-        self.nature = Nature(
-            "objective", pays="event" if once or lasts else "level", source="success", gamma=None if once else gamma
-        )
+        self.base_reward: str | None = f"{weight:g}*detected_success"
+        lasts = gamma is not None and gamma < 1
+        end: AtEnd | None = None if once else "lasts" if lasts else "cut"
+        known = None if once else gamma
+        self.nature = Nature("objective", pays="event", source="success", gamma=known, at_end=end)
         self._threshold, self._consecutive, self._weight, self._once = threshold, consecutive, weight, once
-        self._lasting = 1 / (1 - gamma) if gamma is not None and lasts else 1.0
+        self._lasting = 1 / (1 - gamma) if gamma is not None and end == "lasts" else 1.0
         self._run: NDArray[np.int64] = np.zeros(0, np.int64)
         self._paid: Flags = np.zeros(0, bool)
 

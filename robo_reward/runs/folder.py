@@ -70,16 +70,20 @@ class RunFolder:
         mirrors = _mirrors(path, plain, tensorboard)
         path.mkdir(parents=True, exist_ok=True)
         held = lock.FolderLock(path)
-        new = not (path / "config.yaml").exists()
-        if new and resume:
-            print(f"there is no run in '{path}' to resume: it begins there", file=sys.stderr)
-        if not new:
-            _check_open(path, plain, held)
-        atomic.write_text(path / "config.yaml", _yaml(plain))
-        seed = plain.get("seed")
-        summary = Summary(verb=verb, seed=seed, versions=installed_versions(), git_commit=git_commit())
-        run = cls(path, summary, MetricsLog(path / "metrics.jsonl", mirrors), keep, held)
-        run._open()
+        try:
+            new = not (path / "config.yaml").exists()
+            if new and resume:
+                print(f"there is no run in '{path}' to resume: it begins there", file=sys.stderr)
+            if not new:
+                _check_open(path, plain)
+            atomic.write_text(path / "config.yaml", _yaml(plain))
+            seed = plain.get("seed")
+            summary = Summary(verb=verb, seed=seed, versions=installed_versions(), git_commit=git_commit())
+            run = cls(path, summary, MetricsLog(path / "metrics.jsonl", mirrors), keep, held)
+            run._open()
+        except BaseException:
+            held.release()
+            raise
         run._new = new
         return run
 
@@ -175,15 +179,11 @@ class RunFolder:
         return round(self._earlier[0] + wall, 3), round(self._earlier[1] + cpu, 3)
 
 
-def _check_open(path: Path, config: Mapping[str, Any], held: lock.FolderLock) -> None:
-    """UserError, and the lock is let go, if the run had another config or was finished before the lock was had."""
-    try:
-        check_same(path, config)
-        if is_finished(path):
-            raise UserError(f"the run in '{path}' is finished: there is nothing to resume; give another run_dir")
-    except BaseException:
-        held.release()
-        raise
+def _check_open(path: Path, config: Mapping[str, Any]) -> None:
+    """UserError if the run had another config, or was finished before the lock was had."""
+    check_same(path, config)
+    if is_finished(path):
+        raise UserError(f"the run in '{path}' is finished: there is nothing to resume; give another run_dir")
 
 
 def _mirrors(path: Path, config: Mapping[str, Any], tensorboard: bool) -> list[Mirror]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -36,7 +37,9 @@ class FolderLock:
         """Lets others write; a second call does nothing."""
         if not self._file.closed:
             _HELD.pop(self._path, None)
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # a system that deletes no open files leaves it there, empty
+                if self._is_there():
+                    self._path.unlink()
             self._file.close()
 
     def _is_there(self) -> bool:

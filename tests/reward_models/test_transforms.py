@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from robo_reward.chain_check import pays_unbounded_level
 from robo_reward.contracts import Estimate, Floats, Observation, RewardTransform, Transition
 from robo_reward.errors import UserError
+from robo_reward.reward_models.transforms.absorbing import Absorbing
 from robo_reward.reward_models.transforms.accumulated import Accumulated
 from robo_reward.reward_models.transforms.clip import Clip
 from robo_reward.reward_models.transforms.gain import Gain
@@ -87,6 +88,7 @@ def test_gold_that_lasts_needs_a_discount_below_one() -> None:
     assert pay(Gold(gamma=1.0), seen, terminated=True) == [1]
     assert pays_unbounded_level([Gold(gamma=1.0)]) == pays_unbounded_level([Gold()]) == "Gold"
     assert pays_unbounded_level([Gold(gamma=0.9)]) is pays_unbounded_level([Gold(once=True)]) is None
+    assert pays_unbounded_level([Gold(), Absorbing(0.9)]) is None
 
 
 def test_gold_can_be_paid_once_in_an_episode() -> None:

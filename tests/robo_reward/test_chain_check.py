@@ -57,11 +57,14 @@ REFUSED: list[tuple[list[Transform], str]] = [
     ([Level(), Absorbing(), Gold(once=True), Accumulated()], "Accumulated pays a level after Absorbing"),
     ([Level(), Absorbing(), Absorbing()], "Absorbing twice"),
     ([Level(), Absorbing(), Gain(), Clip(-2.5, 2.5)], "Clip after Absorbing bounds .* put Clip before Absorbing"),
-    ([Level(), Absorbing(), Par()], "Par after Absorbing"),
+    ([Level(), Absorbing(), Par()], "put Par before Absorbing"),
     ([Level(), Absorbing(), Normaliser()], "Normaliser after Absorbing"),
-    ([Gold(once=True), Absorbing()], "Gold before Absorbing pays for a change or an event"),
-    ([Level(), Gain(), Absorbing()], "put Gain after Absorbing"),
-    ([Level(), OutcomeGate(), Absorbing()], "put OutcomeGate after Absorbing"),
+    ([Gold(once=True), Absorbing()], "Gold before Absorbing is paid in full already, or once"),
+    ([Gold(gamma=0.98), Absorbing()], "Put Gold after Absorbing"),
+    ([Level(), Gain(), Absorbing()], "Put Gain after Absorbing"),
+    ([Level(), OutcomeGate(), Absorbing()], "Put OutcomeGate after Absorbing"),
+    ([Gold(gamma=0.9), Clip()], "Clip after Gold bounds what the lasting end is worth"),
+    ([Gold(gamma=0.9), Normaliser()], "put Normaliser before Gold"),
     ([MinForm(), Normaliser()], "cannot stand in one chain"),
 ]
 WARNED: list[tuple[list[Transform], str]] = [
@@ -77,7 +80,6 @@ WARNED: list[tuple[list[Transform], str]] = [
     ([Level(), Par(), Par()], "Par right after Par: it bends again"),
     ([Level(), Level()], "levels of the same are paid twice"),
     ([Gain(), Gain()], "changes of the same are paid twice"),
-    ([Gold(0.9), Gold(0.9)], "levels of the same are paid twice"),
 ]
 FINE: list[list[Transform]] = [
     [Level(), Par(), Potential()],
@@ -97,6 +99,9 @@ FINE: list[list[Transform]] = [
     [Gold(), Par(), Absorbing()],
     [Gold(gamma=0.9), Potential(0.9)],
     [Gold(gamma=1.0), Potential(1.0)],
+    [Gold(gamma=0.9), Potential(0.9, chunk=5)],
+    [Gold(), Clip()],
+    [Level(), Clip(), Gold(gamma=0.9), Level()],
     [Level(), OutcomeGate()],
     [Level(), Normaliser(), Potential()],
 ]

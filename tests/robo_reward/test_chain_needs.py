@@ -32,7 +32,7 @@ def test_a_worst_case_is_that_of_the_models_own_members() -> None:
         RewardStack(saying(10), WORST)
     with pytest.raises(UserError, match="is not known to be their deviation"):
         RewardStack(LineReward(), WORST)
-    with pytest.raises(UserError, match=r"reward_model\.rule=worst for the exact minimum"):
+    with pytest.raises(UserError, match=r"transform=level reward_model=ensemble reward_model\.rule=worst"):
         RewardStack(Ensemble({"a": saying(3), "b": saying(3)}), WORST)
 
 
@@ -47,6 +47,8 @@ def test_there_is_nothing_to_be_conservative_by_without_disagreement() -> None:
 
 def test_progress_says_how_many_members_it_has() -> None:
     assert traits_of(ProgressModel(views=["front"], members=4)).spread_of == 4
+    assert traits_of(ProgressModel(views=["front"], members=4, head="milestones")).spread_of is None
+    assert traits_of(ProgressModel(views=["front"], members=1, head="milestones")).spread_of == 1
     RewardStack(ProgressModel(views=["front"], members=3), WORST)
 
 
@@ -56,6 +58,7 @@ def test_progress_says_how_many_members_it_has() -> None:
         (["reward_model=progress", "transform=worst_case", "transform.chain.0.members=7"], "members=3"),
         (["reward_model=progress", "transform=conservative", "reward_model.members=1"], "always 0"),
         (["reward_model=success_classifier", "transform=worst_case"], "is not known to be their deviation"),
+        (["reward_model=env_dense", "learner=ppo", "transform=conservative"], "always 0"),
     ],
 )
 def test_train_refuses_conservatism_that_would_be_none(

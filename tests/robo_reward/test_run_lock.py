@@ -102,6 +102,29 @@ def test_a_lock_that_its_owner_took_away_meanwhile_is_taken_anew(tmp_path: Path,
     held.release()
 
 
+def test_the_lock_of_who_came_after_is_left_to_them(tmp_path: Path) -> None:
+    """A run that held nothing deletes its folder, and another one begins there before it is quite gone."""
+    first = lock.FolderLock(tmp_path)
+    (tmp_path / lock.NAME).unlink()
+    (tmp_path / lock.NAME).touch()
+    first.release()
+    assert (tmp_path / lock.NAME).exists()
+
+
+def test_what_could_not_be_opened_is_not_held(tmp_path: Path) -> None:
+    run = RunFolder.create("train", "x", CONFIG, tmp_path / "run")
+    with run.checkpoint(1):
+        pass
+    run.finish("interrupted")
+    state = run.path / "checkpoints" / "1" / "run.json"
+    whole = state.read_text()
+    state.write_text("{")
+    with pytest.raises(UserError, match="is damaged") as kept:
+        RunFolder.create("train", "x", CONFIG, run.path, resume=True)
+    state.write_text(whole)
+    assert RunFolder.create("train", "x", CONFIG, run.path, resume=True).resumed, kept  # the error is still at hand
+
+
 def test_a_run_that_was_finished_while_one_waited_for_it_stays_as_it_is(tmp_path: Path) -> None:
     with RunFolder.create("train", "x", CONFIG, tmp_path / "run") as run:
         run.log(1, {"loss": 1.0})
