@@ -43,7 +43,7 @@ def digest(rows: Sequence[Row], reference: Sequence[Row], tasks: Sequence[str]) 
     """The numbers of one line of the table; what no run defined is null.
 
     ``mean``, ``median``, ``worst``: success of the learned policies; ``against_potential``: the mean of what it is
-    above that of the ``reference`` with the same task and seed; ``over_training``: median of a run's mean evaluation.
+    above that of the ``reference`` with the same task and seed; ``over_training``: of the evaluations while training.
     Means weigh ``tasks`` alike, and are null where one lacks; ``..._95``: intervals from resampled seeds.
     """
     known = [row for row in rows if row["learned_success_rate"] is not None]
@@ -51,7 +51,10 @@ def digest(rows: Sequence[Row], reference: Sequence[Row], tasks: Sequence[str]) 
     gains = [row["learned_success_rate"] - row["cloned_success_rate"] for row in known]
     reached = [row["rollouts_to_90"] for row in rows if row["rollouts_to_90"] is not None]
     tricked = [found for row in rows if (found := hacked(row)) is not None]
-    along = [statistics.fmean(rate for _, rate in row["evaluations"]) for row in rows if row["evaluations"]]
+    along: dict[str, list[float]] = {}
+    for row in rows:
+        if row["evaluations"]:
+            along.setdefault(row["task"], []).append(statistics.fmean(rate for _, rate in row["evaluations"]))
     agree = [row["learned_return_vs_success"] for row in rows if row["learned_return_vs_success"] is not None]
     pairs = {(row["task"], row["seed"]): row for row in reference}
     success, better = (_of_all(tasks, _by_task(rows, less)) for less in (None, pairs))
@@ -65,7 +68,7 @@ def digest(rows: Sequence[Row], reference: Sequence[Row], tasks: Sequence[str]) 
         "median": statistics.median(rates) if rates else None,
         "worst": min(rates, default=None),
         "gain_over_clone": statistics.median(gains) if gains else None,
-        "over_training": statistics.median(along) if along else None,
+        "over_training": mean_over_tasks(_of_all(tasks, along)),
         "reached_90": len(reached),
         "rollouts_to_90_median": statistics.median(reached) if reached else None,
         "hacked_share": sum(tricked) / len(tricked) if tricked else None,
@@ -157,14 +160,14 @@ def draw(rows: Sequence[Row], file: Path) -> None:
     colours = {variant: f"C{k}" for k, variant in enumerate(variants)}
     _means(panels[0, 0], rows, variants, colours)
     _curves(panels[0, 1], rows, colours, len(tasks))
-    panels[0, 0].set_title("all tasks: mean success of the learned policies", fontsize=9)
-    panels[0, 1].set_title("all tasks, while training", fontsize=9)
+    panels[0, 0].set_title("all tasks: learned policies, 95% over seeds", fontsize=9)
+    panels[0, 1].set_title("all tasks: means while training", fontsize=9)
     for task, (rates, curves) in zip(tasks, panels[1:], strict=True):
         mine = [row for row in rows if row["task"] == task]
         _rates(rates, mine, variants, colours)
         _curves(curves, mine, colours, 1)
-        seeds = ", ".join(str(seed) for seed in sorted({row["seed"] for row in mine}))
-        rates.set_title(f"{task}, seed {seeds}: learned policy (dashed: the clone)", fontsize=9)
+        seeds = len({row["seed"] for row in mine})
+        rates.set_title(f"{task}, seeds: {seeds} (dashed: the clones)", fontsize=9)
         curves.set_title("20 episodes at a time while training", fontsize=9)
     figure.tight_layout()
     figure.savefig(file, dpi=90)
@@ -175,11 +178,11 @@ def _rates(panel: Any, rows: Sequence[Row], variants: Sequence[str], colours: di
     for row in rows:
         rate, episodes = row["learned_success_rate"], row["learned_episodes"]
         if rate is not None:
-            y = variants.index(row["variant"]) + 0.22 * (seeds.index(row["seed"]) - (len(seeds) - 1) / 2)
+            y = variants.index(row["variant"]) + 0.7 * ((seeds.index(row["seed"]) + 0.5) / len(seeds) - 0.5)
             low, high = wilson(round(rate * episodes), episodes)
             panel.plot([low, high], [y, y], color=colours[row["variant"]], linewidth=1)
             filled = "none" if hacked(row) else colours[row["variant"]]
-            panel.plot(rate, y, "o", color=colours[row["variant"]], markerfacecolor=filled)
+            panel.plot(rate, y, "o", color=colours[row["variant"]], markerfacecolor=filled, markersize=4)
     _label(panel, variants, colours)
     for seed in seeds:
         clones = [r["cloned_success_rate"] for r in rows if r["seed"] == seed and r["cloned_success_rate"] is not None]
