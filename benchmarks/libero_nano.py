@@ -2,7 +2,7 @@
 
 Run: python benchmarks/libero_nano.py [--suites libero_object] [--tasks 0,3,6|all] [--demos 50] [--seeds 0]
 [--updates 14000] [--batch 16] [--starts 20] [--shift 0.06] [--scenes 400] [--every 4] [--pushes 0.08]
-[--eyes seeing,blind] [--data FOLDER] [--execute 4] [--jobs 1].
+[--eyes seeing,blind] [--data FOLDER] [--execute 4] [--again shipped --starts 50] [--jobs 1].
 Every cell is ``train`` (the scripted expert demonstrates from seeded resets: arm's joints + N(0, 0.02 rad), target
 displaced by up to ``--shift`` metres, pushes, a picture ``--every`` so many decisions; with them ``--scenes``
 rearranged scenes a task; the last weights count; the evaluation in it is on shipped states) and ``evaluate`` on moved
@@ -130,9 +130,32 @@ def again(cell: Cell, execute: int) -> Row:
     return found
 
 
+def more(cell: Cell, state: str, starts: int) -> Row:
+    """A policy that was trained before, from so many starts of every task."""
+    run, there = run_folder(CLAIM, cell.name), run_folder(CLAIM, f"{cell.name}-{state}-{starts}starts")
+    episodes = starts * len(tasks_of(cell))
+    if finished(there) is None:
+        asked = [f"run={run}", f"run_dir={there}", f"env.starts={state}", f"episodes={episodes}"]
+        robo_reward("evaluate", [*asked, f"evaluation_seeds=[{MEASURED}]", "video=false"])
+    found, saved = finished(there), json.loads((run / SAVED).read_text())
+    assert found is not None
+    return {
+        **{key: getattr(cell, key) for key in SETTINGS},
+        **{key: saved[key] for key in ("n_action_steps", "places_weight", "heat_weight", "questions")},
+        "starts": starts,
+        "stand_in_visuals": found["stand_in_visuals"],
+        "cpu_minutes": round(found["cpu_seconds"] / 60, 1),
+        state: success(found),
+    }
+
+
+def tasks_of(cell: Cell) -> Sequence[object]:
+    """The tasks that a cell names."""
+    return find_tasks(cell.suite, "all" if cell.tasks == "all" else cell.tasks.split(","))
+
+
 def settings(cell: Cell, starts: int) -> list[str]:
     """What ``robo-reward train`` is told."""
-    tasks = len(find_tasks(cell.suite, "all" if cell.tasks == "all" else cell.tasks.split(",")))
     return [
         "experiment=libero_sft",
         *cell.env,
@@ -144,7 +167,7 @@ def settings(cell: Cell, starts: int) -> list[str]:
         f"seed={cell.seed}",
         f"learner.updates={cell.updates}",
         f"learner.batch={cell.batch}",
-        f"episodes={starts * tasks}",
+        f"episodes={starts * len(tasks_of(cell))}",
         f"evaluation_seeds=[{MEASURED}]",
         "video=false",
         "report=false",
@@ -201,7 +224,8 @@ def summary(rows: Sequence[Row]) -> Row:
         key += f", pushes {row['pushes']:g}" if row.get("pushes", 0.08) != 0.08 else ""
         key += f", {row.get('n_action_steps', 8)} actions a chunk"
         key += f", heat_weight {row['heat_weight']:g}" if row.get("heat_weight") else ""
-        for starts in ("shipped", "moved"):
+        key += f", {row['starts']} starts a task" if "starts" in row else ""
+        for starts in (state for state in ("shipped", "moved") if state in row):
             table.setdefault(key, {}).setdefault(f"{starts} {row['eyes']}", []).append(row[starts]["success_rate"])
     means = {key: {name: sum(v) / len(v) for name, v in found.items()} for key, found in table.items()}
     for key, found in means.items():
@@ -234,6 +258,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--data", help="demonstrations of these tasks that robo-reward collect wrote: in place of new ones"
     )
     parser.add_argument("--execute", type=int, help="train nothing: evaluate again with so many actions of each chunk")
+    parser.add_argument("--again", choices=("shipped", "moved"), help="train nothing: evaluate from --starts a task")
     parser.add_argument("--starts", type=int, default=20)
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)
@@ -242,7 +267,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     grid = product(asked.suites.split(","), asked.demos.split(","), asked.seeds.split(","), asked.eyes.split(","))
     learns = (asked.shift, asked.scenes, asked.updates, asked.batch, asked.every, asked.pushes)
     cells = [Cell(suite, asked.tasks, int(demos), *learns, int(seed), eye) for suite, demos, seed, eye in grid]
-    if asked.execute is None:
+    if asked.again is not None:
+        names = {cell: f"{cell.name}-{asked.again}-{asked.starts}starts" for cell in cells}
+        run_cells(CLAIM, {names[cell]: partial(more, cell, asked.again, asked.starts) for cell in cells}, asked.jobs)
+    elif asked.execute is None:
         run_cells(CLAIM, {cell.name: partial(learned, cell, asked.starts, asked.data) for cell in cells}, asked.jobs)
     else:
         names = {cell: f"{cell.name}-execute{asked.execute}" for cell in cells}
