@@ -219,12 +219,13 @@ def test_the_contract_finds_what_breaks_it() -> None:
 
 @pytest.mark.parametrize("name", names("transform"))
 def test_transforms(name: str) -> None:
-    config = compose(f"transform={name}").transform
+    reward = small("env_dense" if name == "none" else "transport")
+    members = [f"reward_model.members={reward.members}"] if "members" in reward else []
+    config = compose(f"transform={name}", *members).transform
     for entry in config.chain:
         if nature_of(build(entry)).scope == "step":  # others look beyond the world's own past: priced below
             contract.check_transform(lambda entry=entry: build(entry))
-    model = "env_dense" if name == "none" else "transport"
-    stack = RewardStack(build_reward_model(small(model)), build_transforms(config))
+    stack = RewardStack(build_reward_model(reward), build_transforms(config))
     assert stack.base_reward
 
 
@@ -233,6 +234,8 @@ def test_transforms_price_episodes(name: str) -> None:
     """A group of episodes, in every mode that the chain allows: finite float32 rewards, one a step."""
 
     class Matching(LineReward):
+        spread_of = 3
+
         def estimate_episode(self, trace: Trace) -> Any:
             seen = super().estimate_episode(trace)
             return replace(seen, match=seen.progress)

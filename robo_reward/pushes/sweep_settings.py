@@ -9,6 +9,21 @@ from typing import Any, TypeGuard
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.pushes.patterns import KINDS, Kind
 
+UNUSED = {
+    "episodes": "disturbance.episodes says how many are played for each force",
+    "evaluation_seeds": "its episodes follow from seed",
+    "execute": "the policy acts as it was made; leave it out",
+    "view": "the hardest push that was survived is filmed; leave it out",
+}
+"""Settings of an evaluation that a sweep does not look at, and what to do instead."""
+
+
+def check_looked_at(config: Mapping[str, Any]) -> None:
+    """UserError for what would have no effect beside a sweep."""
+    for name, instead in UNUSED.items():
+        if config[name] not in (None, False):
+            raise UserError(f"{name}={config[name]} has no use beside disturbance=sweep: {instead}")
+
 
 def kinds_of(named: str | Sequence[str]) -> list[Kind]:
     """The kinds of push that are named, the worst case last: it practises at the force that the others found."""

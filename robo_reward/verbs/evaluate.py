@@ -22,13 +22,6 @@ ARM_EPISODES = 10
 LEAST = {"seed": 0, "episodes": 1, "horizon": 1}
 VIDEO = {"video_episodes": 1, "height": 16, "width": 16}
 """The least that a number may be, and of a video."""
-SWEPT = {
-    "episodes": "disturbance.episodes says how many are played for each force",
-    "evaluation_seeds": "its episodes follow from seed",
-    "execute": "the policy acts as it was made; leave it out",
-    "view": "the hardest push that was survived is filmed; leave it out",
-}
-"""Settings that a sweep does not look at, and what to do instead."""
 
 
 def run(cfg: DictConfig) -> None:
@@ -42,7 +35,9 @@ def run(cfg: DictConfig) -> None:
         return
     swept = bool(cfg.disturbance.kinds)
     if swept:
-        _check_swept(cfg)
+        from robo_reward.pushes.sweep_settings import check_looked_at
+
+        check_looked_at(cfg)
     trained, source = _trained(cfg)
     _check(cfg)
     if swept:
@@ -72,13 +67,6 @@ def run(cfg: DictConfig) -> None:
             print(f"run folder: {folder.path}")
     finally:
         world.close()
-
-
-def _check_swept(cfg: DictConfig) -> None:
-    """UserError for what would have no effect beside a sweep."""
-    for name, instead in SWEPT.items():
-        if cfg[name] not in (None, False):
-            raise UserError(f"{name}={cfg[name]} has no use beside disturbance=sweep: {instead}")
 
 
 def _execute(policy: Policy, count: Any) -> None:

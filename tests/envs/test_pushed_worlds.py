@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from robo_reward.contracts import Oracle
 from robo_reward.envs.mjcf_env import make_world
 from robo_reward.envs.vector_world import VectorWorld
 from robo_reward.pushes.forces import Pushable
@@ -96,4 +97,24 @@ def test_a_push_that_blows_the_simulation_up_is_counted(make: Any) -> None:
     world.step(np.zeros((2, 1), np.float32))
     assert world.nan_resets == 1
     assert not world.broken.any()
+    world.close()
+
+
+@pytest.mark.parametrize("oracle", ["none", "success"])
+def test_a_simulation_that_blew_up_is_no_success(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, oracle: Oracle
+) -> None:
+    """Whatever the success test makes of the state that is left."""
+    (tmp_path / "rr_anything.py").write_text("def success(model, data):\n    return True\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    world = make(num_worlds=2, horizon=1, success="rr_anything:success", oracle=oracle)
+    world.reset(0)
+    force = np.zeros((2, 2, 6))
+    force[0, 0, 0] = 1e16
+    world.apply_force(force)
+    transition = world.step(np.zeros((2, 1), np.float32))
+    assert world.broken.tolist() == [True, False]
+    assert not transition.terminated[0]
+    world.sealed.unseal()
+    assert [one.success for one in world.sealed.outcomes()] == [False, True]
     world.close()
