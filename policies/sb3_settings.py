@@ -49,14 +49,15 @@ def check_settings(algorithm: Algorithm, settings: Mapping[str, Any]) -> dict[st
             raise unknown_name(f"setting of {owner}", name, SETTINGS[algorithm])
         if value is None and name in OFF:
             continue
+        this: dict[str, Any] = {name: value}
         if name in COUNTS:
             checked[name] = _count(owner, name, value)
         elif name in SHARES:
-            check_numbers(owner, least=0, most=1, **{name: value})
+            check_numbers(owner, least=0, most=1, **this)
         elif name in ANY and not (algorithm == "sac" and _word(owner, name, value)):
-            check_numbers(owner, least=ANY[name], **{name: value})
+            check_numbers(owner, least=ANY[name], **this)
         if name in POSITIVE:
-            check_positive(owner, **{name: value})
+            check_positive(owner, **this)
     if (norm := settings.get("max_grad_norm", 1.0)) != math.inf:  # which leaves gradients as they are
         check_positive(owner, max_grad_norm=norm)
     if checked.get("gradient_steps") == 0:

@@ -42,8 +42,6 @@ class SelfReferentialModel(ProgressModel):
 
     knows_progress = False
     gives_hops = False
-    spread_of = None
-    """Its progress is a distance, no mean of what the network's members say."""
 
     def __init__(
         self,
@@ -141,6 +139,11 @@ class SelfReferentialModel(ProgressModel):
                 embedded[mine], called[mine], self._centres(references), self.form, self._alpha
             )
         return rewards.astype(np.float32)
+
+    @property
+    def spread_of(self) -> int | None:
+        """Not known: its progress is a distance, no mean of what the network's members say."""
+        return None
 
     def estimate_episode(self, trace: Trace) -> Estimate:
         """Estimates (F,): the reward of the episode up to each frame, by the memory of its task (else of all tasks)."""

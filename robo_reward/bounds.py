@@ -43,7 +43,7 @@ def check_numbers(
     low, high = -math.inf if least is None else least, math.inf if most is None else most
     for key, value in settings.items():
         number = isinstance(value, Integral if whole else Real) and not isinstance(value, bool)
-        if not number or not math.isfinite(value) or not low <= value <= high:
+        if not number or not math.isfinite(value) or not low <= float(value) <= high:
             raise UserError(f"{owner}: {key}={value} must be {wanted}")
 
 

@@ -118,7 +118,7 @@ def tell_audits(audits: Sequence[PartAudit], world: str, fitted: bool = True) ->
         print("this reward was never audited: robo-reward audit reward_model=NAME says what it is worth")
         return None, "none"
     notes = [_tell(audit, world) for audit in audits]
-    known = [audit.current.verdict for audit in audits if audit.current is not None]
+    known: list[Audit] = [audit.current.verdict for audit in audits if audit.current is not None]
     if len(audits) == 1 and audits[0].whole:
         return (known[0] if known else None), notes[0]
     if fitted:

@@ -235,8 +235,9 @@ class Job:
         if self.disturber is not None:
             self.disturber.save(self.run.path / "disturber")
         self.called_success = [called_success(self.stack.model.estimate_episode(row[0])) for row in session.played]
-        if isinstance(self.judge, Saveable):
-            save_reward_model(self.judge, self.config.judge, self.run.path / "judge")
+        judge = self.judge
+        if isinstance(judge, Saveable):
+            save_reward_model(judge, self.config.judge, self.run.path / "judge")
         if self.learned and self.unfitted and self.judge is not None:
             self._growth = begin(session, self.judge, self._recipe(), self.config.hold, self.config.threads)
         return policy

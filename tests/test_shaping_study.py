@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,7 @@ import pytest
 @pytest.fixture
 def results(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "benchmarks"))
-    import shaping_results
-
-    return shaping_results
+    return import_module("shaping_results")
 
 
 def row(task: str, variant: str, seed: int, rate: float) -> dict[str, Any]:

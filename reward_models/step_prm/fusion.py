@@ -101,7 +101,7 @@ class Fusion:
         forward, backward = (np.where(np.isnan(one), last, one) for one in (forward, backward))
         weight = consistency_weight(forward, backward, self.alpha)
         added = increment(last, np.nan_to_num(hops.step))
-        return np.asarray(last + weight / 2 * ((forward + backward) / 2 - last + added))
+        return np.asarray(last + weight / 2 * ((forward + backward) / 2 - last + added), np.float32)
 
 
 def perspectives(last: Floats, hops: Hops) -> Floats:

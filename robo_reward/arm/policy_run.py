@@ -269,8 +269,8 @@ def _describe(cfg: DictConfig, folder: RunFolder, kept: Kept) -> None:
     summary.success_episodes = len(judged) or None
     if judged:
         summary.success_rate, summary.success_ci95 = sum(judged) / len(judged), wilson(sum(judged), len(judged))
-    told = cfg.run is not None and (Path(cfg.run) / "summary.json").is_file()
-    source = read_summary(Path(cfg.run)) if told else {}
+    trained = None if cfg.run is None else Path(cfg.run)
+    source = {} if trained is None or not (trained / "summary.json").is_file() else read_summary(trained)
     summary.policy = SCRIPTED if cfg.run is None else source.get("policy")
     summary.learner = source.get("learner")
     summary.reward_model, summary.demos = source.get("reward_model"), source.get("demos")

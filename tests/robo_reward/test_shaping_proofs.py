@@ -226,7 +226,7 @@ def chain_of_potential(gamma: float, *words: str) -> list[Transform]:
     """As its yaml has it, for a learner of this discount."""
     with initialize_config_module("robo_reward.configs", version_base="1.3"):
         config = compose("train", ["transform=potential", f"learner.sac.gamma={gamma}", *words])
-    return build_transforms(config.transform)
+    return [*build_transforms(config.transform)]
 
 
 @settings(deadline=None, max_examples=25)
