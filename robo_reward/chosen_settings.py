@@ -18,7 +18,7 @@ EVALUATION = {
 """Settings of the world that an evaluation makes itself, and what to do instead."""
 
 
-def test_settings(trained: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of_test(trained: Mapping[str, Any]) -> dict[str, Any]:
     """What an adapt run's evaluation did otherwise than its adaptation (``test``); {} of train runs."""
     return _plain(trained.get("test"))
 
@@ -31,7 +31,7 @@ def own_settings(trained: Mapping[str, Any], file: Path) -> dict[str, Any]:
     Raises:
         UserError: if ``test`` names anything but classes of ours (``trust``).
     """
-    env, test = _plain(trained["env"]), test_settings(trained)
+    env, test = _plain(trained["env"]), settings_of_test(trained)
     check_recipe({**env, "test": test}, file, "robo_reward.envs")
     return {**(env.get("evaluation") or {}), **test}
 

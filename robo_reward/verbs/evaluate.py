@@ -130,9 +130,9 @@ def _trained(cfg: DictConfig) -> tuple[DictConfig, Mapping[str, Any]]:
 
 def _horizon(trained: Any, source: Mapping[str, Any], folder: Path) -> int:
     """Simulator steps of an episode in the run, whose summary counts decisions."""
-    from robo_reward.chosen_settings import test_settings
+    from robo_reward.chosen_settings import settings_of_test
 
-    chosen = test_settings(trained).get("horizon") or trained.env.get("horizon")
+    chosen = settings_of_test(trained).get("horizon") or trained.env.get("horizon")
     if chosen is not None:
         return int(chosen)
     notes = source.get("notes") or {}
@@ -160,11 +160,11 @@ def _check(cfg: DictConfig) -> None:
 def _world(trained: DictConfig, file: Path, cfg: DictConfig) -> World:
     """The world in which the run was evaluated, or as ``env`` wants it: one copy, in this process, without oracle."""
     from robo_reward.build import load_world
-    from robo_reward.chosen_settings import EVALUATION, chosen_settings, own_settings, test_settings
+    from robo_reward.chosen_settings import EVALUATION, chosen_settings, own_settings, settings_of_test
 
     chosen = chosen_settings(cfg.get("env"), trained.env, EVALUATION)
     length = {"horizon": cfg.horizon}
-    last = length if "horizon" in test_settings(trained) else {}
+    last = length if "horizon" in settings_of_test(trained) else {}
     different = {**length, **own_settings(trained, file), **last, **chosen}
     return load_world(trained.env, file, num_worlds=1, workers="in_process", oracle="none", **different)
 
