@@ -93,6 +93,7 @@ def test_an_update_of_the_actor_is_one_step_on_the_stated_losses_and_leaves_the_
         assert stated.grad is not None
         torch.testing.assert_close(own.grad, stated.grad, atol=1e-6, rtol=1e-4)
     # -log_temperature * (log_prob + target entropy), which is -1 for one action
+    assert agent.log_temperature.grad is not None
     assert float(agent.log_temperature.grad) == pytest.approx(float(-(log_prob.detach() - 1.0).mean()), abs=1e-6)
     assert all(p.grad is None for p in agent.critic.parameters())
 

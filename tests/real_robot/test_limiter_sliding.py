@@ -40,7 +40,7 @@ def within(workspace: MujocoWorkspace, emitted: Floats) -> None:
 
 def test_a_goal_to_which_a_straight_way_leads_is_reached(workspace: MujocoWorkspace) -> None:
     goal = np.array([-15.6, 1.3, 29.3, 57.4, -2.3, 2.0])
-    straight = np.linspace(LOW, goal, 400)
+    straight = np.linspace(LOW, goal, 400, dtype=np.float64)
     assert workspace.allows(straight[None], PERIOD).all(), "nothing is in the way, if the joints move together"
     emitted = driven(workspace, LOW, goal, 150)
     within(workspace, emitted)

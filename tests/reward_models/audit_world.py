@@ -140,11 +140,11 @@ class Decoder(SimulatorProgress):
 
 def places_of(frames: NDArray[np.uint8], colour: tuple[int, int, int]) -> NDArray[np.float64]:
     """(T,): the middle column of a colour in each of ``frames``, which survives noise; NaN where it is not seen."""
-    near = np.ones(frames.shape[:3], bool)
+    near: NDArray[np.bool_] = np.ones(frames.shape[:3], bool)
     for channel, value in enumerate(colour):
         seen = frames[..., channel]
         near &= (seen > max(-1, value - 55)) & (seen < min(256, value + 55))
-    columns = near.any(1)
+    columns = np.asarray(near.any(1))
     count, first = columns.sum(1), columns.argmax(1)
     last = columns.shape[1] - 1 - columns[:, ::-1].argmax(1)
     middle = np.where(count == 3, columns @ np.arange(columns.shape[1]) - first - last, (first + last) / 2)

@@ -28,7 +28,7 @@ class PaysForCommands(SimulatorProgress):
 
     def twist(self, progress: Values, trace: Trace) -> Values:
         self._true = progress
-        commands = np.concatenate([np.zeros((1, trace.action.shape[1])), trace.action])
+        commands = np.concatenate([np.zeros((1, trace.action.shape[1])), trace.action.astype(np.float64)])
         return np.where(self.paid(commands, trace.frame_steps), 1.0, progress)
 
     def paid(self, commands: Values, at: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -75,7 +75,7 @@ class CallsSuccess(Backwards):
 class BoxWithIdleAxes(BoxWorld):
     """Two axes more, which move nothing."""
 
-    action_space = spaces.Box(-1, 1, (3,), np.float32)
+    action_space: spaces.Box = spaces.Box(-1, 1, (3,), np.float32)
 
     def expert_action(self) -> Floats:
         return np.array([[1, 0, 0.5]], np.float32)
@@ -116,7 +116,7 @@ def test_each_command_has_frames_of_its_own_in_few_episodes() -> None:
         "t", np.zeros((steps + 1, 1), np.float32), np.zeros((steps, axes), np.float32), {}, np.arange(frames) * gap,
         10.0, "demonstration",
     )  # fmt: skip
-    most = np.arange(1.0, axes + 1)
+    most = np.arange(1.0, axes + 1, dtype=np.float64)
     found = drives(trace, most)
     assert len(found) == 3 + 2, "all axes three times; 14 single ones in the last 10 frames of two"
     assert np.array_equal(found[0].action, np.broadcast_to(most, (steps, axes)).astype(np.float32))
@@ -174,7 +174,7 @@ def test_an_episode_of_one_world_keeps_to_the_action_space() -> None:
     commands = list[Floats]()
 
     class Uneven(BoxWorld):
-        action_space = spaces.Box(-1, 3, (1,), np.float32)
+        action_space: spaces.Box = spaces.Box(-1, 3, (1,), np.float32)
 
         def step(self, action: Floats) -> Transition:
             commands.append(action)

@@ -152,10 +152,10 @@ def test_sampled_distances_on_recorded_transitions() -> None:
 def test_no_more_transitions_than_directions_have_no_distance() -> None:
     rng = np.random.default_rng(0)
     states, one = rng.normal(size=(2, 5, 4)), rng.normal(size=5)
-    assert math.isnan(sampled_starc(one, rng.normal(size=5), *states, 0.99))
+    assert math.isnan(sampled_starc(one, rng.normal(size=5), states[0], states[1], 0.99))
     assert math.isnan(sampled_starc([], [], np.zeros((0, 4)), np.zeros((0, 4)), 0.99))
     assert math.isnan(sampled_epic([], []))
-    assert sampled_starc(one, -one, *states[:, :, :2], 0.99) == pytest.approx(1)
+    assert sampled_starc(one, -one, states[0, :, :2], states[1, :, :2], 0.99) == pytest.approx(1)
 
 
 def test_normalised_distance_by_hand() -> None:

@@ -62,8 +62,8 @@ def fused(
     fusion: Fusion, last: float, hops: tuple[float, float, float], unread: tuple[int, ...]
 ) -> tuple[float, float]:
     flags = np.asarray([[k in unread] for k in range(3)])
-    rows = (np.asarray([hop], np.float32) for hop in hops)
-    progress, spread = fusion(np.asarray([last], np.float32), Hops(*rows, flags))
+    first, second, third = (np.asarray([hop], np.float32) for hop in hops)
+    progress, spread = fusion(np.asarray([last], np.float32), Hops(first, second, third, flags))
     return float(progress[0]), float(spread[0])
 
 
@@ -87,7 +87,7 @@ def test_unread_answers_never_raise_progress(perspective: Perspective, alpha: fl
         missing = rng.random((3, 7)) < 0.5
         missing[:, 0] = True
         hops[missing] = NAN
-        progress, spread = fusion(last, Hops(*hops, missing))
+        progress, spread = fusion(last, Hops(hops[0], hops[1], hops[2], missing))
         used = missing if perspective == "fused" else missing[[PERSPECTIVES.index(perspective) - 1]]
         assert np.isfinite(progress).all()
         assert (progress <= last)[used.any(0)].all()
@@ -123,9 +123,10 @@ def test_a_moment_of_which_nothing_is_read_keeps_the_progress_and_gains_nothing(
 class Level:
     """Pays the progress; here only so that there is an objective."""
 
-    name = base_reward = "level"
+    name = "level"
+    base_reward: str | None = "level"
 
-    def begin(self, estimate: Estimate, fresh: Flags) -> None: ...
+    def begin(self, first: Estimate, fresh: Flags) -> None: ...
 
     def __call__(self, reward: Floats, transition: Transition, estimate: Estimate) -> Floats:
         return reward + estimate.progress

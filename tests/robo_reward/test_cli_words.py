@@ -11,6 +11,9 @@ import pytest
 from robo_reward import cli
 from robo_reward.cli import quoting
 
+WORD: Any = "abc"
+"""What code takes for a number."""
+
 
 @pytest.mark.parametrize(
     ("word", "read"),
@@ -112,11 +115,16 @@ def test_a_word_in_a_numbers_place_is_told_by_every_verb(
     ("verb", "words", "error", "told"),
     [
         ("collect", ["noise=abc"], lambda: float("abc"), "noise=abc must be a number (the default is 0.0)"),
-        ("fit", ["held_out=abc"], lambda: 1 - "abc", "held_out=abc must be a number (the default is 0.25)"),
+        (
+            "fit",
+            ["held_out=abc"],
+            lambda: 1 - WORD,
+            "held_out=abc must be a number (the default is 0.25)",
+        ),
         (
             "train",
             ["learner=ppo", "learner.n_steps=abc"],
-            lambda: "abc" > 1,
+            lambda: WORD > 1,
             "learner.n_steps=abc must be a number (the default is 2048)",
         ),
         ("train", ["env.task=null"], lambda: None.lower(), "env.task=null must be something (the default is drawer-"),

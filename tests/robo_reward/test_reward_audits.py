@@ -19,7 +19,7 @@ from robo_reward.reward_audits import PartAudit, audits_of, check_audits, source
 from robo_reward.reward_models.remote.client import connect_remote
 
 sys.path += [str(Path(__file__).parents[1] / folder) for folder in ("reward_models", "third_party")]
-from reward_server import serving
+from reward_server import serving  # pyright: ignore[reportMissingImports]
 
 LINE = "robo_reward.line_world.LineReward"
 SETTINGS = Path(__file__).parents[1] / "third_party" / "settings"

@@ -48,11 +48,13 @@ def test_keyframes_survive_a_dataset_and_are_lerobots_subtasks(given: Path) -> N
     assert [trace.keyframes for trace in read_dataset(given)] == [[5, 12], [6, 12], [7, 12], [8, 12], []]
     dataset = LeRobotDataset("local/given", root=given)
     assert len(dataset) == 5 * 24
-    row = dataset.meta.episodes[1]
+    episodes = dataset.meta.episodes
+    assert episodes is not None
+    row = episodes[1]
     assert (row["subtask_start_frames"], row["subtask_end_frames"]) == ([0, 6, 12], [6, 12, 23])
     assert row["subtask_end_times"] == pytest.approx([0.6, 1.2, 2.3])
     assert len(row["subtask_names"]) == 3
-    assert dataset.meta.episodes[4]["subtask_end_frames"] is None
+    assert episodes[4]["subtask_end_frames"] is None
 
 
 def test_keyframes_are_written_as_frames_of_what_is_kept(tmp_path: Path) -> None:

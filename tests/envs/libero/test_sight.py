@@ -75,7 +75,7 @@ def test_cameras_that_move_tell_nothing(world: LiberoWorld) -> None:
 )
 def test_the_crop_of_a_suite_shows_target_and_destination(assets: str, suite: str, task: int) -> None:
     crops = OmegaConf.load(configs_folder() / "crops" / "libero.yaml")
-    top, bottom, left, right = crops[suite]["image"]
+    top, bottom, left, right = OmegaConf.select(crops, f"{suite}.image")
     world = make_world(suite, task, target_shift=0.06, joint_noise=0.02)
     for seed in range(3):
         world.reset(seed)

@@ -74,7 +74,7 @@ def test_earlier_episodes_are_learned_from_and_survive_a_checkpoint() -> None:
 def test_a_round_that_failed_is_remembered_as_one() -> None:
     """What rose from .2 to .3 does not count as a success where later ones earn 1."""
     rng = np.random.default_rng(0)
-    failed, low = [episode(False, rng) for _ in range(32)], np.linspace(0.2, 0.3, 32)
+    failed, low = [episode(False, rng) for _ in range(32)], np.linspace(0.2, 0.3, 32, dtype=np.float64)
     held = [k % 2 == 0 for k in range(32)]
     later, rewards = [episode(h, rng) for h in held], np.where(held, 1.0, 0.2)
     critic = OutcomeCritic(make_policy(), CriticSettings(memory=128), 0)

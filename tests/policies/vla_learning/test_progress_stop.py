@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -104,7 +104,7 @@ def test_a_world_whose_episodes_cannot_be_ended_is_refused_where_they_are_to_end
     group, session = GroupSettings(1, 4, 1, 0.0), make_session()
     given = (make_policy(), group, UpdateSettings(), FlowNoise(), 0)
     tuner = PpoTuner(*given, PpoSettings(episodes=4)) if ppo else GroupTuner(*given)
-    session.world = Endless(session.world)
+    session.world = cast(Any, Endless(cast(LineWorld, session.world)))
     with pytest.raises(UserError, match=r"'line' has no end.* set stop=null and stages=\[1\.0\]"):
         tuner.play(Playground(session), HorizonStop(5))
     assert session.tally.rollouts == 0

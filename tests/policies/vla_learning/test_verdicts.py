@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from told_hook import Counting, Told
@@ -31,7 +31,7 @@ class Player(Counting):
 
 
 def adaptation_of(played: Sequence[Sequence[Episode]], **bounds: Any) -> tuple[Adaptation, BlindGround]:
-    session = Session(LineWorld(1, 10), RewardStack(LineReward(), [Level()]), [], Budget(), None, 0)
+    session = Session(LineWorld(1, 10), RewardStack(LineReward(), [Level()]), [], Budget(), cast(Any, None), 0)
     adaptation = Adaptation(Player(played), Bounds(**bounds), Told())
     ground = BlindGround(session, blinded(session.world))
     ground.heard.append(adaptation.hear)

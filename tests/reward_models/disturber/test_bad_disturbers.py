@@ -79,7 +79,7 @@ def test_what_blew_up_costs_nothing_whatever_the_policy_was_paid(kind: type[Push
     seen, zeros = world.observe(), np.zeros(3, np.float32)
     # the second reached its time limit, the third blew up; a potential pays less than nothing
     truncated = np.array([False, True, True])
-    transition = Transition(seen, np.zeros((3, 1)), seen, zeros, np.zeros(3, bool), truncated)
+    transition = Transition(seen, np.zeros((3, 1), np.float32), seen, zeros, np.zeros(3, bool), truncated)
     step = Step(transition, Estimate(zeros, zeros, zeros, zeros), np.array([0.0, 0.0, -0.5], np.float32))
     world.nan_resets += 1
     found, broken = cost.of(step)
