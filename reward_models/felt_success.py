@@ -17,6 +17,8 @@ LEAST_SPREAD = 1e-3
 LATE = 0.9
 """Replays tell what failing feels like from this share of the demonstrations' time to success on."""
 STEEP = 6.0
+NEARER = 0.25
+"""p is 1/2 at this share of the way to what failing feels like, or farther off where demonstrations differ by more."""
 
 
 class FeltSuccess:
@@ -28,8 +30,9 @@ class FeltSuccess:
     earn by what neither demonstrations nor failures show. Numbers of a window count by how well they tell demonstrated
     successes from failures of the very same motion (Fisher's ratio of their means' distance to their spread): with
     ``negatives.hollow`` of the same task those are the fingers; a task without any is weighed by the others'. p is 1/2
-    at twice the distance at which nine of ten demonstrations of a task lie from the rest. It sees the arm's state, as
-    the policy does, and never the simulator's.
+    at a quarter of the median distance of failures, or at twice the distance at which nine of ten demonstrations of a
+    task lie from the rest, whichever is more: a policy may hold things otherwise than the demonstrations, which are all
+    alike where one expert made them. It sees the arm's state, as the policy does, and never the simulator's.
     """
 
     def __init__(self, looks: int, stride: int = 1) -> None:
@@ -64,7 +67,8 @@ class FeltSuccess:
                 )
             others = [np.concatenate(rows[:k] + rows[k + 1 :]) for k in range(len(rows))]
             apart = [_nearest(row, rest, weights).min() for row, rest in zip(rows, others, strict=True)]
-            self._reach[task] = max(2 * float(np.quantile(apart, 0.9)), LEAST_SPREAD)
+            failing = float(np.median(_nearest(failed, self._known[task], weights)))
+            self._reach[task] = max(2 * float(np.quantile(apart, 0.9)), NEARER * failing, LEAST_SPREAD)
         return float(np.mean(list(self._reach.values())))
 
     def windows(self, trace: Trace) -> Array:

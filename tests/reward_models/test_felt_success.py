@@ -57,6 +57,15 @@ def test_the_same_motion_with_empty_fingers_is_no_success() -> None:
     assert max(most(felt, moved(200 + k, False, "policy")) for k in range(8)) < 0.1
 
 
+@pytest.mark.parametrize(("width", "carries"), [(0.036, True), (0.034, True), (0.027, False), (0.01, False)])
+def test_what_is_held_otherwise_counts_up_to_a_quarter_of_the_way_to_an_empty_hand(width: float, carries: bool) -> None:
+    """Demonstrated fingers stay at 40 mm within half of one, empty ones at 1 mm: half is reached near 30 mm."""
+    trace = moved(7, True, "policy")
+    held = trace.state.copy()
+    held[:, 1] = width
+    assert (most(fitted_once(), replace(trace, state=held)) > 0.5) is carries
+
+
 @given(st.integers(0, 10_000))
 def test_what_resembles_neither_is_no_success(seed: int) -> None:
     rng = np.random.default_rng(seed)
