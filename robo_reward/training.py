@@ -67,8 +67,10 @@ class Job:
         self.stack = build_stack(config)
         self.learner = build_learner(config, self.stack.model)
         check_learners_discount(self.stack.transforms, discount_of(config))
-        if self.ranks.count > 1 and not getattr(self.learner, "parallel", False):
-            raise UserError(f"{self.ranks.count} processes were started, but only learner=sft trains in several")
+        if self.ranks.count > 1:
+            if not hasattr(self.learner, "check_ranks"):
+                raise UserError(f"{self.ranks.count} processes were started, but only learner=sft trains in several")
+            self.learner.check_ranks(self.ranks)
         self.oracle: Oracle = self.stack.model.needs.oracle
         self.learned = isinstance(self.stack.model, LearnedRewardModel)
         self.unfitted = is_unfitted(self.stack.model, config.reward_model)

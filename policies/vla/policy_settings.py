@@ -40,9 +40,23 @@ def config_of(kind: str, config: Any, settings: Mapping[str, Any], **more: Any) 
         made = config(**more, **_with_tuples(config, settings))
         _check_executed(made)
         _check_whole(made, settings)
+        _check_backbone(made, settings)
         return made
     except (TypeError, ValueError, AttributeError, NotImplementedError, OSError) as error:
         raise refused(kind, settings, error) from error
+
+
+def _check_backbone(config: Any, settings: Mapping[str, Any]) -> None:
+    """Refuses weights that torchvision has not for the backbone: it would be told by a KeyError, after collecting."""
+    named = settings.get("pretrained_backbone_weights")
+    if named is None:
+        return
+    from torchvision.models import get_model_weights
+
+    weights = get_model_weights(config.vision_backbone)
+    if str(named).removeprefix(f"{weights.__name__}.") not in weights.__members__:
+        known = (RANDOM, *(f"{weights.__name__}.{name}" for name in weights.__members__))
+        raise unknown_name("policy.pretrained_backbone_weights", str(named), known)
 
 
 def refused(kind: str, settings: Mapping[str, Any], error: Exception) -> UserError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from robo_reward.policies.vla.policy_settings import check_told
 from robo_reward.policies.vla.progress_weights import progress_weights
 from robo_reward.policies.vla.recipe import PolicyRecipe
 from robo_reward.policies.vla.still_scenes import StillScenes
+from robo_reward.ranks import Ranks
 from robo_reward.seeding import derive_seed
 from robo_reward.session import Session
 
@@ -46,7 +47,6 @@ class SftLearner:
     takes_stopper = False
     moments = 1
     """How many steps the policy looks at, the present one among them."""
-    parallel = True
 
     def __init__(
         self,
@@ -86,9 +86,7 @@ class SftLearner:
         if rabc is not None and data is None:
             raise UserError("learner.rabc weighs the frames of a dataset: give it with data=DATASET")
         if rabc is not None and scenes is not None:  # their progress is unknown, and weights are shares of a batch
-            raise UserError(
-                f"learner.rabc weighs frames by progress, learner.scenes={scenes} has none: set one to null"
-            )
+            raise UserError(f"learner.rabc weighs by progress, learner.scenes={scenes} has none: set one to null")
         self._data, self._demos, self._updates, self._batch = data, demos, updates, batch
         self._lr, self._ema, self._cache_gb, self._workers = lr, ema, cache_gb, workers
         self._schedule: Schedule = schedule
@@ -96,6 +94,7 @@ class SftLearner:
         self._scenes, self._acting_updates = StillScenes(scenes, scenes_share, batch), acting_updates
         self._evaluate_every, self._checkpoint_every = evaluate_every, checkpoint_every
         self._device, self._seed = device, seed
+        self.suits: Callable[[LeRobotPolicy], None] = lambda _: None  # before training; may refuse
         self._recipe: PolicyRecipe | None = None
         self._settings: Any = None
         self._told: dict[str, float] = {}
@@ -129,6 +128,10 @@ class SftLearner:
         known = self._scenes.given is not None or getattr(self._recipe, "path", None) is not None
         check_told(self._settings, world, None if self._data else recording, known, self._acting_updates)
 
+    def check_ranks(self, ranks: Ranks) -> None:
+        """Raises UserError where several processes have no dataset in common, or cannot share a batch."""
+        ranks.check_training(self._batch, self._data)
+
     def policy_views(self, available: Sequence[str]) -> Sequence[str]:
         """Which of the available views of a world the policy looks at; UserError for a ``policy.rename`` of others."""
         assert self._recipe is not None
@@ -143,8 +146,8 @@ class SftLearner:
             UserError: policy, data and world do not fit, the loss is not finite, or the GPU's memory does not suffice.
         """
         session.counts_updates = True
-        session.ranks.check_training(self._batch, self._data)
         policy, batches = self.prepare(session)
+        self.suits(policy)
         steps = build_optimisation(policy.module, policy.config, self._updates, self._lr, self._schedule, self._warmup)
         average = AveragedWeights(policy.module, self._ema) if self._ema else None
         steps.ranks = session.ranks
@@ -177,8 +180,7 @@ class SftLearner:
         else:
             self._recipe.check_names([*world.view_names, *open_dataset(self._data).image_keys()])
             facts = data_of.facts_of_dataset(self._data, choose)
-        space = world.action_space
-        low, high = (bound.astype(np.float32) for bound in (space.low, space.high))
+        low, high = (bound.astype(np.float32) for bound in (world.action_space.low, world.action_space.high))
         policy = self._recipe.build(facts, low, high, self._device, self._seed)
         shown = facts_of_world(world, session.picture_size)
         policy.names.views_of(policy.config, list(shown.views))
@@ -206,10 +208,9 @@ class SftLearner:
         elif data_of.decoded_gigabytes(self._data, views, policy, self._demos) <= self._cache_gb:
             frames = data_of.frames_of_dataset(self._data, views, policy, self._demos)
         else:
-            if self._scenes.given is not None:
-                raise UserError(f"learner.scenes beside a streamed dataset: raise learner.cache_gb={self._cache_gb}")
-            if self._demos is not None:
-                raise UserError(f"demos={self._demos} of a streamed dataset: raise learner.cache_gb={self._cache_gb}")
+            for key, asked in (("learner.scenes", self._scenes.given), ("demos", self._demos)):
+                if asked is not None:
+                    raise UserError(f"{key}={asked} and a streamed dataset: raise learner.cache_gb={self._cache_gb}")
             check_streamed(policy, self._acting_updates if self._rabc is None else 0, self._cache_gb)
             told = (self._data, policy, self._batch, self._seed, self._workers, session.ranks)
             return data_of.streamed_batches(*told), None
@@ -219,10 +220,6 @@ class SftLearner:
         if self._rabc is None:
             self._acting = acting_batches(frames, policy, self._acting_updates, *how)
         return data_of.batches_in_memory(frames, policy, *how, self._scenes.share), len(frames)
-
-    def _weigher(self, policy: LeRobotPolicy) -> Any:
-        """LeRobot's RA-BC weights; None without a progress file."""
-        return None if self._rabc is None else progress_weights(self._rabc, self._kappa, policy)
 
     def _restore(
         self, session: Session, policy: LeRobotPolicy, steps: Optimisation, average: AveragedWeights | None
@@ -248,7 +245,8 @@ class SftLearner:
         average: AveragedWeights | None,
         first: int,
     ) -> None:
-        weigher, losses, since = self._weigher(policy), list[float](), time.perf_counter()
+        weigher = None if self._rabc is None else progress_weights(self._rabc, self._kappa, policy)
+        losses, since = list[float](), time.perf_counter()
         for update, raw in enumerate(batches(first, self._updates), first + 1):
             torch.manual_seed(derive_seed(self._seed, "sft update", update, *session.ranks.own))
             policy.module.train()

@@ -127,6 +127,10 @@ class GrpoLearner(GivenPolicy):
             return None
         return ProgressStop(session.stack.model, self._stop, self._consecutive, self._stop_by)
 
+    def check(self, policy: LeRobotPolicy) -> None:
+        """Raises UserError for a policy whose chunks have no likelihood, or that cannot be tuned as asked."""
+        self._tuner(policy)
+
     def _tuner(self, policy: LeRobotPolicy) -> GroupTuner:
         given = (policy, self._group, self._update, self._noise, self._seed)
         if self._ppo is not None:

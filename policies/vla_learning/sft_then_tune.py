@@ -34,6 +34,7 @@ class SftThenTune:
         self._sft, self._then = sft, then
         self.name = f"sft+{then.name}"
         self._imitated: LeRobotPolicy | None = None
+        sft.suits = self._suits
 
     needs_demonstrations = True
     takes_stopper = False
@@ -76,6 +77,11 @@ class SftThenTune:
         self._imitated = _copied(policy)
         with _settings_of("then"):
             return self._then.tune(session, policy, STAGE)
+
+    def _suits(self, policy: LeRobotPolicy) -> None:
+        """Refuses what cannot be tuned as asked, before it has been trained."""
+        with _settings_of("then"):
+            self._then.check(policy)
 
     def _as_it_was(self, session: Session, folder: Path) -> LeRobotPolicy:
         """The imitated policy of an interrupted run, adapters apart from the weights (``folder`` has them merged)."""

@@ -16,6 +16,7 @@ from robo_reward.data.datasets import write_dataset
 from robo_reward.errors import UserError
 from robo_reward.policies.vla.frames import EpisodeFrames
 from robo_reward.policies.vla.optimisation import build_optimisation
+from robo_reward.policies.vla.progress_weights import progress_weights
 from robo_reward.policies.vla.recipe import PolicyRecipe
 from robo_reward.policies.vla.sft import SftLearner
 from robo_reward.policies.vla.training_data import deltas, facts_of_traces
@@ -160,10 +161,10 @@ def test_rabc_is_refused_where_it_cannot_weigh(recipes: dict[str, PolicyRecipe],
             SftLearner(data="x", rabc="file", scenes=scenes)
     act = recipes["act"].build(facts_of_traces(episodes, tuple))
     with pytest.raises(UserError, match="act policy gives no loss per sample"):
-        SftLearner(data="x", rabc="file")._weigher(act)
+        progress_weights("file", 0.01, act)
     nano = recipes["nano_vla"].build(facts_of_traces(episodes, tuple))
     with pytest.raises(UserError, match="is no progress file"):
-        SftLearner(data="x", rabc="nowhere.parquet")._weigher(nano)
+        progress_weights("nowhere.parquet", 0.01, nano)
 
 
 @pytest.mark.parametrize(("share", "batch"), [(0.0, 16), (1.0, 16), (0.6, 1), (0.01, 16)])
@@ -196,6 +197,10 @@ def test_scenes_leave_room_for_demonstrations_and_these_for_scenes(share: float,
         (("learner=sft", "policy=nano_vla", "policy.chunk_size=8.5"), r"policy\.chunk_size=8\.5 must be a whole"),
         (("learner=sft", "policy=nano_vla", "policy.blind=0"), r"policy\.blind=0 must be true or false"),
         (("learner=sft", "policy=act", "policy.chunk_size=100.5"), r"policy\.chunk_size=100\.5 must be a whole"),
+        (
+            ("learner=sft", "policy=act", "policy.pretrained_backbone_weights=none"),
+            r"pretrained_backbone_weights 'none'.* Known: .*IMAGENET1K_V1, random",
+        ),
         (("learner=sft", "policy=diffusion", "+policy.n_obs_steps=1.5"), r"policy\.n_obs_steps=1\.5 must be a whole"),
     ],
 )

@@ -46,6 +46,23 @@ def test_refusals_name_the_settings_that_there_are(settings: Path, tmp_path: Pat
         called("train", settings, tmp_path / "run", *small, *words)
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["policy=nano_vla", "policy.image_size=16", "learner.then.noise.level=0"], "no step of the sampler is random"),
+        (["policy=act", "policy.pretrained_backbone_weights=random", "+policy.dim_model=16"], "act"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused_before_it_is_imitated(
+    settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], says: str
+) -> None:
+    monkeypatch.delattr(SftLearner, "_train")
+    small = ("learner=sft_grpo", "policy.chunk_size=2", "policy.n_action_steps=2", "demos=2", "judge=none",
+             "audit=none", "negatives.random=0", "negatives.replay=0", "video=false")  # fmt: skip
+    with pytest.raises(UserError, match=says):
+        called("train", settings, tmp_path / "run", *words, *small)
+
+
 @pytest.mark.parametrize(("lora", "at"), [(0, 0), (0, 1), (2, 1)])
 def test_imitation_then_tuning_goes_on_in_the_middle_of_tuning(
     settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lora: int, at: int
