@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from robo_reward.errors import UserError
 from robo_reward.reward_models.frames import settled_step
@@ -17,8 +19,12 @@ LEAST_SPREAD = 1e-3
 LATE = 0.9
 """Replays tell what failing feels like from this share of the demonstrations' time to success on."""
 STEEP = 6.0
-NEARER = 0.25
-"""p is 1/2 at this share of the way to what failing feels like, or farther off where demonstrations differ by more."""
+TELLING = 0.95
+"""The numbers that hold this share of what tells successes from failures decide; the rest must not be far off."""
+NEARER, FARTHER = 0.25, 0.5
+"""How far off p may be 1/2, in shares of the way to what failing feels like, however (un)like demonstrations are."""
+LENIENT = 2.0
+"""The rest may be so many times as far off, in units of how demonstrations differ."""
 
 
 class FeltSuccess:
@@ -29,10 +35,13 @@ class FeltSuccess:
     Nearness is one-sided: moments unlike any demonstrated success are none, whatever they are, so that a policy cannot
     earn by what neither demonstrations nor failures show. Numbers of a window count by how well they tell demonstrated
     successes from failures of the very same motion (Fisher's ratio of their means' distance to their spread): with
-    ``negatives.hollow`` of the same task those are the fingers; a task without any is weighed by the others'. p is 1/2
-    at a quarter of the median distance of failures, or at twice the distance at which nine of ten demonstrations of a
-    task lie from the rest, whichever is more: a policy may hold things otherwise than the demonstrations, which are all
-    alike where one expert made them. It sees the arm's state, as the policy does, and never the simulator's.
+    ``negatives.hollow`` of the same task those are the fingers; a task without any is weighed by the others'.
+
+    The few numbers that hold 95% of it are compared apart from the rest, and the worse of the two comparisons counts.
+    p is 1/2 at twice the distance at which nine of ten demonstrations of a task lie from the others. For the numbers
+    that tell that is no less than a quarter of the median distance of failures, for a policy may hold things otherwise
+    than demonstrations that one expert made all alike, and no more than half of it; for the rest it is twice as far.
+    It sees the arm's state, as the policy does, and never the simulator's.
     """
 
     def __init__(self, looks: int, stride: int = 1) -> None:
@@ -42,13 +51,16 @@ class FeltSuccess:
         self.looks, self.stride = looks, stride
         self._known: dict[str, Array] = {}
         self._weights: dict[str, Array] = {}
-        self._reach: dict[str, float] = {}
+        self._reach: dict[str, Array] = {}
 
     def fit(self, demonstrations: Sequence[Trace], failures: Sequence[Trace], settle: int) -> float:
         """Remembers demonstrated successes; the mean over tasks of the distance at which p is 1/2.
 
+        Warns where demonstrations of a task differ more than half as much as they do from failures.
+
         Raises:
-            UserError: no replays among ``failures`` that last until success, or a task with a single demonstration.
+            UserError: no replays among ``failures`` that last until success, or a task with a single demonstration, or
+                one whose failures feel as its demonstrations do.
         """
         replays = [trace for trace in failures if trace.source == "replay"]
         if not replays:
@@ -66,10 +78,10 @@ class FeltSuccess:
                     f"reward_model.feels needs 2 demonstrations or more of {task!r} to know how alike they are"
                 )
             others = [np.concatenate(rows[:k] + rows[k + 1 :]) for k in range(len(rows))]
-            apart = [_nearest(row, rest, weights).min() for row, rest in zip(rows, others, strict=True)]
-            failing = float(np.median(_nearest(failed, self._known[task], weights)))
-            self._reach[task] = max(2 * float(np.quantile(apart, 0.9)), NEARER * failing, LEAST_SPREAD)
-        return float(np.mean(list(self._reach.values())))
+            apart = [_distances(row, rest, weights).min((1, 2)) for row, rest in zip(rows, others, strict=True)]
+            failing = float(np.median(_distances(failed, self._known[task], weights)[0].min(1)))
+            self._reach[task] = _reach(2 * np.quantile(apart, 0.9, axis=0), failing, task)
+        return float(np.mean([reach[0] for reach in self._reach.values()]))
 
     def windows(self, trace: Trace) -> Array:
         """(F, W): at each kept frame what was felt at it and at the looks before it, newest first.
@@ -90,9 +102,7 @@ class FeltSuccess:
         for task in dict.fromkeys(tasks):
             mine = np.asarray([t == task for t in tasks])
             asked = [task] if task in self._known else list(self._known)
-            each = [
-                _nearest(windows[mine], self._known[name], self._weights[name]) / self._reach[name] for name in asked
-            ]
+            each = [self._off(windows[mine], name) for name in asked]
             distance[mine] = np.min(each, 0)
         out: NDArray[np.float32] = (1 / (1 + np.exp(STEEP * (distance - 1)))).astype(np.float32)
         return out
@@ -103,10 +113,17 @@ class FeltSuccess:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Takes back what ``state`` gave."""
-        self._known, self._weights = (
-            {task: np.asarray(rows, np.float64) for task, rows in state[name].items()} for name in ("known", "weights")
-        )
-        self._reach = {task: float(reach) for task, reach in state["reach"].items()}
+        self._known = {task: np.asarray(rows, np.float64) for task, rows in state["known"].items()}
+        weights = {task: np.asarray(rows, np.float64) for task, rows in state["weights"].items()}
+        reach = {task: np.asarray(far, np.float64).reshape(-1) for task, far in state["reach"].items()}
+        # before there was a rest all numbers were compared together
+        self._weights = {task: rows if rows.ndim == 2 else np.stack([rows, 0 * rows]) for task, rows in weights.items()}
+        self._reach = {task: far if len(far) == 2 else np.append(far, np.inf) for task, far in reach.items()}
+
+    def _off(self, windows: Array, task: str) -> Array:
+        """(N,) how far windows are from the nearest demonstrated success of a task; p is 1/2 at 1."""
+        each = _distances(windows, self._known[task], self._weights[task]) / self._reach[task][:, None, None]
+        return np.asarray(each.max(0).min(1))
 
     def _ended(self, trace: Trace, settle: int) -> Array:
         return self.windows(trace)[trace.frame_steps >= settled_step(trace, settle)]
@@ -153,14 +170,35 @@ def _lasting(replays: Sequence[Trace], task: str, late: float) -> list[Trace]:
 
 
 def _weights(good: Array, bad: Array) -> Array:
-    """(W,): the share of each number in a squared distance, already in units of its spread."""
+    """(2, W): what each number weighs in a squared distance of those that tell, and of the rest, in units of spread."""
     spread = np.maximum(np.concatenate([good, bad]).std(0), LEAST_SPREAD)
     least = (0.05 * spread) ** 2  # what never varied in a few demonstrations is not known to a hair
     ratio = (good.mean(0) - bad.mean(0)) ** 2 / (good.var(0) + bad.var(0) + 2 * least)
-    return np.asarray(ratio / max(ratio.sum(), 1e-12) / spread**2)
+    order = np.argsort(-ratio)
+    told = np.cumsum(ratio[order])
+    telling = np.zeros(len(ratio), bool)
+    telling[order[: 1 + int(np.searchsorted(told, TELLING * told[-1]))]] = True
+    shares = np.stack([np.where(telling, ratio, 0), np.where(telling, 0, ratio)])
+    return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12) / spread**2)
 
 
-def _nearest(windows: Array, known: Array, weights: Array) -> Array:
-    """(N,) the weighed distance of each window to the nearest known one."""
-    off = (windows[:, None] - known[None]) ** 2
-    return np.asarray(np.sqrt((off * weights).sum(-1)).min(1))
+def _distances(windows: Array, known: Array, weights: Array) -> Array:
+    """(2, N, M) of windows (N, W) from known ones (M, W), by the numbers that tell and by the rest."""
+    return np.stack([cdist(windows * root, known * root) for root in np.sqrt(weights)])
+
+
+def _reach(alike: Array, failing: float, task: str) -> Array:
+    """(2,) the distances at which p is 1/2; ``alike``: twice that of nine of ten demonstrations from the others."""
+    if failing <= 0:
+        raise UserError(
+            f"the failures of {task!r} feel just as its demonstrations do: reward_model.feels tells nothing here; set "
+            "it to 0, or give failures that differ (negatives.hollow, env.target_shift)"
+        )
+    telling = np.clip(alike[0], NEARER * failing, FARTHER * failing)
+    if alike[0] > FARTHER * failing:
+        warnings.warn(
+            f"reward_model.feels: demonstrations of {task!r} differ by {alike[0] / failing:.0%} of what failures feel "
+            "like; some of them are not felt as successes: give more of them, alike ones, or feels=0",
+            stacklevel=2,
+        )
+    return np.maximum([telling, LENIENT * alike[1]], LEAST_SPREAD)

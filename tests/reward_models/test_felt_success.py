@@ -66,6 +66,36 @@ def test_what_is_held_otherwise_counts_up_to_a_quarter_of_the_way_to_an_empty_ha
     assert (most(fitted_once(), replace(trace, state=held)) > 0.5) is carries
 
 
+@pytest.mark.parametrize("place", [np.zeros(STEPS + 1), -np.linspace(0, 1, STEPS + 1), np.linspace(0, 3, STEPS + 1)])
+def test_what_is_held_elsewhere_is_no_success(place: np.ndarray) -> None:
+    """Failures make the same motion, so that places tell next to nothing: a hand is asked to be near all the same."""
+    trace = moved(7, True, "policy")
+    state = trace.state.copy()
+    state[:, 0] = place
+    felt = fitted_once()
+    assert felt.probability(felt.windows(replace(trace, state=state)), [CARRY] * (STEPS + 1))[-1] < 0.1
+
+
+def test_demonstrations_that_differ_widely_do_not_make_a_success_of_an_empty_hand() -> None:
+    good = [moved(k, True) for k in range(6)]
+    odd = good[0].state.copy()
+    odd[:, 1] = 0.08  # one object was wider: its two like demonstrations lie as far from the rest as empty hands do
+    felt = FeltSuccess(3)
+    with pytest.warns(UserWarning, match="differ by .* of what failures feel like"):
+        felt.fit([replace(good[0], state=odd), *good[1:]], [moved(50 + k, False, "replay") for k in range(6)], 0)
+    assert max(most(felt, moved(200 + k, False, "policy")) for k in range(8)) < 0.1
+
+
+def test_what_was_saved_before_the_rest_was_compared_apart_says_what_it_said() -> None:
+    felt, trace = fitted(), moved(3, True, "policy")
+    state = felt.state()
+    one = {"known": state["known"], "weights": {CARRY: np.ones(6)}, "reach": {CARRY: 0.5}}
+    felt.load(one)
+    windows = felt.windows(trace)
+    off = np.sqrt(((windows[:, None] - state["known"][CARRY][None]) ** 2).sum(-1)).min(1) / 0.5
+    np.testing.assert_allclose(felt.probability(windows, [CARRY] * len(windows)), 1 / (1 + np.exp(6 * (off - 1))), 1e-5)
+
+
 @given(st.integers(0, 10_000))
 def test_what_resembles_neither_is_no_success(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -140,6 +170,8 @@ def test_what_it_cannot_learn_from_is_refused() -> None:
         FeltSuccess(3).fit(good, [moved(5, False, "policy")], 0)
     with pytest.raises(UserError, match="2 demonstrations"):
         FeltSuccess(3).fit(good[:1], [moved(5, False, "replay")], 0)
+    with pytest.raises(UserError, match="feel just as its demonstrations do"):
+        FeltSuccess(3).fit(good, [replace(trace, source="replay") for trace in good], 0)
     with pytest.raises(UserError, match="1 or more looks"):
         FeltSuccess(0)
     with pytest.raises(UserError, match="feels=-1"):
