@@ -179,12 +179,12 @@ def _weights(good: Array, bad: Array) -> Array:
     telling = np.zeros(len(ratio), bool)
     telling[order[: 1 + int(np.searchsorted(told, TELLING * told[-1]))]] = True
     shares = np.stack([np.where(telling, ratio, 0), np.where(telling, 0, ratio)])
-    return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12) / spread**2)
+    return np.asarray(shares / np.maximum(shares.sum(1, keepdims=True), 1e-12) / spread**2, np.float64)
 
 
 def _distances(windows: Array, known: Array, weights: Array) -> Array:
     """(2, N, M) of windows (N, W) from known ones (M, W), by the numbers that tell and by the rest."""
-    return np.stack([cdist(windows * root, known * root) for root in np.sqrt(weights)])
+    return np.asarray([cdist(windows * root, known * root) for root in np.sqrt(weights)], np.float64)
 
 
 def _reach(alike: Array, failing: float, task: str) -> Array:
@@ -201,4 +201,4 @@ def _reach(alike: Array, failing: float, task: str) -> Array:
             "like; some of them are not felt as successes: give more of them, alike ones, or feels=0",
             stacklevel=2,
         )
-    return np.maximum([telling, LENIENT * alike[1]], LEAST_SPREAD)
+    return np.asarray(np.maximum([telling, LENIENT * alike[1]], LEAST_SPREAD), np.float64)

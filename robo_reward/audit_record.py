@@ -130,6 +130,16 @@ def read_record(folder: Path, sha256: str | None = None) -> AuditRecord | None:
     return AuditRecord(cast(Audit, verdict), reasons, current, short, None if env is None else str(env), elsewhere)
 
 
+def carry_record(source: Path, folder: Path) -> None:
+    """Copies what an audit said of the model in ``source`` to a ``folder`` that holds the very same one."""
+    try:
+        record = read_record(source, weights_sha256(folder))
+    except UserError:  # damaged: said where the model was read
+        return
+    if record is not None and record.current:
+        atomic.write_text(folder / FILE, (source / FILE).read_text("utf-8"))
+
+
 def check_accepted(
     verdict: str | None, reasons: tuple[str, ...], accepted: bool, what: str, folder: Path | None = None
 ) -> None:

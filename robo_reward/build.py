@@ -97,8 +97,13 @@ def build_transforms(config: Any) -> list[RewardTransform]:
 
 
 def save_reward_model(model: RewardModel | Saveable, config: Any, folder: Path) -> None:
-    """Writes a reward model that ``load_reward_model`` reads: its yaml and its weights."""
+    """Writes a reward model that ``load_reward_model`` reads: its yaml and its weights.
+
+    A model that was loaded and has not changed since takes the audit's verdict along.
+    """
     from omegaconf import OmegaConf
+
+    from robo_reward.audit_record import carry_record
 
     folder.mkdir(parents=True, exist_ok=True)
     if isinstance(model, Saveable):
@@ -110,6 +115,8 @@ def save_reward_model(model: RewardModel | Saveable, config: Any, folder: Path) 
     held: Any = OmegaConf.to_container(config, resolve=True)
     plain = {key: _portable(value) for key, value in held.items() if key not in _OURS}
     atomic.write_text(folder / MODEL_YAML, OmegaConf.to_yaml(OmegaConf.create(plain)))
+    if source is not None:
+        carry_record(model_folder(Path(source)), folder)
 
 
 def load_reward_model(folder: Path, trust: Sequence[str] = (), changes: Mapping[str, Any] | None = None) -> RewardModel:

@@ -58,11 +58,11 @@ def check_learners_discount(transforms: Sequence[Transform], gamma: float | None
         UserError: for a piece that was given another discount, under which it would move the optimum.
     """
     for transform in transforms:
-        assumed = nature_of(transform).gamma
-        if gamma is not None and assumed is not None and not isclose(assumed, gamma):
+        nature = nature_of(transform)
+        if gamma is not None and nature.discount is not None and not isclose(nature.discount, gamma):
             raise UserError(
-                f"transform {name_of(transform)} discounts by gamma={assumed:g} and the learner by {gamma:g}: only the "
-                "learner's own leaves the optimum where it is. A chain takes it over with "
+                f"transform {name_of(transform)} discounts by {_discount(nature)} and the learner by {gamma:g}: only "
+                "the learner's own leaves the optimum where it is. A chain takes it over with "
                 "gamma: ${oc.select:learner.sac.gamma,${oc.select:learner.gamma,0.98}}, as transform=potential does"
             )
 
@@ -110,13 +110,21 @@ def _check_potentials(parts: Sequence[tuple[str, Nature]]) -> None:
 
 
 def _check_discounts(parts: Sequence[tuple[str, Nature]]) -> None:
-    known = [(name, nature.gamma) for name, nature in parts if nature.gamma is not None]
-    for name, gamma in known[1:]:
-        if not isclose(gamma, known[0][1]):
+    first: tuple[str, Nature] | None = None
+    for name, nature in parts:
+        if nature.discount is None:
+            continue
+        first = first or (name, nature)
+        if not isclose(nature.discount, first[1].discount or 0.0):
             raise UserError(
-                f"transform {known[0][0]} with gamma={known[0][1]:g} and {name} with gamma={gamma:g}: only the "
+                f"transform {first[0]} with {_discount(first[1])} and {name} with {_discount(nature)}: only the "
                 "learner's discount leaves the optimum where it is, and a learner has one; give both the same"
             )
+
+
+def _discount(nature: Nature) -> str:
+    over = "" if nature.steps == 1 else f" over {nature.steps} steps ({nature.discount:g} a transition)"
+    return f"gamma={nature.gamma:g}{over}"
 
 
 def _check_normalisers(parts: Sequence[tuple[str, Nature]]) -> None:
@@ -155,6 +163,7 @@ def _check_strata(parts: Sequence[tuple[str, Nature]]) -> None:
 
 def _check_lasting(parts: Sequence[tuple[str, Nature]]) -> None:
     lasting = completed = once = None
+    paid = set[str | None]()
     for name, nature in parts:
         if completed and _is_cut(nature):
             raise UserError(
@@ -164,18 +173,23 @@ def _check_lasting(parts: Sequence[tuple[str, Nature]]) -> None:
         if lasting and nature.role == "reshape" and not (nature.low is None and nature.high is None):
             raise UserError(
                 f"transform {name} after {lasting} bounds what the lasting end is worth, so that hovering short of "
-                f"success would earn more than success: put {name} before {lasting} {WAYS_OUT}"
+                "success would earn more than success: "
+                + (f"put {name} before {lasting}" if paid - {lasting} else f"leave {name} out")
+                + f" {WAYS_OUT}"
             )
         if nature.at_end == "completes" and completed:
             raise UserError(f"transform {name} twice: the last state would count as lasting twice over; keep one")
         if nature.at_end == "completes" and once:
             raise UserError(
                 f"transform {once} before {name} is paid in full already, or once: what happens once does not go on "
-                f"after the end. Put {once} after {name} {WAYS_OUT}"
+                "after the end. "
+                + (f"Put {once} after {name}" if paid - {once} else f"Leave {name} out")
+                + f" {WAYS_OUT}"
             )
         completed = name if nature.at_end == "completes" else completed
         lasting = name if nature.at_end in ("completes", "lasts") else lasting
         once = name if nature.pays in ("change", "event") and nature.at_end != "cut" else once
+        paid |= {name} if nature.role in ("objective", "unknown") else set()
 
 
 def _warn_about_repeats(transforms: Sequence[Transform]) -> None:

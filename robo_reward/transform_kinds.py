@@ -31,12 +31,12 @@ class Nature:
     price as the worlds go; ``episode`` an episode that is over; ``group`` several of them, compared with each other.
     ``pays``: what an objective pays for: a ``level`` at every step, a ``change``, or an ``event``.
     ``source``: the estimate that it reads, or that a filter changes. ``gamma``: what it takes for the learner's
-    discount of a step, where it must be that. ``low``, ``high``: the range that a reshape confines the reward to.
-    ``scales``: it only rescales what came before, by a factor that a group shares. ``lifts``: a reshape that pays even
-    for nothing, so at every step, as a level does. ``at_end``: where an episode terminates in success its pay is
-    ``cut`` short, as a level's is, or ``lasts`` (the end is paid as if for ever), or it ``completes`` the levels before
-    it, so that they last. ``spread_of``: it takes the uncertainty for the deviation of so many opinions, 0 of any
-    number.
+    discount of a step, where it must be that; ``steps`` of them are one transition. ``low``, ``high``: the range that
+    a reshape confines the reward to. ``scales``: it only rescales what came before, by a factor that a group shares.
+    ``lifts``: a reshape that pays even for nothing, so at every step, as a level does. ``at_end``: where an episode
+    terminates in success its pay is ``cut`` short, as a level's is, or ``lasts`` (the end is paid as if for ever), or
+    it ``completes`` the levels before it, so that they last. ``spread_of``: it takes the uncertainty for the deviation
+    of so many opinions, 0 of any number.
     """
 
     role: Role
@@ -50,6 +50,12 @@ class Nature:
     lifts: bool = False
     at_end: AtEnd | None = None
     spread_of: int | None = None
+    steps: int = 1
+
+    @property
+    def discount(self) -> float | None:
+        """What it takes for the learner's discount of a transition."""
+        return None if self.gamma is None else self.gamma**self.steps
 
 
 @runtime_checkable

@@ -51,7 +51,7 @@ def acting_batches(
         return None
     if asked is None and len(placed) < frames.acted:
         some = f"{len(placed)} of {frames.acted} samples tell all places"
-        warnings.warn(f"{some}: no updates of the actions by these alone; learner.acting_updates=N asks", stacklevel=2)
+        warnings.warn(f"{some}: no updates of the actions by these alone; acting_updates=N asks", stacklevel=2)
         return None
     past, ahead = deltas(policy.config)
 
@@ -68,10 +68,11 @@ def check_streamed(policy: LeRobotPolicy, asked: int | None, cache_gb: float) ->
     Raises:
         UserError: updates of the actions alone are asked for.
     """
-    more = f"raise learner.cache_gb={cache_gb}, or set learner.acting_updates=0"
     if asked and _can(policy):
+        more = f"raise learner.cache_gb={cache_gb}, or set learner.acting_updates=0"
         raise UserError(f"learner.acting_updates={asked} beside a streamed dataset: {more}")
     if asked is None and _can(policy):
+        more = f"raise the learner's cache_gb={cache_gb}, or set its acting_updates=0"
         warnings.warn(f"actions learn beside the eyes only, for the dataset is streamed: {more}", stacklevel=2)
 
 

@@ -33,7 +33,7 @@ class Potential:
         check_numbers("transform potential", weight=weight)
         check_numbers("transform potential", least=1, whole=True, chunk=chunk)
         self.base_reward: str | None = None
-        self.nature = Nature("potential", source="progress", gamma=gamma)
+        self.nature = Nature("potential", source="progress", gamma=gamma, steps=chunk)
         self._discount, self._weight = gamma**chunk, weight
         self._before: Floats = np.zeros(0, np.float32)
 

@@ -74,6 +74,8 @@ class RunFolder:
             new = not (path / "config.yaml").exists()
             if new and resume:
                 print(f"there is no run in '{path}' to resume: it begins there", file=sys.stderr)
+            if not new and not resume:  # begun, and ended, since it was chosen
+                raise _taken(path, resume)
             if not new:
                 _check_open(path, plain)
             atomic.write_text(path / "config.yaml", _yaml(plain))
@@ -115,12 +117,14 @@ class RunFolder:
         return latest_checkpoint(self.path)
 
     def finish(self, status: Status = "done") -> None:
-        """Writes ``summary.json``, the last thing that a run does."""
-        self._metrics.close()
-        self.summary.status = status
-        self.summary.wall_seconds, self.summary.cpu_seconds = self._seconds()
-        atomic.write_json(self.path / "summary.json", self.summary.as_json())
-        self._lock.release()
+        """Writes ``summary.json``, the last thing that a run does; others may write there then, whatever happened."""
+        try:
+            self._metrics.close()
+            self.summary.status = status
+            self.summary.wall_seconds, self.summary.cpu_seconds = self._seconds()
+            atomic.write_json(self.path / "summary.json", self.summary.as_json())
+        finally:
+            self._lock.release()
         self._ended = True
 
     def __enter__(self) -> Self:
@@ -134,8 +138,7 @@ class RunFolder:
             return
         if self._holds_nothing(error):
             self._metrics.close()
-            shutil.rmtree(self.path, ignore_errors=True)  # while nobody else may begin there
-            self._lock.release()
+            self._empty()
             return
         stopped = isinstance(error, KeyboardInterrupt | Interrupted) or signals.received() is not None
         try:
@@ -152,6 +155,18 @@ class RunFolder:
             return True
         others = (path.name for path in self.path.iterdir() if path.name not in OWN)
         return all(name.startswith("events.") for name in others)  # the black box of a stopped arm stays
+
+    def _empty(self) -> None:
+        """Deletes the folder: the lock after all else, and what others begin there since then stays."""
+        with contextlib.suppress(OSError):
+            for path in self.path.iterdir():
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path, ignore_errors=True)
+                elif path.name != lock.NAME:
+                    path.unlink()
+        self._lock.release()
+        with contextlib.suppress(OSError):
+            self.path.rmdir()
 
     def _open(self) -> None:
         (self.path / "summary.json").unlink(missing_ok=True)
@@ -242,11 +257,15 @@ def _choose(verb: str, name: str, run_dir: str | Path | None, resume: bool | Non
     if path.exists() and not path.is_dir():
         raise UserError(f"run_dir='{path}' is a file, not a folder; give another run_dir")
     if path.exists() and any(path.iterdir()) and not resume:
-        way = "" if resume is None else "add resume=true or "
-        raise UserError(f"the run folder '{path}' exists and is not empty; {way}give another run_dir")
+        raise _taken(path, resume)
     if path.exists() and any(path.iterdir()) and not (path / "config.yaml").exists():
         raise UserError(f"'{path}' is not a run folder (it has no config.yaml), so it cannot be resumed")
     return path
+
+
+def _taken(path: Path, resume: bool | None) -> UserError:
+    way = "" if resume is None else "add resume=true or "
+    return UserError(f"the run folder '{path}' exists and is not empty; {way}give another run_dir")
 
 
 def _yaml(config: Mapping[str, Any]) -> str:

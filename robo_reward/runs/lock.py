@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import BinaryIO
 from weakref import WeakValueDictionary
@@ -21,6 +22,10 @@ class FolderLock:
     def __init__(self, folder: Path) -> None:
         """Raises UserError where another process holds it, or another run of this one."""
         self._path = folder.resolve() / NAME
+        with _ONE_AT_A_TIME:
+            self._take(folder)
+
+    def _take(self, folder: Path) -> None:
         if self._path in _HELD:  # the system's locks are a process's, so that it would be let in
             raise UserError(f"another run of this process is writing to '{folder}': {WAY_OUT}")
         while True:
@@ -51,6 +56,8 @@ class FolderLock:
 
 
 _HELD: WeakValueDictionary[Path, FolderLock] = WeakValueDictionary()
+_ONE_AT_A_TIME = threading.Lock()
+"""Threads of a process, too."""
 
 
 def _locked(file: BinaryIO) -> bool:

@@ -12,6 +12,7 @@ MAY_CHANGE = (
     "resume", "run_dir", "rollouts", "steps", "device", "video", "report", "wandb", "accept_refused_reward",
 )  # fmt: skip
 """Config keys in which a resumed run may differ from the one it resumes."""
+ABSENT = "absent"
 
 
 def resolved(config: Any) -> dict[str, Any]:
@@ -33,8 +34,10 @@ def check_same(path: Path, config: Mapping[str, Any] | Any) -> None:
     if differ:
         told = ", ".join(f"{key}={old} (now {new})" for key, old, new in differ)
         value = "value" if len(differ) == 1 else "values"
+        added = [f"~{key}" for key, old, _ in differ if old == ABSENT]  # a setting that there was not yet
+        more = f" ({' '.join(added)})" if added else ""
         raise UserError(
-            f"the run in '{path}' was made with {told}; resume it with the old {value} or give another run_dir"
+            f"the run in '{path}' was made with {told}; resume it with the old {value}{more} or give another run_dir"
         )
 
 
@@ -47,13 +50,13 @@ def tell_finished(path: Path, config: Mapping[str, Any] | Any) -> None:
 
 
 def _differences(path: Path, config: Mapping[str, Any] | Any) -> list[tuple[str, Any, Any]]:
-    """(key, value there, value now) of all that differs."""
+    """(key, value there, value now) of all that differs; what is ``ABSENT`` counts as null."""
     from omegaconf import OmegaConf
 
     there, here = OmegaConf.load(path / "config.yaml"), OmegaConf.create(resolved(config))
     old, new = _flat(OmegaConf.to_container(there)), _flat(OmegaConf.to_container(here))
     keys = sorted(old.keys() | new.keys())
-    return [(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)]
+    return [(key, old.get(key, ABSENT), new.get(key, ABSENT)) for key in keys if old.get(key) != new.get(key)]
 
 
 def _flat(value: Any, key: str = "") -> dict[str, Any]:

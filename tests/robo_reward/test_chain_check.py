@@ -45,6 +45,10 @@ REFUSED: list[tuple[list[Transform], str]] = [
     ([Gold(), Potential(0.9), Potential(0.99)], "Potential with gamma=0.9 and Potential with gamma=0.99"),
     ([Level(), Absorbing(0.9), Potential(0.99)], "Absorbing with gamma=0.9 and Potential with gamma=0.99"),
     ([Gold(gamma=0.9), Potential(0.99)], "Gold with gamma=0.9 and Potential"),
+    (
+        [Gold(gamma=0.9), Potential(0.9, chunk=5)],
+        r"and Potential with gamma=0\.9 over 5 steps \(0\.59049 a transition\)",
+    ),
     ([Level(), Normaliser(), Normaliser()], "undoes the earlier one's scale"),
     ([Par(), Level()], "Par reshapes the reward so far, and nothing before it pays any"),
     ([Potential(), StepGate()], "StepGate reshapes the reward so far"),
@@ -60,11 +64,13 @@ REFUSED: list[tuple[list[Transform], str]] = [
     ([Level(), Absorbing(), Par()], "put Par before Absorbing"),
     ([Level(), Absorbing(), Normaliser()], "Normaliser after Absorbing"),
     ([Gold(once=True), Absorbing()], "Gold before Absorbing is paid in full already, or once"),
-    ([Gold(gamma=0.98), Absorbing()], "Put Gold after Absorbing"),
+    ([Gold(gamma=0.98), Absorbing()], "Leave Absorbing out"),
+    ([Level(), Gold(gamma=0.98), Absorbing()], "Put Gold after Absorbing"),
+    ([Gain(), Absorbing()], "Leave Absorbing out"),
     ([Level(), Gain(), Absorbing()], "Put Gain after Absorbing"),
     ([Level(), OutcomeGate(), Absorbing()], "Put OutcomeGate after Absorbing"),
-    ([Gold(gamma=0.9), Clip()], "Clip after Gold bounds what the lasting end is worth"),
-    ([Gold(gamma=0.9), Normaliser()], "put Normaliser before Gold"),
+    ([Gold(gamma=0.9), Clip()], "Clip after Gold bounds what the lasting end is worth, .* leave Clip out"),
+    ([Level(), Gold(gamma=0.9), Normaliser()], "put Normaliser before Gold"),
     ([MinForm(), Normaliser()], "cannot stand in one chain"),
 ]
 WARNED: list[tuple[list[Transform], str]] = [
@@ -99,7 +105,7 @@ FINE: list[list[Transform]] = [
     [Gold(), Par(), Absorbing()],
     [Gold(gamma=0.9), Potential(0.9)],
     [Gold(gamma=1.0), Potential(1.0)],
-    [Gold(gamma=0.9), Potential(0.9, chunk=5)],
+    [Gold(gamma=0.9**5), Potential(0.9, chunk=5)],
     [Gold(), Clip()],
     [Level(), Clip(), Gold(gamma=0.9), Level()],
     [Level(), OutcomeGate()],
@@ -165,6 +171,9 @@ def test_a_discount_other_than_the_learners_is_refused() -> None:
         with pytest.raises(UserError, match=r"discounts by gamma=0\.9 and the learner by 0\.99"):
             check_learners_discount(chain, 0.99)
     check_learners_discount([Level(), Gold(), Gold(once=True, gamma=0.9)], 0.99)
+    check_learners_discount([Level(), Potential(0.9, chunk=5)], 0.9**5)
+    with pytest.raises(UserError, match=r"gamma=0\.9 over 5 steps \(0\.59049 a transition\) and the learner by 0\.9"):
+        check_learners_discount([Level(), Potential(0.9, chunk=5)], 0.9)
 
 
 def test_modes_that_a_chain_cannot_do_are_refused() -> None:

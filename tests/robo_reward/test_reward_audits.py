@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from robo_reward import cli
-from robo_reward.audit_record import weights_sha256
+from robo_reward.audit_record import read_record, weights_sha256
 from robo_reward.build import build_reward_model, save_reward_model
 from robo_reward.errors import UserError
 from robo_reward.line_world import LineReward
@@ -59,6 +59,18 @@ def refusal(audits: list[PartAudit]) -> str:
     ) as info:
         check_audits(audits, accepted=False)
     return str(info.value)
+
+
+def test_an_unchanged_copy_keeps_the_audit_and_a_changed_one_does_not(tmp_path: Path) -> None:
+    """As train saves the reward that it was given, beside its policy."""
+    given = saved(tmp_path / "given", "care")
+    copy, other = OmegaConf.create({"path": str(given)}), OmegaConf.create({"path": str(given), "changes": {"a": 1}})
+    save_reward_model(LineReward(), copy, tmp_path / "copy")
+    record = read_record(tmp_path / "copy")
+    assert record is not None
+    assert (record.verdict, record.current) == ("care", True)
+    save_reward_model(LineReward(), other, tmp_path / "other")
+    assert read_record(tmp_path / "other") is None
 
 
 def test_members_are_looked_at_nested_ones_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

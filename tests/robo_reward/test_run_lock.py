@@ -148,3 +148,54 @@ def test_a_file_system_without_locks_is_taken_as_it_is(tmp_path: Path, monkeypat
     with RunFolder.create("train", "x", CONFIG, tmp_path / "run") as run:
         run.log(1, {"loss": 1.0})
     assert not (run.path / lock.NAME).exists()
+
+
+def test_an_empty_folder_is_deleted_before_others_may_begin_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, release = [], lock.FolderLock.release
+
+    def noted(self: lock.FolderLock) -> None:
+        left.append(sorted(path.name for path in tmp_path.glob("run/*")))
+        release(self)
+
+    monkeypatch.setattr(lock.FolderLock, "release", noted)
+    with pytest.raises(UserError, match="no"), RunFolder.create("train", "x", CONFIG, tmp_path / "run"):
+        raise UserError("no")
+    assert left == [[lock.NAME]]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_whose_summary_could_not_be_written_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder.create("train", "x", CONFIG, tmp_path / "run")
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="full"):
+        patched.setattr("robo_reward.runs.atomic.write_json", lambda *given: (_ for _ in ()).throw(OSError("full")))
+        run.finish()
+    with RunFolder.create("train", "x", CONFIG, tmp_path / "run", resume=True):
+        pass
+
+
+def test_what_began_and_ended_since_the_folder_was_chosen_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(folder: Path) -> Any:
+        with monkeypatch.context() as patched:
+            patched.setattr(lock, "FolderLock", taken)
+            RunFolder.create("train", "x", CONFIG, folder).finish("interrupted")
+        return taken(folder)
+
+    taken = lock.FolderLock
+    monkeypatch.setattr(lock, "FolderLock", late)
+    with pytest.raises(UserError, match=r"exists and is not empty; add resume=true"):
+        RunFolder.create("train", "x", CONFIG, tmp_path / "run", resume=False)
+
+
+def test_settings_that_there_were_not_yet_are_told_with_the_way_to_leave_them_out(tmp_path: Path) -> None:
+    RunFolder.create("train", "x", CONFIG, tmp_path / "run").finish("interrupted")
+    later = {**CONFIG, "learner": {"workers": 2, "lr": None}}
+    with pytest.raises(
+        UserError, match=r"made with learner\.workers=absent \(now 2\); .* old value \(~learner\.workers\)"
+    ):
+        RunFolder.create("train", "x", later, tmp_path / "run", resume=True)

@@ -212,6 +212,7 @@ def test_a_streamed_dataset_says_that_there_are_none() -> None:
     ways = r"raise learner\.cache_gb=0\.5, or set learner\.acting_updates=0"
     with pytest.raises(UserError, match=rf"acting_updates=7 beside a streamed dataset: {ways}"):
         check_streamed(policy, 7, 0.5)
+    ways = r"raise the learner's cache_gb=0\.5, or set its acting_updates=0"  # sft's or sft_grpo's
     with pytest.warns(UserWarning, match=rf"actions learn beside the eyes only, .*: {ways}"):
         check_streamed(policy, None, 0.5)
     with warnings.catch_warnings():
