@@ -34,8 +34,9 @@ def check_same(path: Path, config: Mapping[str, Any] | Any) -> None:
     if differ:
         told = ", ".join(f"{key}={old} (now {new})" for key, old, new in differ)
         value = "value" if len(differ) == 1 else "values"
-        added = [f"~{key}" for key, old, _ in differ if old == ABSENT]  # a setting that there was not yet
-        more = f" ({' '.join(added)})" if added else ""
+        # settings that there were not yet; of another class all are others
+        added = [f"~{key}" for key, old, _ in differ if old == ABSENT]
+        more = f" ({' '.join(added)})" if added and not any(key.endswith("_target_") for key, _, _ in differ) else ""
         raise UserError(
             f"the run in '{path}' was made with {told}; resume it with the old {value}{more} or give another run_dir"
         )

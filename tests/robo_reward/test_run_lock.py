@@ -194,8 +194,11 @@ def test_what_began_and_ended_since_the_folder_was_chosen_is_not_gone_on_with(
 
 def test_settings_that_there_were_not_yet_are_told_with_the_way_to_leave_them_out(tmp_path: Path) -> None:
     RunFolder.create("train", "x", CONFIG, tmp_path / "run").finish("interrupted")
-    later = {**CONFIG, "learner": {"workers": 2, "lr": None}}
+    later: dict[str, Any] = {**CONFIG, "learner": {"workers": 2, "lr": None}}
     with pytest.raises(
         UserError, match=r"made with learner\.workers=absent \(now 2\); .* old value \(~learner\.workers\)"
     ):
         RunFolder.create("train", "x", later, tmp_path / "run", resume=True)
+    other = {**later, "learner": {"_target_": "another", **later["learner"]}}
+    with pytest.raises(UserError, match=r"with the old values or give another run_dir"):  # another class has others
+        RunFolder.create("train", "x", other, tmp_path / "run", resume=True)
