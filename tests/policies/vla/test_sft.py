@@ -142,7 +142,7 @@ def test_frames_without_progress_weigh_nothing(episodes: list[Trace], tmp_path: 
     frames = EpisodeFrames(list(facts.views))
     frames.add(episodes[:2], [0, 12])
     learner = SftLearner(data="x", rabc=str(file))
-    weigher = learner._weigher(policy)
+    weigher = progress_weights(str(file), 0.01, policy)
     both = frames.batch([0, 3, 12, 15], *deltas(policy.config))
     assert both["index"].tolist() == [0, 3, 12, 15]
     weights, _ = weigher.compute_batch_weights(both)
