@@ -132,6 +132,8 @@ def read_record(folder: Path, sha256: str | None = None) -> AuditRecord | None:
 
 def carry_record(source: Path, folder: Path) -> None:
     """Copies what an audit said of the model in ``source`` to a ``folder`` that holds the very same one."""
+    if not (source / FILE).is_file():
+        return
     try:
         record = read_record(source, weights_sha256(folder))
     except UserError:  # damaged: said where the model was read
