@@ -7,7 +7,8 @@ Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified
 named. ``--horizon``: steps an episode that is learned from may take; evaluation has the suite's own limit.
 ``--reward``: a fitted reward (RUN/reward_model of a fit). The ways: ``verified``, the success that
 reward_model=verified_progress sees, paid once an episode by its maximum; ``evolve`` and ``uniform`` (no growing
-horizon, no end by progress) with the final progress; ``oracle`` (by the simulator's success: marked), ``srpo``.
+horizon, no end by progress) with the final progress; ``oracle`` (by the simulator's success: marked) and ``srpo`` (the
+same successes, failures by how near they come to them: marked; the reward is then a fit of self_referential).
 ``--step``: own better episodes are imitated (``imitate``), ``shift`` (learner=vla_credit) or ``clipped`` (GRPO).
 ``--shift``: metres by which targets are displaced while it learns. ``--spread``: starts whose episodes earn less than
 so much apart are skipped. ``--noise``: level of the random steps (0: the flow's own draws alone).
@@ -72,10 +73,10 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "reward_saw": None if way == "oracle" else _seen(Path(asked.reward)),
         "task": asked.task,
         "horizon": asked.horizon,
-        "update": STEPS["clipped" if way == "srpo" else asked.step][1],
+        "update": STEPS[asked.step][1],
         "groups": asked.groups,
         "size": asked.size,
-        "epochs": asked.epochs if way != "srpo" and asked.step == "imitate" else None,
+        "epochs": asked.epochs if asked.step == "imitate" else None,
         "shift": asked.shift,
         "spread": asked.spread,
         "noise": asked.noise,
@@ -87,6 +88,7 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "used_env_success": summary["used_env_success"],
         "stand_in_visuals": summary["stand_in_visuals"],
         "rewards": _logged(folder, "reward"),
+        "successes": _logged(folder, "success"),
         "starts_that_tell": _logged(folder, "groups"),
         **{key: notes.get(key) for key in kept},
         "before": before,
@@ -135,8 +137,11 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
             f"reward_model.path={asked.reward}",
         ]
         return "adapt", folder, [*world, *count, *words, *still]
-    learner = "srpo" if way == "srpo" else STEPS[asked.step][0]
-    own = [f"reward_model.path={asked.reward}"] if way == "srpo" else ["reward_model=env_sparse", "transform=none"]
+    learner = STEPS[asked.step][0]
+    own = ["reward_model=env_sparse", "transform=none"]
+    if way == "srpo":
+        own = ["reward_model=self_referential", f"reward_model.path={asked.reward}", "reward_model.oracle=success"]
+        own += ["transform=level"]
     words = [
         *world,
         "policy=nano_vla",
@@ -194,7 +199,7 @@ def _evaluated(run: Path, there: Path, starts: str, task: Sequence[str], asked: 
 
 
 def _logged(folder: Path, what: str) -> list[float]:
-    """Of each update: its mean ``reward`` (the simulator's success where that is the reward), or its ``groups``."""
+    """Of each update: its mean ``reward``, its ``groups``, or its rate of ``success`` where the simulator's is used."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     found = [next((v for k, v in row.items() if k.endswith(f"/{what}")), None) for row in rows]
     return [round(float(value), 4) for value in found if value is not None]

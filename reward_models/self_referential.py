@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from robo_reward.contracts import Estimate, Flags, Floats, Needs, Observation, Transition
-from robo_reward.errors import UserError
+from robo_reward.contracts import Estimate, Flags, Floats, Needs, Observation, Oracle, Transition
+from robo_reward.errors import UserError, unknown_name
 from robo_reward.reward_models.milestones import held_above
 from robo_reward.reward_models.progress import ProgressModel
 from robo_reward.reward_models.self_reference import (
@@ -26,6 +26,7 @@ from robo_reward.reward_models.self_reference import (
 from robo_reward.trace import Trace
 
 _WHOLE = "reward_model=self_referential prices whole episodes; price it deferred (learner.pricing=auto)"
+VERDICTS: tuple[Oracle, ...] = ("none", "success")
 _SURE, _IN_A_ROW = 0.5, 2  # what the detector must say, and in how many frames in a row, to call an episode a success
 
 
@@ -55,10 +56,11 @@ class SelfReferentialModel(ProgressModel):
         samples: int = 64,
         memory: int = 64,
         borrow: bool = True,
+        oracle: Oracle = "none",
         **kwargs: Any,
     ) -> None:
         """``form``, ``alpha``: ``failure_share``'s; ``space``, ``eps``, ``min_samples``, ``components``: those of
-        ``success_centres``; the rest as for the progress model."""
+        ``success_centres``; ``oracle``: none or success; the rest as for the progress model."""
         super().__init__(*args, **kwargs)
         check_space(space, eps, min_samples, components)
         if samples < 1 or memory < 1 or (alpha is not None and not 0 < alpha < 1):
@@ -67,7 +69,9 @@ class SelfReferentialModel(ProgressModel):
                 "earns less than a success"
             )
         failure_share(np.zeros(1), form)  # refuses an unknown form
-        self.needs = Needs(self.needs.views, self.needs.stride, episode=True)
+        if oracle not in VERDICTS:
+            raise unknown_name("oracle of reward_model=self_referential", oracle, VERDICTS)
+        self.needs = Needs(self.needs.views, self.needs.stride, episode=True, oracle=oracle)
         self.form: Form = form
         self.space: Space = space
         self._alpha, self._eps, self._min_samples, self._components = alpha, eps, min_samples, components
@@ -108,7 +112,7 @@ class SelfReferentialModel(ProgressModel):
     def refit(self, episodes: Sequence[Trace], seed: int, steps: int | None = None) -> Mapping[str, float]:
         """Sorts ``episodes`` into known successes and failures by the detector as it is, then refits it."""
         if self._known:  # within fit the detector has learned nothing yet that it could sort by
-            called = [self.called_success(trace) for trace in episodes]
+            called = [self._succeeded(trace) for trace in episodes]
             self._remember(self._known, [t for t, yes in zip(episodes, called, strict=True) if yes])
             self._remember(self._failures, [t for t, yes in zip(episodes, called, strict=True) if not yes])
         return super().refit(episodes, seed, steps)
@@ -120,14 +124,14 @@ class SelfReferentialModel(ProgressModel):
         return bool(held_above(super().estimate_episode(trace).success, _SURE, _IN_A_ROW)[-1:].any())
 
     def estimate_group(self, traces: Sequence[Trace], success: Flags | None = None) -> Floats:
-        """Rewards (G,) float32 in [0, 1]; ``success`` (G,), or what the detector says.
+        """Rewards (G,) float32 in [0, 1]; ``success`` (G,), or what the detector says (the simulator with an oracle).
 
         Raises:
-            UserError: for a group without episodes, or with another number of verdicts.
+            UserError: for a group without episodes, with another number of verdicts, or without the oracle's.
         """
         if not traces or (success is not None and len(success) != len(traces)):
             raise UserError(f"a group of {len(traces)} episodes has {0 if success is None else len(success)} verdicts")
-        called = np.asarray([self.called_success(t) for t in traces]) if success is None else np.asarray(success, bool)
+        called = np.asarray([self._succeeded(t) for t in traces] if success is None else success, bool)
         embedded = np.stack([self.episode_embedding(trace) for trace in traces])
         tasks = np.asarray([trace.task for trace in traces])
         rewards = np.zeros(len(traces))
@@ -172,6 +176,16 @@ class SelfReferentialModel(ProgressModel):
         return np.asarray(self._scaled(_pooled(self._frames(trace), self._samples)))
 
     # --- inside ------------------------------------------------------------------------------------------------------
+
+    def _succeeded(self, trace: Trace) -> bool:
+        if self.needs.oracle == "none":
+            return self.called_success(trace)
+        if trace.env_reward is None:
+            raise UserError(
+                "reward_model.oracle=success asks the simulator who succeeded, which this episode does not hold: "
+                "leave it out (the detector tells), or play episodes in a world that tells"
+            )
+        return bool((trace.env_reward > 0).any())
 
     def _frames(self, trace: Trace) -> Array:
         if len(trace.frame_steps) == 0:

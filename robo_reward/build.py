@@ -83,7 +83,7 @@ def build_reward_model(config: Any) -> RewardModel:
     config = config if OmegaConf.is_config(config) else OmegaConf.create(config)
     path = OmegaConf.select(config, "path")
     if path is not None:
-        return load_reward_model(Path(path), trusted_by(config), config.get("changes"))
+        return load_reward_model(Path(path), trusted_by(config), changes_of(config))
     plain = {k: v for k, v in OmegaConf.to_container(config, resolve=True).items() if k not in _OURS}  # type: ignore[union-attr]
     if plain.get("views", ()) is None:
         raise UserError("env.views names no cameras: say which the reward reads, reward_model.views=[...]")
@@ -110,8 +110,8 @@ def save_reward_model(model: RewardModel | Saveable, config: Any, folder: Path) 
         model.save(folder)
     source = OmegaConf.select(config, "path")
     if source is not None:  # a model that was loaded is what its own yaml says, not what the group's default says
-        changes = OmegaConf.select(config, "changes")
-        config = OmegaConf.create(changed(OmegaConf.load(model_folder(Path(source)) / MODEL_YAML), changes))
+        recipe = OmegaConf.load(model_folder(Path(source)) / MODEL_YAML)
+        config = OmegaConf.create(changed(recipe, changes_of(config)))
     held: Any = OmegaConf.to_container(config, resolve=True)
     plain = {key: _portable(value) for key, value in held.items() if key not in _OURS}
     atomic.write_text(folder / MODEL_YAML, OmegaConf.to_yaml(OmegaConf.create(plain)))
@@ -142,6 +142,12 @@ def load_reward_model(folder: Path, trust: Sequence[str] = (), changes: Mapping[
 
 _OURS = ("path", "trust", "changes")
 """Keys of a reward model's group that say where it comes from; its class never sees them."""
+
+
+def changes_of(config: Any) -> dict[str, Any]:
+    """What a group has otherwise than the saved model it names: its ``changes``, and the simulator's word if asked."""
+    said = dict(config.get("changes") or {})
+    return said if config.get("oracle", "none") == "none" else said | {"oracle": config.get("oracle")}
 
 
 def changed(recipe: Any, changes: Mapping[str, Any] | None) -> Any:

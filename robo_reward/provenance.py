@@ -62,9 +62,20 @@ def _of_reward(settings: Any) -> Used:
     if not isinstance(settings, Mapping) or not settings.get("_target_"):
         return False, False
     if "oracle" in settings:
-        return settings["oracle"] == "reward", settings["oracle"] == "success"
+        saved = settings.get("path") if settings["oracle"] == "none" else None
+        oracle = settings["oracle"] if saved is None else _saved_oracle(saved)
+        return oracle in ("reward", None), oracle in ("success", None)
     unknown = not str(settings["_target_"]).startswith("robo_reward.") or settings.get("address") is not None
     return unknown, unknown
+
+
+def _saved_oracle(path: str) -> str | None:
+    """The simulator's signal that a saved reward uses, as its yaml says; None where there is none any more."""
+    from robo_reward.build import MODEL_YAML, read_recipe
+
+    files = (Path(path) / MODEL_YAML, Path(path) / "reward_model" / MODEL_YAML)
+    file = next((file for file in files if file.is_file()), None)
+    return None if file is None else str((read_recipe(file) or {}).get("oracle", "none"))
 
 
 def _of_start(run: Path, start: str) -> Used:

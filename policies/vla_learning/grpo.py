@@ -157,6 +157,8 @@ class GrpoLearner(GivenPolicy):
                 f"the GPU's memory does not suffice: lower learner.update.batch={self._update.batch}, tune the head "
                 "alone (learner.update.train=head) or use policy.lora=8"
             ) from error
+        if session.stack.model.needs.oracle == "success":
+            metrics["success"] = success_of([trace for group in tuner.last for trace in group.traces])
         for group in tuner.last:
             for trace, reward in zip(group.traces, group.rewards, strict=True):
                 self._hear(session, trace, float(reward), heard)
@@ -191,6 +193,11 @@ class GrpoLearner(GivenPolicy):
     def _save(session: Session, tuner: GroupTuner, ground: Playground, done: int, stage: str) -> None:
         earned = [list(pair) for pair in ground.earned]
         session.checkpoint({"stage": stage, "done": done, "tuner": tuner.state(), "earned": earned})
+
+
+def success_of(traces: Sequence[Trace]) -> float:
+    """The share of episodes in which the simulator saw success, where its success is asked for."""
+    return float(np.mean([t.env_reward is not None and bool((t.env_reward > 0).any()) for t in traces]))
 
 
 def built_policy(

@@ -11,7 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from omegaconf import OmegaConf
 
+from robo_reward.build import build_reward_model, save_reward_model
 from robo_reward.contract_tests import check_saved, moving_square
 from robo_reward.contracts import GroupRewardModel, LearnedRewardModel
 from robo_reward.errors import UserError
@@ -145,6 +147,35 @@ def test_the_detector_says_who_succeeded_if_nobody_else_does(model: SelfReferent
     assert [model.called_success(t) for t in group] == [True, False]
     assert model.estimate_group(group)[0] == 1
     assert model.estimate_group(group)[1] < 1
+
+
+def test_the_simulator_says_who_succeeded_where_it_is_asked(model: SelfReferentialModel, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    asked = make(oracle="success")
+    assert asked.needs.oracle == "success"
+    asked.load_state(model.state())
+    group = [moving_square(45), moving_square(46, source="random"), moving_square(47, source="random")]
+    told = [replace(t, env_reward=np.zeros(len(t), np.float32)) for t in group]
+    assert told[1].env_reward is not None
+    told[1].env_reward[3] = 1  # whom the detector calls a failure
+    rewards = asked.estimate_group(told)
+    assert rewards[1] == 1
+    assert max(rewards[0], rewards[2]) < 1
+    assert rewards == pytest.approx(model.estimate_group(group, np.array([False, True, False])))
+    with pytest.raises(UserError, match="this episode does not hold"):
+        asked.estimate_group([replace(t, env_reward=None) for t in group])
+    with pytest.raises(UserError, match=r"oracle of reward_model=self_referential.*'reward'"):
+        make(oracle="reward")
+    # a saved model is asked for it, too
+    held = {"_target_": "robo_reward.reward_models.self_referential.SelfReferentialModel", "views": ["front"]}
+    held |= {"stride": 1, "members": 1, "path": None, "oracle": "none"}
+    save_reward_model(model, OmegaConf.create(held), tmp_path)
+    loaded = {"path": str(tmp_path), **{k: v for k, v in held.items() if k != "path"}}
+    assert build_reward_model(loaded).needs.oracle == "none"
+    assert build_reward_model({**loaded, "oracle": "success"}).needs.oracle == "success"
+    save_reward_model(asked, OmegaConf.create({**loaded, "oracle": "success"}), tmp_path / "again")
+    assert build_reward_model({**loaded, "path": str(tmp_path / "again")}).needs.oracle == "success"
 
 
 def test_tasks_of_a_group_do_not_refer_to_each_other(model: SelfReferentialModel) -> None:

@@ -46,6 +46,7 @@ SPARSE = {**DENSE, "oracle": "success"}
 LEARNED = {"_target_": "robo_reward.reward_models.progress.ProgressModel", "path": None}
 SERVED = {"_target_": "robo_reward.reward_models.remote.client.connect_remote", "address": "tcp:here:1"}
 OWN = {"_target_": "mine.Reward"}
+SELF = {"_target_": "robo_reward.reward_models.self_referential.SelfReferentialModel", "oracle": "none"}
 
 
 def killed(folder: Path, reward: Any, **config: Any) -> Path:
@@ -74,6 +75,21 @@ def test_a_run_without_a_summary_is_told_by_its_config(tmp_path: Path, reward: A
     assert oracle_before(str(run / "policy")) == used
     (run / "summary.json").write_text('{"status": "failed", "used_env_reward": null}')  # it ended before it knew
     assert oracle_before(str(run / "policy")) == used
+
+
+@pytest.mark.parametrize(
+    ("saved", "used"), [("none", (False, False)), ("success", (False, True)), (None, (True, True))]
+)
+def test_a_saved_reward_is_asked_which_signal_it_uses(
+    tmp_path: Path, saved: str | None, used: tuple[bool, bool]
+) -> None:
+    held = tmp_path / "fit" / "reward_model"
+    held.mkdir(parents=True)
+    if saved is not None:
+        OmegaConf.save(OmegaConf.create({"oracle": saved}), held / "model.yaml")
+    for path in (held, held.parent):
+        run = killed(tmp_path / f"of-{path.name}", {**SELF, "path": str(path)})
+        assert oracle_before(str(run / "policy")) == used
 
 
 @pytest.mark.parametrize("key", ["policy", "learner", "run"])

@@ -52,6 +52,20 @@ def test_the_oracle_is_marked(settings: Path, start: Path, tmp_path: Path) -> No
     assert adapted["used_env_success"]
 
 
+def test_srpo_by_the_simulators_verdicts_is_marked_and_traced(settings: Path, start: Path, tmp_path: Path) -> None:
+    words = ("learner=srpo", "reward_model=self_referential", "reward_model.oracle=success", "audit=none", "judge=none")
+    fitted = (
+        "reward_model.encoder=state", "reward_model.fit.steps=5", "reward_model.stride=1", "demos=2",
+        "negatives.random=2", "negatives.replay=0",
+    )  # fmt: skip
+    more = ("policy=nano_vla", f"policy.path={start}", *SMALL, "learner.updates=1", "video=false")
+    summary = called("train", settings, tmp_path / "run", *words, *fitted, *more)
+    assert (summary["used_env_reward"], summary["used_env_success"]) == (False, True)
+    assert summary["base_reward"] == "env_sparse + 1*progress"
+    (row,) = [row for row in rows_of(tmp_path / "run") if "srpo/reward" in row]
+    assert 0 <= row["srpo/success"] <= row["srpo/reward"] <= 1
+
+
 @pytest.mark.parametrize("learner", ["grpo", "vla_credit", "self_imitation"])
 def test_a_resumed_run_goes_the_way_of_the_unbroken_one(
     settings: Path, start: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, learner: str
