@@ -6,9 +6,11 @@ Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified
 ``--start``: the folder of a train run (learner=sft) to go on from; its world, its pictures, and its tasks unless one is
 named. ``--horizon``: steps an episode that is learned from may take; evaluation has the suite's own limit.
 ``--reward``: a fitted reward (RUN/reward_model of a fit). The ways: ``verified``, the success that
-reward_model=verified_progress sees, paid once an episode by its maximum; ``evolve`` and ``uniform`` (no growing
-horizon, no end by progress) with the final progress; ``oracle`` (by the simulator's success: marked) and ``srpo`` (the
-same successes, failures by how near they come to them: marked; the reward is then a fit of self_referential).
+reward_model=verified_progress sees, paid once an episode by its maximum; by the final progress of a fit of
+head=milestones rule=remaining_gap (EVOLVE's ablation; episodes end by progress) ``two_frame`` (every hop is from the
+first frame), ``uniform4`` and ``uniform8`` (frames spread evenly), ``interval`` (milestones) and ``evolve``
+(milestones, and a horizon that grows); ``oracle`` (by the simulator's success: marked) and ``srpo`` (the same
+successes, failures by how near they come to them: marked; the reward is then a fit of self_referential).
 ``--step``: own better episodes are imitated (``imitate``), ``shift`` (learner=vla_credit) or ``clipped`` (GRPO).
 ``--shift``: metres by which targets are displaced while it learns. ``--spread``: starts whose episodes earn less than
 so much apart are skipped. ``--noise``: level of the random steps (0: the flow's own draws alone).
@@ -34,7 +36,16 @@ from cells import RESULTS, Row, run_cells, run_folder, write_result
 from robo_reward.envs.libero.catalogue import HORIZONS
 
 CLAIM = "libero_adapt"
-WAYS = ("verified", "evolve", "uniform", "oracle", "srpo")
+WHOLE = "adaptation.stages=[1.0]"
+LEARNED: dict[str, list[str]] = {
+    "verified": [WHOLE, "transform=success", "adaptation.group.pays=max", "adaptation.stop_by=success"],
+    "two_frame": [WHOLE, "+reward_model.changes.interval=null"],
+    "uniform4": [WHOLE, "+reward_model.changes.uniform=4"],
+    "uniform8": [WHOLE, "+reward_model.changes.uniform=8"],
+    "interval": [WHOLE],
+    "evolve": ["adaptation.stages=[0.5,0.75,1.0]"],
+}
+"""A way that needs no oracle -> its settings; all but the first are EVOLVE's ablation."""
 
 STEPS = {
     "imitate": ("self_imitation", "own better episodes imitated"),
@@ -120,12 +131,8 @@ def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tu
     world = ["env=libero", f"env.suite={suite}", f"env.task={tasks if asked.task is None else asked.task}"]
     world += [f"env.meshes={meshes}", f"env.num_worlds={asked.worlds}", f"env.horizon={asked.horizon}"]
     world += ["env.joint_noise=0.02", f"env.target_shift={asked.shift}"]
-    if way in ("verified", "evolve", "uniform"):
-        still = ["adaptation.stages=[0.5,0.75,1.0]" if way == "evolve" else "adaptation.stages=[1.0]"]
-        still += ["adaptation.update.way=clipped"] if asked.step == "clipped" else []
-        still += ["adaptation.stop=null"] if way == "uniform" else []
-        verified = ["transform=success", "adaptation.group.pays=max", "adaptation.stop_by=success"]
-        still += verified if way == "verified" else []
+    if way in LEARNED:
+        still = [*LEARNED[way], *(["adaptation.update.way=clipped"] if asked.step == "clipped" else [])]
         words = [
             *(f"adaptation.group.{key}={value}" for key, value in group),
             *([f"adaptation.update.epochs={asked.epochs}"] if asked.step == "imitate" else []),

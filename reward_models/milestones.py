@@ -2,7 +2,8 @@
 
 Source: arXiv 2512.14666 section 3, in the consistent reading of its index: the reference of frame t is milestone
 (t - 1) // interval. Frames are those that are priced (``stride`` steps apart, the paper's D_check), ``interval`` of
-them lie between milestones (D_milestone = stride * interval; the paper's example is 64 steps).
+them lie between milestones (D_milestone = stride * interval; the paper's example is 64 steps). Without an interval the
+first frame is the only reference: the paper's two-frame baseline.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from robo_reward.reward_models.hops import Rule, accumulate
 
 Critic = Callable[[int, int], float]
 """The signed hop in [-1, 1] from frame i to frame j of one episode."""
+Hops = Callable[[torch.Tensor, torch.Tensor, NDArray[np.int64]], NDArray[np.float32]]
+"""Hops (K,) from embeddings (K, Z) to embeddings (K, Z) of the worlds (K,)."""
 
 
 @dataclass(slots=True)
@@ -29,7 +32,7 @@ class MilestoneWalk:
     last frame, which is kept only where that frame becomes a milestone.
     """
 
-    interval: int
+    interval: int | None
     rule: Rule = "remaining_gap"
     reference: int = 0
     frame: int = 0
@@ -37,26 +40,26 @@ class MilestoneWalk:
     kept: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.interval < 1:
+        if self.interval is not None and self.interval < 1:
             raise UserError(f"milestone interval {self.interval} must be at least 1 frame")
 
     def advance(self, hop: float) -> bool:
         """Takes the hop from ``reference`` to the next frame; True where that frame has become the reference."""
         self.frame += 1
         self.value = accumulate(self.kept, hop, self.rule)
-        if self.frame % self.interval:
+        if self.interval is None or self.frame % self.interval:
             return False
         self.kept, self.reference = self.value, self.frame
         return True
 
 
 def milestone_progress(
-    critic: Critic, frames: int, *, interval: int, rule: Rule = "remaining_gap"
+    critic: Critic, frames: int, *, interval: int | None, rule: Rule = "remaining_gap"
 ) -> NDArray[np.float32]:
     """Progress at each of ``frames`` frames, (frames,) in [0, 1]; frame 0 is 0. The last one is the paper's reward.
 
-    Every ``interval`` frames the current frame becomes a milestone and its value is kept; between milestones the value
-    is provisional: the kept value plus one hop from the last milestone. The critic is asked once a frame.
+    Every ``interval`` frames (None: never) the current frame becomes a milestone and its value is kept; between
+    milestones the value is provisional: the kept value plus one hop from the last. The critic is asked once a frame.
 
     Raises:
         UserError: for an interval below 1.
@@ -72,7 +75,7 @@ def milestone_progress(
 class MilestoneTracker:
     """The walks of N worlds that are stepped side by side; ``references`` (N, Z) are what the next hops start from."""
 
-    def __init__(self, interval: int, rule: Rule) -> None:
+    def __init__(self, interval: int | None, rule: Rule) -> None:
         self._interval = interval
         self._rule: Rule = rule
         self._walks: list[MilestoneWalk] = []
@@ -90,15 +93,16 @@ class MilestoneTracker:
             self._values[world] = [0.0]
             self.references[world] = z[world]
 
-    def advance(self, hops: NDArray[np.float32], z: torch.Tensor, look: NDArray[np.bool_]) -> None:
-        """Takes the hops (N,) from ``references`` to ``z`` (N, Z) of the worlds where ``look`` (N,) is True.
+    def advance(self, hops: Hops, z: torch.Tensor, look: NDArray[np.bool_]) -> None:
+        """Takes the hops from ``references`` to ``z`` (N, Z) of the worlds where ``look`` (N,) is True.
 
         Worlds whose episodes began at different steps are due at different steps: a look that is not theirs must not
         count as one of the ``interval`` frames between their milestones.
         """
+        found = hops(self.references, z, np.arange(len(look)))
         for world in np.flatnonzero(look):
             walk = self._walks[world]
-            if walk.advance(float(hops[world])):
+            if walk.advance(float(found[world])):
                 self.references[world] = z[world]
             self._values[world].append(walk.value)
 

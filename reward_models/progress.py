@@ -22,12 +22,13 @@ from robo_reward.reward_models.hops import Rule, fuse
 from robo_reward.reward_models.image_encoder import stack_views
 from robo_reward.reward_models.instruction import different_instructions
 from robo_reward.reward_models.looks import Looks, embed_episode, seen_in
-from robo_reward.reward_models.milestones import MilestoneTracker, check_threshold, held_above, milestone_progress
+from robo_reward.reward_models.milestones import MilestoneTracker, check_threshold, held_above
 from robo_reward.reward_models.progress_fit import FitSettings, fit_progress
 from robo_reward.reward_models.progress_net import EMBEDDING, ProgressNet, StateEncoder, make_encoder
 from robo_reward.reward_models.progress_settings import READ_LEVELS, Head, check_settings
 from robo_reward.reward_models.task_success import TaskSuccess
 from robo_reward.reward_models.training_frames import training_frames
+from robo_reward.reward_models.uniform_frames import UniformTracker, progress_along
 from robo_reward.runs.checkpoint import load_state, save_state
 from robo_reward.seeding import seed_everything
 from robo_reward.trace import Trace
@@ -37,10 +38,11 @@ class ProgressModel:
     """Progress from pictures (or states), with hop, success and ensemble uncertainty.
 
     ``head``: ``absolute`` progress; ``hop``: hops from the episode's first frame and back from the demonstrated goal,
-    fused (Robo-Dopamine Eq. 5-6); ``both``: their mean; ``milestones``: EVOLVE's accumulation of hops from milestones
-    every ``interval`` priced frames by ``rule``; with ``threshold`` success is then progress above it ``consecutive``
-    times in a row, in place of the detector's. ``views``: camera names; none: the state vector. ``stride``: steps
-    between priced frames. ``settle``: steps after the first success from which frames count as success.
+    fused (Robo-Dopamine Eq. 5-6); ``both``: their mean; ``milestones``: EVOLVE's accumulation by ``rule`` of hops from
+    milestones every ``interval`` priced frames (None: from the first alone) or over ``uniform`` frames; with
+    ``threshold`` success is then progress above it ``consecutive`` times in a row, not the detector's. ``views``:
+    camera names; none: the state vector. ``stride``: steps between priced frames. ``settle``: steps after the first
+    success from which frames count as success.
     """
 
     reads_instructions = True
@@ -56,14 +58,15 @@ class ProgressModel:
         members: int = 3,
         encoder: str = "conv",
         rule: Rule = "grm",
-        interval: int = 4,
+        interval: int | None = 4,
         settle: int = 3,
         refit_steps: int = 60,
         fit: FitSettings | None = None,
         threshold: float | None = None,
         consecutive: int = 3,
+        uniform: int | None = None,
     ) -> None:
-        check_settings(head, rule, stride, interval, members)
+        check_settings(head, rule, stride, interval, members, uniform)
         least = self.least_refit_steps if threshold is None else 0
         check_numbers("reward_model", least=least, whole=True, refit_steps=refit_steps)
         check_numbers("reward_model", least=0, whole=True, settle=settle)
@@ -75,7 +78,7 @@ class ProgressModel:
         self.needs = Needs(views=tuple(views) if encoder != "state" else (), stride=stride)
         self.head: Head = head
         self.rule: Rule = rule
-        self.interval = interval
+        self.interval, self.uniform = interval, uniform
         self._members, self._encoder_name, self._settle = members, encoder, settle
         self._refit_steps = refit_steps
         self._settings = fit or FitSettings()
@@ -86,7 +89,7 @@ class ProgressModel:
         self._cache: WeakKeyDictionary[Trace, Tensor] = WeakKeyDictionary()
         self._looks = Looks(EMBEDDING)
         self._threshold, self._consecutive = threshold, consecutive
-        self._tracker = MilestoneTracker(interval, rule)
+        self._tracker = MilestoneTracker(interval, rule) if uniform is None else UniformTracker(uniform, rule)
 
     @property
     def spread_of(self) -> int | None:
@@ -201,7 +204,7 @@ class ProgressModel:
         seen, task = seen_in(transition.after, self.needs.views), self._tasks(transition.after)
         z = self._looks.at(self.net.encoder, seen, look)
         if self.head == "milestones":
-            self._tracker.advance(self.net.hop(self._tracker.references, z, task).mean(0).numpy(), z, look)
+            self._tracker.advance(lambda a, b, rows: self.net.hop(a, b, task[rows]).mean(0).numpy(), z, look)
         told = self._now(z, task)
         self._looks.remember(seen, z, look)
         return told
@@ -244,7 +247,7 @@ class ProgressModel:
         def critic(i: int, j: int) -> float:
             return float(self.net.hop(frames[i][None], frames[j][None], task[None]).mean())
 
-        return milestone_progress(critic, len(frames), interval=self.interval, rule=self.rule)
+        return progress_along(critic, len(frames), self.interval, self.uniform, self.rule)
 
     def _build(self, trace: Trace) -> None:
         height = width = 0

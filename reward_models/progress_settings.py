@@ -13,8 +13,10 @@ READ_LEVELS: tuple[Head, ...] = ("absolute", "both")
 HEADS: tuple[Head, ...] = ("absolute", "hop", "both", "milestones")
 
 
-def check_settings(head: str, rule: str, stride: int, interval: int, members: int) -> None:
-    """Refuses unknown names and counts below 1.
+def check_settings(
+    head: str, rule: str, stride: int, interval: int | None, members: int, uniform: int | None = None
+) -> None:
+    """Refuses unknown names, counts below 1, and frames to spread that are fewer than 2 or belong to another head.
 
     Raises:
         UserError: that names the value and its bound.
@@ -23,5 +25,7 @@ def check_settings(head: str, rule: str, stride: int, interval: int, members: in
         raise unknown_name("progress head", head, HEADS)
     if rule not in RULES:
         raise unknown_name("recursion rule", rule, RULES)
-    if stride < 1 or interval < 1 or members < 1:
+    if stride < 1 or (interval is not None and interval < 1) or members < 1:
         raise UserError(f"stride={stride}, interval={interval} and members={members} must be at least 1")
+    if uniform is not None and (head != "milestones" or uniform < 2):
+        raise UserError(f"uniform={uniform} must be at least 2 frames, and belongs to head=milestones; this is {head}")
