@@ -29,7 +29,8 @@ class UpdateSettings:
     ``way``: ``clipped``, or ``shift`` (``ShiftUpdate``, of flows), which reads ``batch`` and what follows alone:
     ``draws`` noisy points of every decision, a ``ridge`` (share of the features' size), a ``strength``, and ``reach``,
     a bound of how far normalised actions are shifted (root mean square). Or ``imitate`` (``ImitatingUpdate``), which
-    reads ``lr``, ``batch``, ``epochs``, ``grad_clip`` and ``train``.
+    reads ``lr``, ``batch``, ``epochs``, ``grad_clip``, ``train`` and ``memory``: how many decisions of earlier rounds'
+    better episodes are imitated too.
     """
 
     lr: float = 1e-5
@@ -46,6 +47,7 @@ class UpdateSettings:
     ridge: float = 0.002
     strength: float = 2.0
     reach: float = 0.15
+    memory: int = 0
 
     def __post_init__(self) -> None:
         for name, least in (("batch", 1), ("epochs", 1), ("draws", 1)):
@@ -60,6 +62,10 @@ class UpdateSettings:
             raise UserError(f"update.lr={self.lr} and kl_stop={self.kl_stop} must be above 0")
         if self.train not in ("all", "head"):
             raise UserError(f"update.train={self.train}: all weights that the policy trains, or its action 'head'")
+        if self.memory < 0 or (self.memory and self.way != "imitate"):
+            raise UserError(
+                f"update.memory={self.memory} must be 0 or more, and above it belongs to update.way=imitate"
+            )
         if self.way not in WAYS:
             raise unknown_name("learner.update.way", self.way, WAYS)
         if min(self.ridge, self.strength, self.reach) <= 0:

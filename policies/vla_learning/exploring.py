@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -142,6 +142,18 @@ def gathered(decisions: Sequence[Decision]) -> Raw:
         parts = [d.seen[key] for d in decisions]
         joined[key] = torch.cat(parts) if torch.is_tensor(value) else [text for part in parts for text in part]
     return joined
+
+
+def packed(decision: Decision) -> dict[str, Any]:
+    """A decision as ``save_state`` takes it."""
+    draw = decision.draw
+    parts = {"chunk": draw.chunk, "trail": draw.trail, "random": draw.random, "log_prob": draw.log_prob}
+    return {"seen": dict(decision.seen), "draw": parts, "executed": decision.executed}
+
+
+def unpacked(state: Mapping[str, Any]) -> Decision:
+    """Takes back what ``packed`` gave."""
+    return Decision(dict(state["seen"]), Draw(**state["draw"]), int(state["executed"]))
 
 
 def _row(raw: Raw, index: int) -> Raw:

@@ -23,9 +23,11 @@ from robo_reward.policies.vla_learning.imitating_update import ImitatingUpdate
 from robo_reward.policies.vla_learning.likelihood import likelihood_of
 from robo_reward.policies.vla_learning.outcome_critic import CriticSettings, OutcomeCritic
 from robo_reward.policies.vla_learning.shift_update import ShiftUpdate
+from robo_reward.policies.vla_learning.task_focus import TaskFocus
 from robo_reward.rollout import Stopper
 from robo_reward.seeding import derive_seed
 from robo_reward.trace import Trace
+from robo_reward.walking import number_of_tasks
 
 KINDS: dict[Way, type[ClippedUpdate]] = {"clipped": ClippedUpdate, "shift": ShiftUpdate, "imitate": ImitatingUpdate}
 
@@ -37,6 +39,7 @@ class GroupSettings:
     Groups whose rewards lie less than ``min_spread`` apart are skipped and counted. ``pays``: how an episode's reward
     is told from its steps (``EpisodePricer``). ``critic``: an episode's decisions share its reward by what each of them
     changed (``OutcomeCritic``), over all groups that were played; None: they all have the episode's advantage.
+    ``focus``: of several tasks those whose groups lately told something are played more often (``TaskFocus``).
     """
 
     groups: int = 4
@@ -47,6 +50,7 @@ class GroupSettings:
     temperature: float = 1.6
     critic: CriticSettings | None = None
     """Or a mapping of its numbers, as the command line gives it."""
+    focus: bool = False
 
     def __post_init__(self) -> None:
         if self.size < 2:
@@ -74,6 +78,7 @@ class Group:
     """The episodes of one start: their traces, what was decided in them, what they earned."""
 
     number: int
+    start: int = 0
     traces: list[Trace] = field(default_factory=list)
     decisions: list[list[Decision]] = field(default_factory=list)
     rewards: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -101,6 +106,7 @@ class GroupTuner:
                 "(0.5 is usual), noise.kind=sde where the policy takes a single step, or update.way=imitate"
             )
         self.explorer = ExploringPolicy(policy, self.likelihood)
+        self.focus = TaskFocus(group.focus)
         self.critic = None if group.critic is None else OutcomeCritic(policy, group.critic, seed)
         self.played = self.skipped = self.updates = 0
         self.first = self.values()
@@ -159,6 +165,8 @@ class GroupTuner:
             kept = self._telling(played)
         self.skipped += len(played) - len(kept)
         for group in played:
+            told = spread_of(group.rewards) > self.settings.min_spread
+            self.focus.hear(group.start, number_of_tasks(ground.world), told)
             ground.pay(group.traces, group.rewards.tolist())
         return kept, played
 
@@ -171,9 +179,9 @@ class GroupTuner:
 
     def play(self, ground: Playground, stopper: Stopper | None = None) -> Group:
         """The next group."""
-        group = Group(self.played)
+        group = Group(self.played, self.focus.next(self.played, number_of_tasks(ground.world)))
         self.played += 1
-        start = ground.start(group.number)
+        start = ground.start(group.start)
         self.explorer.begin(derive_seed(self.seed, "explore", group.number))
         for traces in ground.waves(self.explorer, start, self.settings.size, stopper):
             for world, trace in enumerate(traces):
@@ -208,6 +216,7 @@ class GroupTuner:
             "update": self.update.state(),
             "counts": [self.played, self.skipped, self.updates],
             "critic": {} if self.critic is None else self.critic.state(),
+            "focus": self.focus.state(),
             "drift": self.drift() if self.likelihood.tells else 0.0,
         }
 
@@ -218,14 +227,17 @@ class GroupTuner:
         self.update.load(state["update"])
         if self.critic is not None and state["critic"]:
             self.critic.load(state["critic"])
+        if "focus" in state:
+            self.focus.load(state["focus"])
         self.played, self.skipped, self.updates = (int(n) for n in state["counts"])
         self._drifted = float(state.get("drift", 0.0))
 
     def go_back(self, state: Mapping[str, Any]) -> None:
         """Takes back weights and optimiser, but goes on counting: a rollback does not repeat its episodes."""
-        counts = (self.played, self.skipped, self.updates)
+        counts, focus = (self.played, self.skipped, self.updates), self.focus.state()
         self.load(state)
         self.played, self.skipped, self.updates = counts
+        self.focus.load(focus)
 
     def remember(self, decisions: Sequence[Decision]) -> None:
         """Keeps some of them for measuring drift."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from robo_reward.errors import UserError
 from robo_reward.policies.vla.features import ACTION
-from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, executed_mask
-from robo_reward.policies.vla_learning.exploring import Decision, gathered, prepared
-from robo_reward.policies.vla_learning.likelihood import joined
+from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
+from robo_reward.policies.vla_learning.clipped_update import ClippedUpdate, UpdateSettings, executed_mask
+from robo_reward.policies.vla_learning.exploring import Decision, gathered, packed, prepared, unpacked
+from robo_reward.policies.vla_learning.likelihood import Likelihood, joined
 
 PADDED = "action_is_pad"
 UNMASKED = ("pi0", "pi05")
@@ -31,18 +32,25 @@ class ImitatingUpdate(ClippedUpdate):
     2502.06061). Each step draws a batch, with chances in proportion to the advantages; there are as many as ``epochs``
     over the decisions with a positive one take. The rate rises, then falls as a cosine to zero. Pictures are augmented
     as in training, and what the weights learn is what was seen, not only which noise was good: that is why it holds for
-    other episodes, where ratios over the same hundred do not.
+    other episodes, where ratios over the same hundred do not. The latest ``memory`` of them are imitated in later
+    updates too, at the advantages that they had (Oh et al.'s replay of past good episodes).
     """
 
     by_ratios = False
 
+    def __init__(self, policy: LeRobotPolicy, likelihood: Likelihood, settings: UpdateSettings) -> None:
+        super().__init__(policy, likelihood, settings)
+        self._kept: list[tuple[Decision, float]] = []
+
     def run(self, decisions: Sequence[Decision], advantages: Tensor, seed: int) -> dict[str, float]:
         """The steps by ``decisions`` with ``advantages`` (B,); what is drawn follows from ``seed``."""
         settings, generator = self.settings, torch.Generator().manual_seed(seed)
-        chances = advantages.clamp(min=0).double()
-        good = int((chances > 0).sum())
-        if not good:
+        fresh = [(d, float(a)) for d, a in zip(decisions, advantages, strict=True) if a > 0]
+        if not fresh:
             return {"imitated": 0.0, "kl": 0.0}
+        pool = [*fresh, *self._kept]
+        chances, good = torch.tensor([a for _, a in pool], dtype=torch.float64), len(pool)
+        self._kept = pool[: settings.memory]
         # Adam's moments are of the episodes before
         self.optimizer = torch.optim.Adam(self._parameters, settings.lr)
         steps = settings.epochs * math.ceil(good / settings.batch)
@@ -52,7 +60,7 @@ class ImitatingUpdate(ClippedUpdate):
             for k in range(steps):
                 self._pace(k, steps)
                 rows = torch.multinomial(chances, settings.batch, replacement=True, generator=generator)
-                loss = self._loss([decisions[i] for i in rows.tolist()])
+                loss = self._loss([pool[i][0] for i in rows.tolist()])
                 gradient += self.step(loss)
                 total += loss.item()
         with torch.no_grad():
@@ -65,6 +73,15 @@ class ImitatingUpdate(ClippedUpdate):
             "kl": moved,
             "steps": float(steps),
         }
+
+    def state(self) -> dict[str, Any]:
+        """As the other updates', with what is remembered."""
+        return super().state() | {"kept": [[packed(d), advantage] for d, advantage in self._kept]}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Takes back what ``state`` gave."""
+        super().load(state)
+        self._kept = [(unpacked(d), float(advantage)) for d, advantage in state.get("kept", [])]
 
     def _loss(self, decisions: Sequence[Decision]) -> Tensor:
         policy = self._policy.policy

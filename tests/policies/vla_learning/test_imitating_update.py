@@ -13,6 +13,7 @@ import pytest
 import torch
 from line_env import goes_on_as_saved, make_policy, make_session  # type: ignore[import-not-found]
 
+from robo_reward.errors import UserError
 from robo_reward.playground import Playground
 from robo_reward.policies.vla.features import DataFacts
 from robo_reward.policies.vla.flow import readout_of
@@ -154,6 +155,30 @@ def test_the_head_alone() -> None:
 
 def test_a_resumed_tuner_goes_the_same_way() -> None:
     goes_on_as_saved(tuner_of, rel=1e-4)
+
+
+def test_a_resumed_tuner_remembers_too() -> None:
+    goes_on_as_saved(lambda: tuner_of(memory=50), rel=1e-4)
+
+
+def test_better_episodes_of_earlier_rounds_are_imitated_too() -> None:
+    plain, remembering = tuner_of(), tuner_of(memory=7)
+    decisions = decided(plain)[:20]
+    better = torch.tensor([1.0] * 10 + [-1.0] * 10)
+    for tuner in (plain, remembering):
+        assert tuner.update.run(decisions, better, 0)["imitated"] == 10
+    assert plain.update.run(decisions[:4], better[:4], 1)["imitated"] == 4
+    assert remembering.update.run(decisions[:4], better[:4], 1)["imitated"] == 4 + 7
+    # the newest stay, and none of the worse ones
+    kept = [d for d, _ in remembering.update._kept]  # type: ignore[attr-defined]
+    assert all(any(d is known for known in decisions[:10]) for d in kept)
+    assert [d is known for d, known in zip(kept, decisions[:4], strict=False)] == [True] * 4
+    assert len(kept) == 7
+
+
+def test_a_memory_of_another_update_is_refused() -> None:
+    with pytest.raises(UserError, match=r"update\.memory=5 must be 0 or more, .* belongs to update\.way=imitate"):
+        UpdateSettings(way="clipped", memory=5)
 
 
 def test_own_episodes_need_no_labels_of_auxiliary_losses() -> None:
