@@ -241,6 +241,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--jobs", type=int, default=1)
     asked = parser.parse_args(arguments)
+    if unknown := set(asked.ways.split(",")) - {*LEARNED, "oracle", "srpo"}:
+        parser.error(f"no way is called {sorted(unknown)}: {', '.join(LEARNED)}, oracle, srpo")
     cells = {
         _name(way, int(seed), asked): partial(tuned, way, int(seed), asked)
         for way in asked.ways.split(",")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from robo_reward.bounds import check_numbers
 from robo_reward.errors import UserError, unknown_name
 from robo_reward.reward_models.hops import RULES
 
@@ -27,5 +28,9 @@ def check_settings(
         raise unknown_name("recursion rule", rule, RULES)
     if stride < 1 or (interval is not None and interval < 1) or members < 1:
         raise UserError(f"stride={stride}, interval={interval} and members={members} must be at least 1")
+    whole = {key: value for key, value in (("interval", interval), ("uniform", uniform)) if value is not None}
+    check_numbers("reward_model", whole=True, **whole)
+    if interval is None and head != "milestones":
+        raise UserError(f"interval=null (hops from the first frame alone) belongs to head=milestones; this is {head}")
     if uniform is not None and (head != "milestones" or uniform < 2):
         raise UserError(f"uniform={uniform} must be at least 2 frames, and belongs to head=milestones; this is {head}")

@@ -70,7 +70,7 @@ class SelfReferentialModel(ProgressModel):
             )
         failure_share(np.zeros(1), form)  # refuses an unknown form
         if oracle not in VERDICTS:
-            raise unknown_name("oracle of reward_model=self_referential", oracle, VERDICTS)
+            raise unknown_name("oracle of reward_model=self_referential", str(oracle), VERDICTS)
         self.needs = Needs(self.needs.views, self.needs.stride, episode=True, oracle=oracle)
         self.form: Form = form
         self.space: Space = space

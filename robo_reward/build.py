@@ -12,6 +12,7 @@ import numpy as np
 from robo_reward.bounds import check_bounds
 from robo_reward.contracts import Policy, RewardModel, RewardTransform, World
 from robo_reward.errors import UserError
+from robo_reward.recipe_changes import changed, changes_of, check_oracle
 from robo_reward.reward_stack import RewardStack
 from robo_reward.runs import atomic
 from robo_reward.runs.hub import fetch_model, is_hub_id
@@ -129,7 +130,9 @@ def load_reward_model(folder: Path, trust: Sequence[str] = (), changes: Mapping[
         UserError: if the folder holds none, names what is not trusted, or holds weights that do not fit.
     """
     folder = model_folder(Path(folder))
-    recipe = changed(read_recipe(folder / MODEL_YAML), changes)
+    saved = read_recipe(folder / MODEL_YAML)
+    recipe = changed(saved, changes)
+    check_oracle(saved, recipe, folder)
     check_recipe(recipe, folder / MODEL_YAML, "robo_reward.reward_models", trust)
     with _fitting(folder):
         model = build(recipe)
@@ -142,24 +145,6 @@ def load_reward_model(folder: Path, trust: Sequence[str] = (), changes: Mapping[
 
 _OURS = ("path", "trust", "changes")
 """Keys of a reward model's group that say where it comes from; its class never sees them."""
-
-
-def changes_of(config: Any) -> dict[str, Any]:
-    """What a group has otherwise than the saved model it names: its ``changes``, and the simulator's word if asked."""
-    said = dict(config.get("changes") or {})
-    return said if config.get("oracle", "none") == "none" else said | {"oracle": config.get("oracle")}
-
-
-def changed(recipe: Any, changes: Mapping[str, Any] | None) -> Any:
-    """The recipe with ``changes`` (dotted key -> value) in it, as plain dicts."""
-    from omegaconf import OmegaConf
-
-    if not changes:
-        return recipe
-    config = OmegaConf.create(recipe)
-    for key, value in changes.items():
-        OmegaConf.update(config, key, value, force_add=True)
-    return OmegaConf.to_container(config, resolve=False)
 
 
 def trusted_by(config: Any) -> list[str]:
@@ -184,7 +169,7 @@ def _portable(config: Any) -> Any:
         return config
     source = config.get("path") if "_target_" in config else None
     if source is not None and _holds_model(Path(source)):
-        return read_recipe(model_folder(Path(source)) / MODEL_YAML)
+        return changed(read_recipe(model_folder(Path(source)) / MODEL_YAML), changes_of(config))
     return {key: _portable(value) for key, value in config.items()}
 
 

@@ -53,27 +53,32 @@ def _is_run(folder: Path) -> bool:
 def _by_config(run: Path) -> Used:
     """What the config of a run tells of its reward and of what the run began with."""
     config = _config_of(run)
-    used = [_of_reward(config.get("reward_model")), *(_of_start(run, start) for start in starts_of(config))]
+    used = [_of_reward(run, config.get("reward_model")), *(_of_start(run, start) for start in starts_of(config))]
     return any(reward for reward, _ in used), any(success for _, success in used)
 
 
-def _of_reward(settings: Any) -> Used:
+def _of_reward(run: Path, settings: Any) -> Used:
     """What the settings of a reward model tell; of a server's, or one that is not ours, nobody knows."""
     if not isinstance(settings, Mapping) or not settings.get("_target_"):
         return False, False
-    if "oracle" in settings:
-        saved = settings.get("path") if settings["oracle"] == "none" else None
-        oracle = settings["oracle"] if saved is None else _saved_oracle(saved)
-        return oracle in ("reward", None), oracle in ("success", None)
+    saved, changes = settings.get("path"), settings.get("changes") or {}
+    if saved is not None or "oracle" in settings:
+        said = {changes.get("oracle", settings.get("oracle", "none"))}
+        said |= set() if saved is None else {_saved_oracle(run, saved)}
+        return bool(said & {"reward", None}), bool(said & {"success", None})
     unknown = not str(settings["_target_"]).startswith("robo_reward.") or settings.get("address") is not None
     return unknown, unknown
 
 
-def _saved_oracle(path: str) -> str | None:
-    """The simulator's signal that a saved reward uses, as its yaml says; None where there is none any more."""
+def _saved_oracle(run: Path, path: str) -> str | None:
+    """The simulator's signal that a saved reward uses, as its yaml says; None where there is none (any more).
+
+    A relative path is looked for as ``_of_start`` does.
+    """
     from robo_reward.build import MODEL_YAML, read_recipe
 
-    files = (Path(path) / MODEL_YAML, Path(path) / "reward_model" / MODEL_YAML)
+    places = [place / path for place in (Path(), *run.parents)]
+    files = (below / MODEL_YAML for place in places for below in (place, place / "reward_model"))
     file = next((file for file in files if file.is_file()), None)
     return None if file is None else str((read_recipe(file) or {}).get("oracle", "none"))
 

@@ -9,8 +9,11 @@ from typing import Any, cast
 
 from robo_reward.audit_record import VERDICTS, AuditRecord, check_accepted, read_record, weights_sha256
 from robo_reward.errors import UserError
+from robo_reward.recipe_changes import changed, changes_of
 from robo_reward.runs.summary import Audit
 
+ALTERED = "altered"
+"""In place of a hash: that of no weights."""
 DEEPEST = 8
 """Saved models whose recipes name saved models."""
 
@@ -44,7 +47,8 @@ class Source:
     """A saved model (``folder``) that prices, and what it is made of (``parts``), which counts where it has no record.
 
     Without a folder, what a server said (``told``). ``member``: its name in an ensemble. ``sha256``: of its weights
-    when they were read; None: they are hashed when the record is.
+    when they were read; None: they are hashed when the record is. ``altered``: it prices with other settings than its
+    yaml's, so that no record there is about it.
     """
 
     folder: Path | None
@@ -52,6 +56,7 @@ class Source:
     told: tuple[PartAudit, ...] = ()
     member: str | None = None
     sha256: str | None = None
+    altered: bool = False
 
     def audits(self) -> list[PartAudit]:
         """Its own, if it has one that is current or no part has any; else its parts'.
@@ -61,7 +66,8 @@ class Source:
         """
         if self.folder is None:
             return [self._named(audit) for audit in self.told]
-        own = self._named(PartAudit(str(self.folder), read_record(self.folder, self.sha256)))
+        digest = ALTERED if self.altered else self.sha256
+        own = self._named(PartAudit(str(self.folder), read_record(self.folder, digest)))
         if own.current is not None:
             return [own]
         within = [self._named(audit) for part in self.parts for audit in part.audits()]
@@ -180,14 +186,15 @@ def _tell(audit: PartAudit, world: str) -> str | None:
 
 def _sources(model: Any, node: Any, left: int) -> Iterator[Source]:
     """Of a reward model's group."""
-    from robo_reward.build import MODEL_YAML, changed, model_folder, read_recipe
+    from robo_reward.build import MODEL_YAML, model_folder, read_recipe
 
     if node.get("path") is None:
         yield from _within(model, node, left)
     elif left:
         folder = model_folder(node["path"])
-        recipe = changed(read_recipe(folder / MODEL_YAML), node.get("changes"))
-        yield Source(folder, tuple(_within(model, recipe, left - 1)))
+        saved = read_recipe(folder / MODEL_YAML)
+        recipe = changed(saved, changes_of(node))
+        yield Source(folder, tuple(_within(model, recipe, left - 1)), altered=recipe != saved)
 
 
 def _within(model: Any, node: Any, left: int) -> Iterator[Source]:

@@ -110,7 +110,7 @@ class RewardStack:
             seen = checked(self._looks.estimate_where(transition, look), len(look), reward_name(self.model), "worlds")
             held = _merge(look, seen, held)
         self._held = held
-        self._check_end(transition.terminated, held)
+        self._check_end(transition.terminated, held, transition.env_reward)
         reward, seen = self._base(transition.env_reward), with_hops(held, self._hops)
         for transform in self._step_transforms():
             if isinstance(transform, EstimateFilter):
@@ -150,7 +150,8 @@ class RewardStack:
         hops = [with_hops(estimate, self._hops) for estimate in estimates]
         dense = [interpolate(e, t.frame_steps, len(t)) for t, e in zip(traces, hops, strict=True)]
         for trace, estimate in zip(traces, dense, strict=True):
-            self._check_end(np.asarray([trace.terminated]), estimate.at(slice(-1, None)))
+            paid = np.zeros(1, np.float32) if trace.env_reward is None else trace.env_reward[-1:]
+            self._check_end(np.asarray([trace.terminated]), estimate.at(slice(-1, None)), paid)
         rewards = [self._base_of(trace) for trace in traces]
         whole = self.prices_ends
         walks = {over: [[_outline(t, k, over) for k in range(len(t))] for t in traces] for over in {False, whole}}
@@ -201,9 +202,11 @@ class RewardStack:
                     "with a learner that rolls out groups from one start, or take transform=default"
                 )
 
-    def _check_end(self, terminated: Flags, estimate: Estimate) -> None:
-        """Refuses a level reward where success (as estimated) ended an episode."""
-        if self._level is not None and (terminated & (estimate.success >= 0.5)).any():
+    def _check_end(self, terminated: Flags, estimate: Estimate, paid: Floats) -> None:
+        """Refuses a level reward where success (as estimated, or the oracle's) ended an episode."""
+        done = estimate.success >= 0.5
+        done = done | (paid > 0) if self.model.needs.oracle == "success" else done
+        if self._level is not None and (terminated & done).any():
             raise UserError(
                 f"success ended an episode in which transform {self._level} pays at every step: that pays the policy "
                 "for avoiding success. Let episodes run to their time limit (leave out hook=success_stop), put "

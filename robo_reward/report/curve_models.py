@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from robo_reward.errors import UserError
 from robo_reward.naming import reward_name
+from robo_reward.recipe_changes import changes_of
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -35,7 +36,8 @@ def models_of(cfg: DictConfig) -> dict[str, RewardModel]:
     for name, path in _named_paths(cfg):
         if name in models:
             raise UserError(f"two reward models are called '{name}': name them, reward_models='{{other: {path}}}'")
-        models[name] = load_reward_model(path, trusted_by(cfg.reward_model))
+        own = changes_of(cfg.reward_model) if str(path) == str(cfg.reward_model.get("path")) else None
+        models[name] = load_reward_model(path, trusted_by(cfg.reward_model), own)
     for name, model in models.items():
         if not getattr(model, "prices", True):
             raise UserError(f"the reward model '{name}' has no opinion: there is no curve to draw")

@@ -45,7 +45,7 @@ class EveryInterval(Protocol):
     """A reward model whose ``milestones`` head makes every ``interval``-th priced frame a milestone."""
 
     head: str
-    interval: int
+    interval: int | None
 
 
 def views_of(models: Iterable[RewardModel]) -> tuple[str, ...]:
@@ -187,7 +187,8 @@ def price(model: RewardModel, trace: Trace, size: tuple[int, int] | None = None,
 def _milestones(model: RewardModel, trace: Trace) -> NDArray[np.int64]:
     if isinstance(model, MarksMilestones):
         return np.asarray(model.milestone_frames(trace), np.int64)
-    if isinstance(model, EveryInterval) and model.head == "milestones":
+    spread = getattr(model, "uniform", None) is not None
+    if isinstance(model, EveryInterval) and model.head == "milestones" and model.interval is not None and not spread:
         return np.arange(model.interval, len(trace.frame_steps), model.interval, dtype=np.int64)
     return np.zeros(0, np.int64)
 

@@ -106,7 +106,10 @@ def _stack(cfg: DictConfig) -> RewardStack:
 
     stack = build_stack(cfg)
     if stack.model.needs.oracle != "none":
-        raise UserError("adapt asks no simulator, and this reward is the simulator's own: use learner=grpo for that")
+        raise UserError(
+            "adapt asks no simulator, and this reward (the run's own, where reward_model.path names no other) does: "
+            "name a fitted one, reward_model.path=FOLDER, or use learner=grpo"
+        )
     if is_unfitted(stack.model, cfg.reward_model):
         raise UserError(
             "adapt needs a fitted reward, and the run holds none: robo-reward fit reward_model=progress "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -170,6 +172,19 @@ def test_a_model_without_milestones_is_stepped_as_it_prices_episodes(more: dict[
     model = ProgressModel(["front"], **kind)  # type: ignore[arg-type]
     model.fit([moving_square(0)], [moving_square(k, source="random") for k in (1, 2)], seed=0)
     check_steps_agree(model, [moving_square(5), moving_square(6, source="policy")])
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"uniform": 2.5}, "uniform=2.5 must be a whole number"),
+        ({"interval": 2.5}, "interval=2.5 must be a whole number"),
+        ({"interval": None, "head": "both"}, r"interval=null .* belongs to head=milestones; this is both"),
+    ],
+)
+def test_intervals_that_cannot_be_are_refused(more: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        ProgressModel(["front"], **({"head": "milestones"} | more))
 
 
 @pytest.mark.parametrize(("head", "uniform"), [("milestones", 1), ("hop", 4)])

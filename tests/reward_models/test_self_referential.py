@@ -175,7 +175,17 @@ def test_the_simulator_says_who_succeeded_where_it_is_asked(model: SelfReferenti
     assert build_reward_model(loaded).needs.oracle == "none"
     assert build_reward_model({**loaded, "oracle": "success"}).needs.oracle == "success"
     save_reward_model(asked, OmegaConf.create({**loaded, "oracle": "success"}), tmp_path / "again")
-    assert build_reward_model({**loaded, "path": str(tmp_path / "again")}).needs.oracle == "success"
+    again = {**loaded, "path": str(tmp_path / "again")}
+    assert build_reward_model(again).needs.oracle == "success"
+    with pytest.raises(UserError, match=r"may hold the simulator's verdicts, and oracle=none would hide that"):
+        build_reward_model({**again, "changes": {"oracle": "none"}})
+
+
+def test_another_reward_is_not_asked_for_the_simulators_word(tmp_path: Path) -> None:
+    target = "robo_reward.reward_models.progress.ProgressModel"
+    (tmp_path / "model.yaml").write_text(f"_target_: {target}\nviews: [front]\nstride: 1\n")
+    with pytest.raises(UserError, match=r"oracle=success is asked of .*, a ProgressModel, which asks no simulator"):
+        build_reward_model({"path": str(tmp_path), "oracle": "success"})
 
 
 def test_tasks_of_a_group_do_not_refer_to_each_other(model: SelfReferentialModel) -> None:

@@ -88,8 +88,16 @@ def test_a_saved_reward_is_asked_which_signal_it_uses(
     if saved is not None:
         OmegaConf.save(OmegaConf.create({"oracle": saved}), held / "model.yaml")
     for path in (held, held.parent):
-        run = killed(tmp_path / f"of-{path.name}", {**SELF, "path": str(path)})
-        assert oracle_before(str(run / "policy")) == used
+        for name, group in (("self", SELF), ("other", LEARNED)):  # the group is often another than the saved one's
+            run = killed(tmp_path / f"of-{path.name}-{name}", {**group, "path": str(path)})
+            assert oracle_before(str(run / "policy")) == used
+
+
+def test_a_change_of_a_saved_reward_counts(tmp_path: Path) -> None:
+    (tmp_path / "fit").mkdir()
+    OmegaConf.save(OmegaConf.create({"oracle": "none"}), tmp_path / "fit" / "model.yaml")
+    told = {**SELF, "path": str(tmp_path / "fit"), "changes": {"oracle": "success"}}
+    assert oracle_before(str(killed(tmp_path / "run", told) / "policy")) == (False, True)
 
 
 @pytest.mark.parametrize("key", ["policy", "learner", "run"])

@@ -73,6 +73,23 @@ def test_an_unchanged_copy_keeps_the_audit_and_a_changed_one_does_not(tmp_path: 
     assert read_record(tmp_path / "other") is None
 
 
+def test_a_record_is_not_about_a_reward_with_other_settings(tmp_path: Path) -> None:
+    given = {"path": str(saved(tmp_path / "given", "pass", stride=1))}
+    (same,) = found({**given, "changes": {"stride": 1}})
+    assert same.current is not None
+    (other,) = found({**given, "changes": {"stride": 2}})
+    assert other.current is None
+    (hashed,) = (s.hashed() for s in sources_of(None, {**given, "changes": {"stride": 2}}))
+    assert [audit.current for audit in hashed.audits()] == [None]
+
+
+def test_a_saved_ensemble_keeps_what_its_members_had_otherwise(tmp_path: Path) -> None:
+    given = str(saved(tmp_path / "given", "pass"))
+    whole = ensemble(one={"_target_": LINE, "path": given, "changes": {"stride": 2}})
+    save_reward_model(LineReward(), OmegaConf.create(whole), tmp_path / "whole")
+    assert OmegaConf.load(tmp_path / "whole" / "model.yaml").models.one == {"_target_": LINE, "stride": 2}
+
+
 def test_members_are_looked_at_nested_ones_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad, good = str(saved(tmp_path / "bad", "refuse")), str(saved(tmp_path / "good", "pass"))
     inner = ensemble(deep={"path": bad}, plain={"_target_": LINE})

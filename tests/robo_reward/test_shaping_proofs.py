@@ -204,6 +204,20 @@ def test_a_level_is_refused_where_success_ends_the_episode() -> None:
         RewardStack(StateReward(task, "none"), [Level()]).price(trace)
 
 
+def test_a_level_is_refused_where_the_oracles_success_ends_the_episode() -> None:
+    """Whatever the detector says of it: the longer a policy fails, the more it would earn."""
+    task = corridor(detected=False)
+    trace = wander(task, 0, 30)
+    trace = replace(trace, env_reward=np.eye(1, len(trace), len(trace) - 1, dtype=np.float32)[0])
+    assert trace.terminated
+    stack = RewardStack(StateReward(task, "success"), [Level()])
+    with pytest.raises(UserError, match="success ended an episode in which transform Level"):
+        stack.price(trace)
+    assert trace.env_reward is not None
+    stack.price(replace(trace, env_reward=0 * trace.env_reward))
+    stack.price(replace(trace, terminated=False, truncated=True))
+
+
 def test_the_chain_of_potential_pays_for_reaching_the_success_that_ends_the_episode() -> None:
     task = corridor(detected=True)
     paid = rewards_of(task, chain_of_potential(task.gamma), "none")

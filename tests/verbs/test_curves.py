@@ -284,6 +284,11 @@ def test_milestones_come_from_the_model(paper: Any) -> None:
     assert len(price(walker, trace).milestones) == 0
     walker.head, walker.interval = "milestones", 4  # type: ignore[attr-defined]
     assert price(walker, trace).milestones.tolist() == [4, 8]
+    walker.interval = None  # type: ignore[attr-defined]
+    assert len(price(walker, trace).milestones) == 0, "every hop is from the first frame"
+    walker.interval, walker.uniform = 4, 3  # type: ignore[attr-defined]
+    assert len(price(walker, trace).milestones) == 0, "frames are spread anew at every look"
+    walker.uniform = None  # type: ignore[attr-defined]
     walker.milestone_frames = lambda _: np.array([1, 5])  # type: ignore[attr-defined]
     assert price(walker, trace).milestones.tolist() == [1, 5]
 

@@ -10,6 +10,7 @@ import hydra
 import line_verbs  # type: ignore[import-not-found]
 import numpy as np
 import pytest
+from line_env import make_policy  # type: ignore[import-not-found]
 from line_verbs import SMALL, called, rows_of
 
 from robo_reward.errors import UserError
@@ -52,18 +53,22 @@ def test_the_oracle_is_marked(settings: Path, start: Path, tmp_path: Path) -> No
     assert adapted["used_env_success"]
 
 
-def test_srpo_by_the_simulators_verdicts_is_marked_and_traced(settings: Path, start: Path, tmp_path: Path) -> None:
+def test_srpo_by_the_simulators_verdicts_is_marked_and_traced(settings: Path, tmp_path: Path) -> None:
     words = ("learner=srpo", "reward_model=self_referential", "reward_model.oracle=success", "audit=none", "judge=none")
     fitted = (
         "reward_model.encoder=state", "reward_model.fit.steps=5", "reward_model.stride=1", "demos=2",
-        "negatives.random=2", "negatives.replay=0",
+        "negatives.random=2", "negatives.replay=0", "env.horizon=20",
     )  # fmt: skip
-    more = ("policy=nano_vla", f"policy.path={start}", *SMALL, "learner.updates=1", "video=false")
+    able = make_policy()
+    able.policy.head.out.bias.data -= 1.5  # some of its episodes succeed
+    able.save(tmp_path / "able")
+    more = ("policy=nano_vla", f"policy.path={tmp_path / 'able'}", *SMALL, "learner.updates=1", "video=false")
     summary = called("train", settings, tmp_path / "run", *words, *fitted, *more)
     assert (summary["used_env_reward"], summary["used_env_success"]) == (False, True)
-    assert summary["base_reward"] == "env_sparse + 1*progress"
     (row,) = [row for row in rows_of(tmp_path / "run") if "srpo/reward" in row]
-    assert 0 <= row["srpo/success"] <= row["srpo/reward"] <= 1
+    notes = summary["notes"]
+    assert row["srpo/success"] == notes["rewarded_successes"] / notes["rewarded_episodes"] > 0
+    assert row["srpo/success"] <= row["srpo/reward"] <= 1
 
 
 @pytest.mark.parametrize("learner", ["grpo", "vla_credit", "self_imitation"])
@@ -229,7 +234,7 @@ def test_a_hook_is_one_file(settings: Path, tuned: Path, tmp_path: Path) -> None
 
 
 def test_adapt_refuses_what_would_tell_it_the_truth(settings: Path, tuned: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="simulator's own"):
+    with pytest.raises(UserError, match=r"this reward .* does: name a fitted one"):
         called("adapt", settings, tmp_path / "a", f"run={tuned}", "reward_model=env_sparse", "transform=none")
     with pytest.raises(UserError, match="needs a fitted reward"):
         called("adapt", settings, tmp_path / "b", f"run={tuned}", "reward_model=progress", "reward_model.views=[front]")
