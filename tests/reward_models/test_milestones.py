@@ -184,7 +184,7 @@ def test_a_model_without_milestones_is_stepped_as_it_prices_episodes(more: dict[
 )
 def test_intervals_that_cannot_be_are_refused(more: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
-        ProgressModel(["front"], **({"head": "milestones"} | more))
+        ProgressModel(["front"], **(dict[str, Any](head="milestones") | more))
 
 
 @pytest.mark.parametrize(("head", "uniform"), [("milestones", 1), ("hop", 4)])
