@@ -17,7 +17,7 @@ from robo_reward.reward_stack import RewardStack
 from robo_reward.runs import atomic
 from robo_reward.runs.hub import fetch_model, is_hub_id
 from robo_reward.session import Saveable
-from robo_reward.trust import OURS, check_recipe, module_of, powers_in
+from robo_reward.trust import OURS, check_recipe, check_says_something, module_of, powers_in
 
 MODEL_YAML = "model.yaml"
 RECIPE_LIMIT = 1 << 20
@@ -131,6 +131,7 @@ def load_reward_model(folder: Path, trust: Sequence[str] = (), changes: Mapping[
     """
     folder = model_folder(Path(folder))
     saved = read_recipe(folder / MODEL_YAML)
+    check_says_something(saved, folder / MODEL_YAML)
     recipe = changed(saved, changes)
     check_oracle(saved, recipe, folder)
     check_recipe(recipe, folder / MODEL_YAML, "robo_reward.reward_models", trust)

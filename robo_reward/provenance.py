@@ -80,7 +80,8 @@ def _saved_oracle(run: Path, path: str) -> str | None:
     places = [place / path for place in (Path(), *run.parents)]
     files = (below / MODEL_YAML for place in places for below in (place, place / "reward_model"))
     file = next((file for file in files if file.is_file()), None)
-    return None if file is None else str((read_recipe(file) or {}).get("oracle", "none"))
+    recipe = None if file is None else read_recipe(file)
+    return str(recipe.get("oracle", "none")) if isinstance(recipe, Mapping) else None
 
 
 def _of_start(run: Path, start: str) -> Used:

@@ -44,12 +44,21 @@ def check_recipe(recipe: Any, file: Path, wing: str, trust: Sequence[str] = ()) 
         UserError: that names the file, the target and how to trust it.
     """
     trusted = (*trust, *filter(None, os.environ.get(VARIABLE, "").split(",")))
-    if not isinstance(recipe, dict) or not isinstance(recipe.get("_target_"), str):
-        raise UserError(f"'{file}' says nothing that can be built (no _target_): it is damaged, or not of robo-reward")
+    check_says_something(recipe, file)
     hidden = next((text for text in _texts(recipe) if "${" in text), None)
     if hidden is not None:  # hydra would resolve it after this check, into whatever it likes
         raise UserError(f"'{file}' holds an interpolation, which no saved recipe has: {hidden[:80]!r}")
     _check_nodes(recipe, file, wing, trusted)
+
+
+def check_says_something(recipe: Any, file: Path) -> None:
+    """Refuses what was read from ``file`` and names no class.
+
+    Raises:
+        UserError: that names the file.
+    """
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("_target_"), str):
+        raise UserError(f"'{file}' says nothing that can be built (no _target_): it is damaged, or not of robo-reward")
 
 
 def powers_in(config: Any) -> list[str]:

@@ -122,6 +122,8 @@ def test_an_interpolation_that_hides_a_target_is_refused(tmp_path: Path) -> None
 def test_recipes_that_say_nothing_are_refused(said: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"cannot be read|nothing that can be built"):
         load_reward_model(recipe(tmp_path / "model", said))
+    with pytest.raises(UserError, match=r"cannot be read|nothing that can be built"):
+        load_reward_model(tmp_path / "model", changes={"oracle": "success"})
 
 
 def test_what_is_no_reward_model_is_refused(tmp_path: Path) -> None:

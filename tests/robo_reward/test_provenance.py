@@ -93,6 +93,13 @@ def test_a_saved_reward_is_asked_which_signal_it_uses(
             assert oracle_before(str(run / "policy")) == used
 
 
+def test_nobody_knows_of_a_saved_reward_that_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "fit").mkdir()
+    (tmp_path / "fit" / "model.yaml").write_text("[1, 2]\n")
+    run = killed(tmp_path / "run", {**SELF, "path": str(tmp_path / "fit")})
+    assert oracle_before(str(run / "policy")) == (True, True)
+
+
 def test_a_change_of_a_saved_reward_counts(tmp_path: Path) -> None:
     (tmp_path / "fit").mkdir()
     OmegaConf.save(OmegaConf.create({"oracle": "none"}), tmp_path / "fit" / "model.yaml")
