@@ -2,7 +2,8 @@
 
 Run: python benchmarks/libero_adapt.py --start RUN --reward RUN [--ways verified,oracle] [--task 6] [--horizon 200]
 [--step imitate] [--updates 2] [--worlds 1] [--groups 24] [--size 4] [--epochs 20] [--episodes 30]
-[--starts shipped,moved] [--shift 0.0] [--spread 0.05] [--noise 0] [--focus] [--memory 0] [--seeds 0] [--jobs 1].
+[--starts shipped,moved] [--shift 0.0] [--spread 0.05] [--noise 0] [--focus] [--memory 0] [--offset 0]
+[--seeds 0] [--jobs 1].
 ``--start``: the folder of a train run (learner=sft) to go on from; its world, its pictures, and its tasks unless one is
 named. ``--horizon``: steps an episode that is learned from may take; evaluation has the suite's own limit.
 ``--reward``: a fitted reward (RUN/reward_model of a fit). The ways: ``verified``, the success that
@@ -15,7 +16,8 @@ successes, failures by how near they come to them: marked; the reward is then a 
 ``--shift``: metres by which targets are displaced while it learns. ``--spread``: starts whose episodes earn less than
 so much apart are skipped. ``--noise``: level of the random steps (0: the flow's own draws alone).
 ``--focus``: tasks whose groups told something are played more often; ``--memory``: decisions of earlier rounds' better
-episodes that are imitated too. Success before and after is measured on the same starts.
+episodes that are imitated too; ``--offset``: metres by which half of a group's episodes sense the hand displaced.
+Success before and after is measured on the same starts.
 ``reward_auroc`` is how well the rewards of the episodes that were learned from told successes apart, read from the
 sealed log when all is over. Pictures are as the assets draw them (``stand_in_visuals``).
 """
@@ -93,6 +95,7 @@ def tuned(way: str, seed: int, asked: argparse.Namespace) -> Row:
         "spread": asked.spread,
         "noise": asked.noise,
         "focus": asked.focus,
+        "offset": asked.offset,
         "memory": asked.memory,
         "updates": summary["updates"],
         "rollouts": summary["rollouts"],
@@ -118,6 +121,7 @@ def _name(way: str, seed: int, asked: argparse.Namespace) -> str:
     apart += "" if asked.noise is None else f"-noise{asked.noise:g}"
     until = "" if asked.horizon == 280 else f"-horizon{asked.horizon}"
     apart += ("-focus" if asked.focus else "") + (f"-memory{asked.memory}" if asked.memory else "")
+    apart += f"-offset{asked.offset:g}" if asked.offset else ""
     paid = "" if way == "oracle" else f"-by-{_told(Path(asked.reward))}"
     return f"{Path(asked.start).name}{task}-{way}{paid}-{asked.step}-{size}{shift}{apart}{until}-seed{seed}"
 
@@ -129,7 +133,7 @@ def _told(reward: Path) -> str:
 
 def _command(way: str, seed: int, folder: Path, asked: argparse.Namespace) -> tuple[str, Path, list[str]]:
     group = [("groups", asked.groups), ("size", asked.size), ("most", asked.groups), ("min_spread", asked.spread)]
-    group += [("focus", asked.focus)]
+    group += [("focus", asked.focus), ("offset", asked.offset)]
     imitates = [f"update.epochs={asked.epochs}", f"update.memory={asked.memory}"] if asked.step == "imitate" else []
     # measured afterwards, on the same starts for every way
     count = [f"seed={seed}", "episodes=1", "evaluation_seeds=[1]", "report=false"]
@@ -237,6 +241,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--spread", type=float, default=0.05)
     parser.add_argument("--noise", type=float)
     parser.add_argument("--focus", action="store_true")
+    parser.add_argument("--offset", type=float, default=0.0)
     parser.add_argument("--memory", type=int, default=0)
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--jobs", type=int, default=1)

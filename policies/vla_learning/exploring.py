@@ -16,15 +16,20 @@ from robo_reward.contracts import Flags, Floats, Observation
 from robo_reward.policies.vla.features import ACTION, PICTURE
 from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy, Raw
 from robo_reward.policies.vla_learning.likelihood import Draw, Likelihood
+from robo_reward.policies.vla_learning.sensed_offset import Displaced
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A chunk that was decided: what was seen (a raw batch of 1), what was drawn, and how much of it was executed."""
+    """A chunk that was decided: what was seen (a raw batch of 1), what was drawn, and how much of it was executed.
+
+    ``displaced``: what was sensed was not what ``seen`` tells, so the draw's log-probabilities are not of ``seen``.
+    """
 
     seen: Raw
     draw: Draw
     executed: int
+    displaced: bool = False
 
 
 class ExploringPolicy:
@@ -40,8 +45,12 @@ class ExploringPolicy:
         self._execute = policy.execute or int(getattr(config, "n_action_steps", config.chunk_size))
         self.begin(0)
 
-    def begin(self, seed: int) -> None:
-        """Forgets all episodes; what is drawn from now on follows from ``seed``."""
+    def begin(self, seed: int, displaced: Displaced | None = None) -> None:
+        """Forgets all episodes; what is drawn from now on follows from ``seed``, what worlds sense from ``displaced``.
+
+        Its episodes are those of the worlds, in order.
+        """
+        self._displaced = displaced
         self._generator = torch.Generator().manual_seed(seed)
         self.finished: list[list[list[Decision]]] = []
         self._open: list[list[Decision]] = []
@@ -108,13 +117,21 @@ class ExploringPolicy:
         views = {view: observation.views[view][rows] for view in self._views(observation)}
         raw = small(policy, policy.raw_batch(views, observation.state[rows], [observation.task[w] for w in due]))
         policy.policy.eval()
-        drawn = self.likelihood.draw(prepared(policy, raw), self._generator)
+        drawn = self.likelihood.draw(prepared(policy, self._sensed(raw, due)), self._generator)
         chunk = torch.as_tensor(policy.after(drawn.chunk[:, : self._execute].float())).float().cpu().numpy()
         bounded = np.asarray(np.clip(chunk, policy.low, policy.high), np.float32)
         kept = drawn.to("cpu")
         for place, world in enumerate(due):
             self._queues[world].extend(bounded[place])
-            self._open[world].append(Decision(_row(raw, place), kept.row(place), 0))
+            off = self._displaced is not None and self._displaced.off(world)
+            self._open[world].append(Decision(_row(raw, place), kept.row(place), 0, off))
+
+    def _sensed(self, raw: Raw, worlds: Sequence[int]) -> Raw:
+        """What the policy is told of what there is."""
+        if self._displaced is None:
+            return raw
+        key = self.policy.names.theirs("state")
+        return {**raw, key: self._displaced.sensed(raw[key], worlds)}
 
     def _views(self, observation: Observation) -> NDArray[Any] | list[str]:
         return list(self.policy.names.views_of(self.policy.config, list(observation.views)))
@@ -148,12 +165,14 @@ def packed(decision: Decision) -> dict[str, Any]:
     """A decision as ``save_state`` takes it."""
     draw = decision.draw
     parts = {"chunk": draw.chunk, "trail": draw.trail, "random": draw.random, "log_prob": draw.log_prob}
-    return {"seen": dict(decision.seen), "draw": parts, "executed": decision.executed}
+    kept = {"executed": decision.executed, "displaced": decision.displaced}
+    return {"seen": dict(decision.seen), "draw": parts, **kept}
 
 
 def unpacked(state: Mapping[str, Any]) -> Decision:
     """Takes back what ``packed`` gave."""
-    return Decision(dict(state["seen"]), Draw(**state["draw"]), int(state["executed"]))
+    drawn, displaced = Draw(**state["draw"]), bool(state.get("displaced", False))
+    return Decision(dict(state["seen"]), drawn, int(state["executed"]), displaced)
 
 
 def _row(raw: Raw, index: int) -> Raw:

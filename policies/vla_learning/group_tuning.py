@@ -22,6 +22,7 @@ from robo_reward.policies.vla_learning.group_advantages import EpisodePricer, Pa
 from robo_reward.policies.vla_learning.imitating_update import ImitatingUpdate
 from robo_reward.policies.vla_learning.likelihood import likelihood_of
 from robo_reward.policies.vla_learning.outcome_critic import CriticSettings, OutcomeCritic
+from robo_reward.policies.vla_learning.sensed_offset import SensedOffset
 from robo_reward.policies.vla_learning.shift_update import ShiftUpdate
 from robo_reward.policies.vla_learning.task_focus import TaskFocus
 from robo_reward.rollout import Stopper
@@ -40,6 +41,8 @@ class GroupSettings:
     is told from its steps (``EpisodePricer``). ``critic``: an episode's decisions share its reward by what each of them
     changed (``OutcomeCritic``), over all groups that were played; None: they all have the episode's advantage.
     ``focus``: of several tasks those whose groups lately told something are played more often (``TaskFocus``).
+    ``offset``: the later half of a group's episodes sense the numbers ``offset_of`` of their state displaced by up to
+    so much, in its units (``SensedOffset``).
     """
 
     groups: int = 4
@@ -51,6 +54,8 @@ class GroupSettings:
     critic: CriticSettings | None = None
     """Or a mapping of its numbers, as the command line gives it."""
     focus: bool = False
+    offset: float = 0.0
+    offset_of: Sequence[int] = (0, 1)
 
     def __post_init__(self) -> None:
         if self.size < 2:
@@ -61,6 +66,7 @@ class GroupSettings:
             raise UserError(f"group.min_spread={self.min_spread} must be 0 or more")
         if self.critic is not None and not isinstance(self.critic, CriticSettings):
             object.__setattr__(self, "critic", _critic(self.critic))
+        SensedOffset(self.offset, self.offset_of, 0)
 
 
 def _critic(given: Any) -> CriticSettings:
@@ -105,7 +111,13 @@ class GroupTuner:
                 f"update.way={update.way} learns from the log-probabilities of random steps: set noise.level above 0 "
                 "(0.5 is usual), noise.kind=sde where the policy takes a single step, or update.way=imitate"
             )
+        if self.by_ratios and group.offset:
+            raise UserError(
+                f"group.offset={group.offset:g}: what is decided from displaced states has no log-probability given "
+                f"the true ones, and update.way={update.way} learns from these: group.offset=0, or update.way=imitate"
+            )
         self.explorer = ExploringPolicy(policy, self.likelihood)
+        self._offset = SensedOffset(group.offset, group.offset_of, seed)
         self.focus = TaskFocus(group.focus)
         self.critic = None if group.critic is None else OutcomeCritic(policy, group.critic, seed)
         self.played = self.skipped = self.updates = 0
@@ -182,12 +194,15 @@ class GroupTuner:
         group = Group(self.played, self.focus.next(self.played, number_of_tasks(ground.world)))
         self.played += 1
         start = ground.start(group.start)
-        self.explorer.begin(derive_seed(self.seed, "explore", group.number))
+        off = self._offset.of_group(group.number, self.settings.size)
+        self.explorer.begin(derive_seed(self.seed, "explore", group.number), off)
         for traces in ground.waves(self.explorer, start, self.settings.size, stopper):
             for world, trace in enumerate(traces):
                 group.traces.append(trace)
                 group.decisions.append(self.explorer.take(world)[0])
-            self.explorer.begin(derive_seed(self.seed, "explore", group.number, len(group.traces)))
+            done = len(group.traces)
+            left = None if off is None else off.after(done)
+            self.explorer.begin(derive_seed(self.seed, "explore", group.number, done), left)
         return group
 
     @torch.no_grad()

@@ -63,16 +63,22 @@ class ImitatingUpdate(ClippedUpdate):
                 loss = self._loss([pool[i][0] for i in rows.tolist()])
                 gradient += self.step(loss)
                 total += loss.item()
-        with torch.no_grad():
-            log_ratio, random = self.log_ratio(decisions[:: max(1, len(decisions) // settings.batch)])
-        moved = float(0.5 * log_ratio[random].square().mean()) if random.any() else 0.0
         return {
             "imitated": float(good),
             "loss": total / steps,
             "gradient": gradient / steps,
-            "kl": moved,
+            "kl": self._moved([d for d in decisions if not d.displaced]),
             "steps": float(steps),
         }
+
+    @torch.no_grad()
+    def _moved(self, decisions: Sequence[Decision]) -> float:
+        """About how far the policy has moved from what drew ``decisions``, in nats a random step; 0 without any."""
+        some = decisions[:: max(1, len(decisions) // self.settings.batch)]
+        if not some:
+            return 0.0
+        log_ratio, random = self.log_ratio(some)
+        return float(0.5 * log_ratio[random].square().mean()) if random.any() else 0.0
 
     def state(self) -> dict[str, Any]:
         """As the other updates', with what is remembered."""
