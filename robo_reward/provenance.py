@@ -81,7 +81,8 @@ def _saved_oracle(run: Path, path: str) -> str | None:
     files = (below / MODEL_YAML for place in places for below in (place, place / "reward_model"))
     file = next((file for file in files if file.is_file()), None)
     recipe = None if file is None else read_recipe(file)
-    return str(recipe.get("oracle", "none")) if isinstance(recipe, Mapping) else None
+    says = isinstance(recipe, Mapping) and isinstance(recipe.get("_target_"), str)
+    return str(recipe.get("oracle", "none")) if says else None
 
 
 def _of_start(run: Path, start: str) -> Used:

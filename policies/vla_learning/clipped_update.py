@@ -172,6 +172,18 @@ class ClippedUpdate:
             "gradient": norm,
         }
 
+    @torch.no_grad()
+    def moved(self, decisions: Sequence[Decision]) -> float:
+        """About how far the policy has moved from what drew ``decisions``, in nats a random step; 0 without any.
+
+        By Schulman's second estimator, over a batch of those that were decided from what they tell.
+        """
+        true = [d for d in decisions if not d.displaced]
+        if not true:
+            return 0.0
+        log_ratio, random = self.log_ratio(true[:: max(1, len(true) // self.settings.batch)])
+        return float(0.5 * log_ratio[random].square().mean()) if random.any() else 0.0
+
     def log_ratio(self, decisions: Sequence[Decision]) -> tuple[Tensor, Tensor]:
         """(B, S) log-ratios of new to old over what was executed, and which steps were random."""
         self._policy.policy.eval()  # as when it acted: neither dropout nor augmentation

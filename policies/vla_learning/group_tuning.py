@@ -118,6 +118,7 @@ class GroupTuner:
             )
         self.explorer = ExploringPolicy(policy, self.likelihood)
         self._offset = SensedOffset(group.offset, group.offset_of, seed)
+        self._offset.check(policy)
         self.focus = TaskFocus(group.focus)
         self.critic = None if group.critic is None else OutcomeCritic(policy, group.critic, seed)
         self.played = self.skipped = self.updates = 0
@@ -255,8 +256,9 @@ class GroupTuner:
         self.focus.load(focus)
 
     def remember(self, decisions: Sequence[Decision]) -> None:
-        """Keeps some of them for measuring drift."""
-        self._recent = list(decisions[:: max(1, len(decisions) // 64)])
+        """Keeps some of them for measuring drift: of those that were decided from what they tell."""
+        true = [d for d in decisions if not d.displaced]
+        self._recent = true[:: max(1, len(true) // 64)]
 
     def values(self) -> dict[str, torch.Tensor]:
         """Copies of the trained weights."""

@@ -67,18 +67,9 @@ class ImitatingUpdate(ClippedUpdate):
             "imitated": float(good),
             "loss": total / steps,
             "gradient": gradient / steps,
-            "kl": self._moved([d for d in decisions if not d.displaced]),
+            "kl": self.moved(decisions),
             "steps": float(steps),
         }
-
-    @torch.no_grad()
-    def _moved(self, decisions: Sequence[Decision]) -> float:
-        """About how far the policy has moved from what drew ``decisions``, in nats a random step; 0 without any."""
-        some = decisions[:: max(1, len(decisions) // self.settings.batch)]
-        if not some:
-            return 0.0
-        log_ratio, random = self.log_ratio(some)
-        return float(0.5 * log_ratio[random].square().mean()) if random.any() else 0.0
 
     def state(self) -> dict[str, Any]:
         """As the other updates', with what is remembered."""

@@ -77,6 +77,8 @@ class PpoTuner(GroupTuner):
         ppo: PpoSettings | None = None,
     ) -> None:
         self.ppo = ppo or PpoSettings()
+        if group.offset:
+            raise UserError(f"group.offset={group.offset:g}: learner=vla_ppo plays no groups, and learns from ratios")
         one = GroupSettings(1, self.ppo.episodes, 1, 0.0, self.ppo.pays, group.temperature)
         super().__init__(policy, one, update, noise, seed)
         self._value: ValueHead | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +10,11 @@ import torch
 
 from robo_reward.contracts import Floats
 from robo_reward.errors import UserError
+from robo_reward.policies.vla.lerobot_policy import LeRobotPolicy
 from robo_reward.seeding import derive_seed
+
+MOST = 1e3
+"""Units of the state: more is a slip of the pen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +33,7 @@ class Displaced:
         return world < len(self.by) and bool(self.by[world].any())
 
     def sensed(self, state: torch.Tensor, worlds: Sequence[int]) -> torch.Tensor:
-        """What the policy is told of the states (M, S) of ``worlds``, whose episodes are in the order of ``by``.
-
-        Raises:
-            UserError: the state has no such number.
-        """
-        width = state.shape[-1]
-        if max(self.numbers) >= width:
-            raise UserError(f"group.offset_of={list(self.numbers)}: the state has numbers 0 to {width - 1}")
+        """What the policy is told of the states (M, S) of ``worlds``, whose episodes are in the order of ``by``."""
         told = state.clone()
         for row, world in enumerate(worlds):
             if world < len(self.by):
@@ -57,12 +53,38 @@ class SensedOffset:
 
     def __init__(self, within: float, numbers: Sequence[int], seed: int) -> None:
         """Raises UserError for numbers out of range."""
-        if not math.isfinite(within) or within < 0:
-            raise UserError(f"group.offset={within} must be 0 (none) or more, in the units of the state")
-        whole = [isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers]
-        if not numbers or not all(whole) or len(set(numbers)) < len(numbers):
-            raise UserError(f"group.offset_of={list(numbers)} must be different numbers of the state, e.g. [0,1]")
+        if isinstance(within, bool) or not isinstance(within, int | float) or not 0 <= within <= MOST:
+            raise UserError(f"group.offset={within!r} must be 0 (none) to {MOST:g}, in the units of the state")
+        given = list(numbers) if isinstance(numbers, Sequence) and not isinstance(numbers, str) else [None]
+        whole = [isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in given]
+        if not given or not all(whole) or len(set(given)) < len(given):
+            raise UserError(f"group.offset_of={numbers} must be a list of different numbers of the state, e.g. [0,1]")
         self._within, self._numbers, self._seed = within, tuple(numbers), seed
+
+    def check(self, policy: LeRobotPolicy) -> None:
+        """Whether ``policy`` can be told another state and learn from the true one.
+
+        Raises:
+            UserError: it reads no state, none with such numbers, or its actions count from the state.
+        """
+        from lerobot.processor.relative_action_processor import RelativeActionsProcessorStep
+
+        if not self._within:
+            return
+        said = f"group.offset={self._within:g}"
+        state = policy.config.input_features.get(policy.names.theirs("state"))
+        if state is None:
+            raise UserError(
+                f"{said} displaces what is sensed of the state, and the policy reads none: set group.offset=0"
+            )
+        if max(self._numbers) >= state.shape[0]:
+            raise UserError(f"group.offset_of={list(self._numbers)}: the state has numbers 0 to {state.shape[0] - 1}")
+        steps = getattr(policy.before, "steps", ())
+        if any(isinstance(step, RelativeActionsProcessorStep) and step.enabled for step in steps):
+            raise UserError(
+                f"{said}: the policy's actions count from its state (use_relative_actions), so those from a displaced "
+                "one mean others from the true one: set group.offset=0"
+            )
 
     def of_group(self, number: int, size: int) -> Displaced | None:
         """Of the episodes of group ``number``: its first half is not displaced. None where none is."""

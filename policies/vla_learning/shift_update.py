@@ -64,9 +64,7 @@ class ShiftUpdate(ClippedUpdate):
         self._layer.weight.add_(change[:-1].T.to(self._layer.weight))
         if self._layer.bias is not None:
             self._layer.bias.add_(change[-1].to(self._layer.bias))
-        log_ratio, random = self.log_ratio(decisions[:: max(1, len(decisions) // settings.batch)])
-        moved = float(0.5 * log_ratio[random].square().mean()) if random.any() else 0.0
-        return {"shift": reached, "kl": moved, "decisions": float(len(decisions))}
+        return {"shift": reached, "kl": self.moved(decisions), "decisions": float(len(decisions))}
 
     def _asked(
         self, decisions: Sequence[Decision], weight: Tensor, generator: torch.Generator

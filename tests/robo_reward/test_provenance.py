@@ -86,23 +86,24 @@ def test_a_saved_reward_is_asked_which_signal_it_uses(
     held = tmp_path / "fit" / "reward_model"
     held.mkdir(parents=True)
     if saved is not None:
-        OmegaConf.save(OmegaConf.create({"oracle": saved}), held / "model.yaml")
+        OmegaConf.save(OmegaConf.create({**SELF, "oracle": saved}), held / "model.yaml")
     for path in (held, held.parent):
         for name, group in (("self", SELF), ("other", LEARNED)):  # the group is often another than the saved one's
             run = killed(tmp_path / f"of-{path.name}-{name}", {**group, "path": str(path)})
             assert oracle_before(str(run / "policy")) == used
 
 
-def test_nobody_knows_of_a_saved_reward_that_says_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", ["[1, 2]", "", "{}", "just words", "fit: 1", "oracle: null", "_target_: 3"])
+def test_nobody_knows_of_a_saved_reward_that_says_nothing(tmp_path: Path, said: str) -> None:
     (tmp_path / "fit").mkdir()
-    (tmp_path / "fit" / "model.yaml").write_text("[1, 2]\n")
+    (tmp_path / "fit" / "model.yaml").write_text(said)
     run = killed(tmp_path / "run", {**SELF, "path": str(tmp_path / "fit")})
     assert oracle_before(str(run / "policy")) == (True, True)
 
 
 def test_a_change_of_a_saved_reward_counts(tmp_path: Path) -> None:
     (tmp_path / "fit").mkdir()
-    OmegaConf.save(OmegaConf.create({"oracle": "none"}), tmp_path / "fit" / "model.yaml")
+    OmegaConf.save(OmegaConf.create(SELF), tmp_path / "fit" / "model.yaml")
     told = {**SELF, "path": str(tmp_path / "fit"), "changes": {"oracle": "success"}}
     assert oracle_before(str(killed(tmp_path / "run", told) / "policy")) == (False, True)
 

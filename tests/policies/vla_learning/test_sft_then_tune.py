@@ -50,6 +50,16 @@ def test_refusals_name_the_settings_that_there_are(settings: Path, tmp_path: Pat
     ("words", "says"),
     [
         (["policy=nano_vla", "policy.image_size=16", "learner.then.noise.level=0"], "no step of the sampler is random"),
+        (
+            [
+                "policy=nano_vla",
+                "policy.image_size=16",
+                "learner.then.update.way=imitate",
+                "learner.then.group.offset=0.5",
+                "learner.then.group.offset_of=[7]",
+            ],
+            r"group\.offset_of=\[7\]: the state has numbers 0 to 1",
+        ),
         (["policy=act", "policy.pretrained_backbone_weights=random", "+policy.dim_model=16"], "act"),
     ],
 )
