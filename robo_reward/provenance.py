@@ -81,8 +81,9 @@ def _saved_oracle(run: Path, path: str) -> str | None:
     files = (below / MODEL_YAML for place in places for below in (place, place / "reward_model"))
     file = next((file for file in files if file.is_file()), None)
     recipe = None if file is None else read_recipe(file)
-    says = isinstance(recipe, Mapping) and isinstance(recipe.get("_target_"), str)
-    return str(recipe.get("oracle", "none")) if says else None
+    if not isinstance(recipe, Mapping) or not isinstance(recipe.get("_target_"), str):
+        return None
+    return str(recipe.get("oracle", "none"))
 
 
 def _of_start(run: Path, start: str) -> Used:
